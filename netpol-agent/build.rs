@@ -1,0 +1,52 @@
+//! Builds the eBPF programs from source; the agent embeds the object file.
+//!
+//! `-Z build-std=core`, which the BPF target needs, is unstable: a stable compiler takes it only with
+//! `RUSTC_BOOTSTRAP=1`. That variable must not leak into the build of anything else, so this script runs itself once
+//! more as a child that has it.
+
+use std::{env, ffi::OsStr, process::Command};
+
+use anyhow::{Context as _, Result, bail};
+use aya_build::{Package, Toolchain};
+
+const STAGE: &str = "NETPOL_EBPF_STAGE";
+const TOOLCHAIN: &str = "NETPOL_BPF_TOOLCHAIN";
+
+fn main() -> Result<()> {
+    if env::var_os(STAGE).is_some() {
+        return build();
+    }
+    println!("cargo:rerun-if-env-changed={TOOLCHAIN}");
+    let status = Command::new(env::current_exe()?)
+        .env(STAGE, "1")
+        .env("RUSTC_BOOTSTRAP", "1")
+        .status()
+        .context("running the build script for the eBPF stage")?;
+    if !status.success() {
+        bail!("the eBPF programs did not build (see above); `cargo xtask setup` installs what they need");
+    }
+    Ok(())
+}
+
+fn build() -> Result<()> {
+    let toolchain = toolchain();
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../netpol-ebpf");
+    println!("cargo:rerun-if-changed={root}/../netpol-common/src");
+    aya_build::build_ebpf(
+        [Package { name: "netpol-ebpf", root_dir: root, ..Package::default() }],
+        Toolchain::Custom(&toolchain),
+    )
+}
+
+/// The toolchain that `cargo xtask setup` linked, else rustup's nightly.
+fn toolchain() -> String {
+    const LINKED: &str = "netpol-bpf";
+    if let Ok(name) = env::var(TOOLCHAIN) {
+        return name;
+    }
+    let linked = Command::new("rustup")
+        .args([OsStr::new("run"), OsStr::new(LINKED), OsStr::new("rustc"), OsStr::new("--version")])
+        .output()
+        .is_ok_and(|output| output.status.success());
+    if linked { LINKED } else { "nightly" }.to_owned()
+}

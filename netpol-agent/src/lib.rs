@@ -1,0 +1,12 @@
+//! netpol: proof that Kubernetes network policies are enforced.
+//!
+//! The modules in the order in which data goes through them; one may use only those before it
+//! (`cargo xtask tidy` checks it):
+//!
+//! ```text
+//! kernel ──► decode ──► flow ──► identity ──► policy ──► verify ──► sink
+//!                                   ▲            ▲
+//!                     cluster ──► Snapshot ──────┘
+//! ```
+
+pub mod model;

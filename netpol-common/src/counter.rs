@@ -1,0 +1,43 @@
+//! Counters that the programs keep in a per-CPU array, one slot each.
+
+/// What is counted; the value is the slot.
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Counter {
+    /// Packet or ICMP error records lost because the ring buffer was full.
+    PacketRingFull = 0,
+    /// Drop records lost because the ring buffer was full.
+    DropRingFull = 1,
+    /// First fragments: their ports are known and they are recorded like whole packets.
+    FragmentFirst = 2,
+    /// Later fragments: they carry no ports and are not recorded.
+    FragmentLater = 3,
+    /// Packets that ended before their headers did.
+    Truncated = 4,
+    /// IPv6 packets with more extension headers than the parser follows.
+    ExtensionHeaders = 5,
+    /// IP packets of a transport protocol that is not followed (neither TCP, UDP, SCTP, ICMP nor ICMPv6).
+    OtherProtocol = 6,
+    /// UDP or ICMP packets whose entry the table of recent tuples could not take.
+    TableFull = 7,
+    /// Drops whose packet could not be read from kernel memory.
+    DropUnreadable = 8,
+}
+
+impl Counter {
+    /// All of them, in the order of their slots.
+    pub const ALL: [Self; 9] = [
+        Self::PacketRingFull,
+        Self::DropRingFull,
+        Self::FragmentFirst,
+        Self::FragmentLater,
+        Self::Truncated,
+        Self::ExtensionHeaders,
+        Self::OtherProtocol,
+        Self::TableFull,
+        Self::DropUnreadable,
+    ];
+
+    /// Slots that the map needs.
+    pub const COUNT: u32 = Self::ALL.len() as u32;
+}

@@ -1,0 +1,169 @@
+//! The records that travel through the ring buffer, oldest first.
+
+/// Version of the layouts in this file; the first thing that a reader checks.
+pub const ABI_VERSION: u8 = 1;
+
+/// Which of the record types follows the [`RecordHead`].
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// A [`PacketRecord`].
+    Packet = 1,
+    /// An [`IcmpErrorRecord`].
+    IcmpError = 2,
+    /// A [`DropRecord`].
+    Drop = 3,
+}
+
+/// Which way a packet crossed the host end of a pod's veth pair.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Out of the pod: TC ingress of the host end.
+    FromPod = 1,
+    /// Into the pod: TC egress of the host end.
+    ToPod = 2,
+}
+
+/// TCP header flags, byte 13 of the header (RFC 9293, section 3.1).
+pub mod tcp {
+    /// No more data from the sender.
+    pub const FIN: u8 = 0x01;
+    /// Synchronise sequence numbers: the opening of a connection.
+    pub const SYN: u8 = 0x02;
+    /// Reset the connection.
+    pub const RST: u8 = 0x04;
+    /// Push function.
+    pub const PSH: u8 = 0x08;
+    /// The acknowledgment number is significant.
+    pub const ACK: u8 = 0x10;
+}
+
+/// The start of each record.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct RecordHead {
+    /// Nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`).
+    pub time_ns: u64,
+    /// Interface index in the host's network namespace; for a drop, the index of `skb->dev` in its own namespace,
+    /// 0 if it has none.
+    pub ifindex: u32,
+    /// [`ABI_VERSION`].
+    pub version: u8,
+    /// A [`RecordKind`].
+    pub kind: u8,
+    /// A [`Direction`]; 0 for a drop.
+    pub direction: u8,
+    /// Zero.
+    pub padding: u8,
+}
+
+/// Addresses, ports and protocol, as the packet has them.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct FlowTuple {
+    /// Source address; IPv4 fills the first four bytes, the others are zero.
+    pub source: [u8; 16],
+    /// Destination address, likewise.
+    pub destination: [u8; 16],
+    /// Source port; for an ICMP echo the identifier.
+    pub source_port: u16,
+    /// Destination port; for an ICMP echo the identifier.
+    pub destination_port: u16,
+    /// IP protocol number of the packet, after IPv6 extension headers.
+    pub protocol: u8,
+    /// IP version: 4 or 6.
+    pub family: u8,
+    /// Zero.
+    pub padding: u16,
+}
+
+/// A packet that opens, answers or ends a connection, seen at a pod's veth.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct PacketRecord {
+    /// Time, place and direction.
+    pub head: RecordHead,
+    /// Who to whom.
+    pub tuple: FlowTuple,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// TCP acknowledgment number.
+    pub acknowledgment: u32,
+    /// Packets that this record stands for: 1, or for UDP and ICMP those since the last record of this tuple.
+    pub packets: u32,
+    /// Their bytes, link-layer header included.
+    pub bytes: u32,
+    /// TCP flags.
+    pub tcp_flags: u8,
+    /// ICMP type, or type of the first SCTP chunk.
+    pub message: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+/// An ICMP or ICMPv6 error, with the packet that it complains of.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct IcmpErrorRecord {
+    /// Time, place and direction.
+    pub head: RecordHead,
+    /// The error itself: its source is who reports.
+    pub tuple: FlowTuple,
+    /// The packet quoted in the error: its source is whom the error is for.
+    pub quoted: FlowTuple,
+    /// TCP sequence number of the quoted packet.
+    pub quoted_sequence: u32,
+    /// ICMP type.
+    pub message: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Zero.
+    pub padding: u16,
+}
+
+/// A packet that the kernel freed as dropped.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
+pub struct DropRecord {
+    /// Time and device.
+    pub head: RecordHead,
+    /// Who to whom.
+    pub tuple: FlowTuple,
+    /// Kernel address of the code that dropped it.
+    pub location: u64,
+    /// `enum skb_drop_reason` of the running kernel; 0 where the kernel gives none (before 5.17).
+    pub reason: u32,
+    /// Inode number of the network namespace of `skb->dev`; 0 if unknown.
+    pub netns: u32,
+    /// TCP sequence number.
+    pub sequence: u32,
+    /// Drops that this record stands for: this one and those of the same tuple and reason since the last record.
+    pub count: u32,
+    /// TCP flags.
+    pub tcp_flags: u8,
+    /// ICMP type, or type of the first SCTP chunk.
+    pub message: u8,
+    /// ICMP code.
+    pub code: u8,
+    /// Zero.
+    pub padding: [u8; 5],
+}
+
+const _: () = {
+    assert!(size_of::<RecordHead>() == 16);
+    assert!(size_of::<FlowTuple>() == 40);
+    assert!(size_of::<PacketRecord>() == 80);
+    assert!(size_of::<IcmpErrorRecord>() == 104);
+    assert!(size_of::<DropRecord>() == 88);
+    assert!(align_of::<PacketRecord>() == 8);
+    assert!(align_of::<IcmpErrorRecord>() == 8);
+    assert!(align_of::<DropRecord>() == 8);
+};

@@ -1,0 +1,53 @@
+//! What user space knows and the programs need: set before load, constant for the verifier, so that a branch which
+//! the running kernel or the configuration rules out costs nothing.
+
+use aya_ebpf::Global;
+use netpol_common::DROP_REASON_WORDS;
+
+/// Nanoseconds between two records of one UDP or ICMP tuple.
+#[unsafe(no_mangle)]
+pub(crate) static REFRESH_NS: Global<u64> = Global::new(5_000_000_000);
+
+/// Nanoseconds between two records of one dropped tuple and reason.
+#[unsafe(no_mangle)]
+pub(crate) static DROP_REFRESH_NS: Global<u64> = Global::new(500_000_000);
+
+/// Whether `kfree_skb` has a third argument, the reason (Linux 5.17).
+#[unsafe(no_mangle)]
+pub(crate) static HAS_DROP_REASON: Global<u8> = Global::new(0);
+
+/// One bit for each core drop reason: record it or not.
+#[unsafe(no_mangle)]
+pub(crate) static DROP_REASONS: Global<[u64; DROP_REASON_WORDS]> = Global::new([u64::MAX; DROP_REASON_WORDS]);
+
+/// Offset of `sk_buff.head`, in bytes.
+#[unsafe(no_mangle)]
+pub(crate) static SKB_HEAD: Global<u32> = Global::new(0);
+
+/// Offset of `sk_buff.tail`: where the linear data ends, counted from `head`.
+#[unsafe(no_mangle)]
+pub(crate) static SKB_TAIL: Global<u32> = Global::new(0);
+
+/// Offset of `sk_buff.network_header`: where the IP header starts, counted from `head`.
+#[unsafe(no_mangle)]
+pub(crate) static SKB_NETWORK_HEADER: Global<u32> = Global::new(0);
+
+/// Offset of `sk_buff.protocol`: the EtherType in network byte order.
+#[unsafe(no_mangle)]
+pub(crate) static SKB_PROTOCOL: Global<u32> = Global::new(0);
+
+/// Offset of `sk_buff.dev`.
+#[unsafe(no_mangle)]
+pub(crate) static SKB_DEV: Global<u32> = Global::new(0);
+
+/// Offset of `net_device.ifindex`.
+#[unsafe(no_mangle)]
+pub(crate) static DEV_IFINDEX: Global<u32> = Global::new(0);
+
+/// Offset of `net_device.nd_net.net`.
+#[unsafe(no_mangle)]
+pub(crate) static DEV_NET: Global<u32> = Global::new(0);
+
+/// Offset of `net.ns.inum`.
+#[unsafe(no_mangle)]
+pub(crate) static NET_INUM: Global<u32> = Global::new(0);

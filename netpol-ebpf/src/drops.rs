@@ -1,0 +1,154 @@
+//! Packets that the kernel gives up, wherever it does so: netfilter, TC, routing, a socket's queue.
+
+use aya_ebpf::programs::BtfTracePointContext;
+use netpol_common::{ABI_VERSION, Counter, DROP_REASON_WORDS, DropRecord, RecordHead, RecordKind};
+
+use crate::{
+    config, emit,
+    maps::{DROPPED, DroppedKey, RECORDS, Seen, count},
+    parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, Skip},
+    read::{Kernel, kernel},
+};
+
+/// What the arguments of the tracepoint tell.
+struct Dropped {
+    skb: usize,
+    location: u64,
+    reason: u32,
+}
+
+/// Records a dropped IP packet whose reason user space asked for.
+#[inline(always)]
+pub(crate) fn try_record(context: &BtfTracePointContext) {
+    let dropped =
+        Dropped { skb: context.arg::<usize>(0), location: context.arg::<u64>(1), reason: reason(context) };
+    if is_wanted(dropped.reason) && record(&dropped).is_none() {
+        count(Counter::DropUnreadable);
+    }
+}
+
+#[inline(always)]
+fn reason(context: &BtfTracePointContext) -> u32 {
+    // The verifier refuses a read of an argument that the running kernel's tracepoint does not have, unless this
+    // constant shows it that the read never happens.
+    if config::HAS_DROP_REASON.load() == 0 { 0 } else { context.arg::<u32>(2) }
+}
+
+#[inline(always)]
+fn is_wanted(reason: u32) -> bool {
+    let word = (reason / 64) as usize;
+    // Reasons of other subsystems (Open vSwitch, mac80211) have a number in the upper half and are always wanted.
+    if word >= DROP_REASON_WORDS {
+        return true;
+    }
+    let words = config::DROP_REASONS.load();
+    let wanted = match word {
+        0 => words[0],
+        1 => words[1],
+        2 => words[2],
+        _ => words[3],
+    };
+    wanted >> (reason % 64) & 1 == 1
+}
+
+/// `None` where the packet can't be read; a packet that is none of ours is no failure.
+#[inline(always)]
+fn record(dropped: &Dropped) -> Option<()> {
+    let skb = Kernel { start: dropped.skb, length: usize::MAX };
+    let ethertype = u16::from_be(field(&skb, config::SKB_PROTOCOL.load())?);
+    if ethertype != ETHERTYPE_IPV4 && ethertype != ETHERTYPE_IPV6 {
+        return Some(());
+    }
+    let head: usize = field(&skb, config::SKB_HEAD.load())?;
+    let network: u16 = field(&skb, config::SKB_NETWORK_HEADER.load())?;
+    let tail: u32 = field(&skb, config::SKB_TAIL.load())?;
+    let read = Kernel {
+        start: head + usize::from(network),
+        length: (tail as usize).saturating_sub(usize::from(network)),
+    };
+    let mut packet = Packet::new();
+    let parsed =
+        parse::network(&read, ethertype, 0, &mut packet).and_then(|()| parse::transport(&read, &mut packet));
+    match parsed {
+        Ok(()) => {}
+        // A drop before the IP header was found, or of a packet without ports: it can't be tied to a flow.
+        Err(Skip::Ignored | Skip::Counted(_)) => return Some(()),
+    }
+    submit(dropped, &skb, &packet);
+    Some(())
+}
+
+#[inline(always)]
+fn field<T: Copy>(structure: &Kernel, offset: u32) -> Option<T> {
+    kernel((structure.start + offset as usize) as *const T)
+}
+
+#[inline(always)]
+fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
+    let now = emit::now();
+    let Some(count_of) = pending(dropped, packet, now) else { return };
+    let (ifindex, netns) = device(skb).unwrap_or_default();
+    let Some(mut entry) = RECORDS.reserve::<DropRecord>(0) else {
+        count(Counter::DropRingFull);
+        return;
+    };
+    entry.write(DropRecord {
+        head: RecordHead {
+            time_ns: now,
+            ifindex,
+            version: ABI_VERSION,
+            kind: RecordKind::Drop as u8,
+            direction: 0,
+            padding: 0,
+        },
+        tuple: packet.tuple,
+        location: dropped.location,
+        reason: dropped.reason,
+        netns,
+        sequence: packet.sequence,
+        count: count_of,
+        tcp_flags: packet.tcp_flags,
+        message: packet.message,
+        code: packet.code,
+        padding: [0; 5],
+    });
+    entry.submit(0);
+}
+
+/// How many drops a record written now would stand for; `None` while the tuple's last record is too young.
+#[inline(always)]
+fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
+    let key =
+        DroppedKey { tuple: packet.tuple, reason: dropped.reason, tcp_flags: u32::from(packet.tcp_flags) };
+    let Some(seen) = DROPPED.get_ptr_mut(&key) else {
+        let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
+        if DROPPED.insert(&key, &seen, 0).is_err() {
+            count(Counter::TableFull);
+        }
+        return Some(1);
+    };
+    // SAFETY: the entry stays valid while the program runs; a lost increment between CPUs is accepted.
+    let seen = unsafe { &mut *seen };
+    let drops = seen.packets.wrapping_add(1);
+    if now.wrapping_sub(seen.recorded_ns) < config::DROP_REFRESH_NS.load() {
+        seen.packets = drops;
+        return None;
+    }
+    *seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
+    Some(drops)
+}
+
+/// Interface index and network namespace of the packet's device. `skb->dev` shares its place with other data while
+/// a packet sits in a socket's queue: then the reads fail, and both are unknown.
+#[inline(always)]
+fn device(skb: &Kernel) -> Option<(u32, u32)> {
+    let device: usize = field(skb, config::SKB_DEV.load())?;
+    if device == 0 {
+        return None;
+    }
+    let device = Kernel { start: device, length: usize::MAX };
+    let ifindex = field(&device, config::DEV_IFINDEX.load())?;
+    let net: usize = field(&device, config::DEV_NET.load())?;
+    let netns = field(&Kernel { start: net, length: usize::MAX }, config::NET_INUM.load())?;
+    Some((ifindex, netns))
+}

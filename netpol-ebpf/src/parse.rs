@@ -1,0 +1,251 @@
+//! From bytes to addresses, ports and flags.
+
+use netpol_common::{Counter, FlowTuple};
+
+use crate::read::Read;
+
+/// EtherTypes (IEEE 802).
+pub(crate) const ETHERTYPE_IPV4: u16 = 0x0800;
+pub(crate) const ETHERTYPE_IPV6: u16 = 0x86dd;
+const ETHERTYPE_VLAN: u16 = 0x8100;
+const ETHERTYPE_QINQ: u16 = 0x88a8;
+
+/// Length of an Ethernet header without VLAN tags.
+pub(crate) const ETHERNET: usize = 14;
+const VLAN_TAG: usize = 4;
+
+/// IP protocol numbers (IANA).
+pub(crate) const ICMP: u8 = 1;
+pub(crate) const TCP: u8 = 6;
+pub(crate) const UDP: u8 = 17;
+pub(crate) const ICMPV6: u8 = 58;
+pub(crate) const SCTP: u8 = 132;
+
+/// IPv6 extension headers (RFC 8200, section 4; AH is RFC 4302; the last three are RFC 6275, 7401 and 5533).
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const AUTHENTICATION: u8 = 51;
+const DESTINATION: u8 = 60;
+const MOBILITY: u8 = 135;
+const HIP: u8 = 139;
+const SHIM6: u8 = 140;
+
+/// How many extension headers are followed. More than this many occur in crafted packets only.
+const MAX_EXTENSION_HEADERS: usize = 8;
+
+/// Why a packet yields nothing.
+#[derive(Clone, Copy)]
+pub(crate) enum Skip {
+    /// Neither IPv4 nor IPv6, or nothing to record: ARP, neighbour discovery.
+    Ignored,
+    /// Counted under this name.
+    Counted(Counter),
+}
+
+const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
+
+/// What the headers say.
+#[derive(Clone, Copy)]
+pub(crate) struct Packet {
+    pub(crate) tuple: FlowTuple,
+    pub(crate) sequence: u32,
+    pub(crate) acknowledgment: u32,
+    pub(crate) tcp_flags: u8,
+    pub(crate) message: u8,
+    pub(crate) code: u8,
+    pub(crate) fragment: bool,
+    /// Where the transport header starts.
+    pub(crate) transport: usize,
+}
+
+impl Packet {
+    #[inline(always)]
+    pub(crate) const fn new() -> Self {
+        Self {
+            tuple: FlowTuple {
+                source: [0; 16],
+                destination: [0; 16],
+                source_port: 0,
+                destination_port: 0,
+                protocol: 0,
+                family: 0,
+                padding: 0,
+            },
+            sequence: 0,
+            acknowledgment: 0,
+            tcp_flags: 0,
+            message: 0,
+            code: 0,
+            fragment: false,
+            transport: 0,
+        }
+    }
+}
+
+/// The EtherType of the frame and where its payload starts, past up to two VLAN tags.
+#[inline(always)]
+pub(crate) fn ethernet<R: Read>(read: &R) -> Result<(u16, usize), Skip> {
+    let mut ethertype = u16::from_be(read.load(ETHERNET - 2).ok_or(TRUNCATED)?);
+    let mut offset = ETHERNET;
+    for _ in 0..2 {
+        if ethertype != ETHERTYPE_VLAN && ethertype != ETHERTYPE_QINQ {
+            break;
+        }
+        ethertype = u16::from_be(read.load(offset + 2).ok_or(TRUNCATED)?);
+        offset += VLAN_TAG;
+    }
+    Ok((ethertype, offset))
+}
+
+/// Addresses and protocol of the IP header at `offset`.
+#[inline(always)]
+pub(crate) fn network<R: Read>(
+    read: &R,
+    ethertype: u16,
+    offset: usize,
+    packet: &mut Packet,
+) -> Result<(), Skip> {
+    match ethertype {
+        ETHERTYPE_IPV4 => ipv4(read, offset, packet),
+        ETHERTYPE_IPV6 => ipv6(read, offset, packet),
+        _ => Err(Skip::Ignored),
+    }
+}
+
+#[inline(always)]
+fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
+    let version_length: u8 = read.load(offset).ok_or(TRUNCATED)?;
+    let length = usize::from(version_length & 0x0f) * 4;
+    if version_length >> 4 != 4 || length < 20 {
+        return Err(TRUNCATED);
+    }
+    let fragment = u16::from_be(read.load(offset + 6).ok_or(TRUNCATED)?);
+    let source: u32 = read.load(offset + 12).ok_or(TRUNCATED)?;
+    let destination: u32 = read.load(offset + 16).ok_or(TRUNCATED)?;
+    packet.tuple.family = 4;
+    packet.tuple.protocol = read.load(offset + 9).ok_or(TRUNCATED)?;
+    packet.tuple.source[..4].copy_from_slice(&source.to_ne_bytes());
+    packet.tuple.destination[..4].copy_from_slice(&destination.to_ne_bytes());
+    packet.transport = offset + length;
+    // Bit 13: more fragments follow; the low 13 bits: where this one belongs (RFC 791, section 3.1).
+    if fragment & 0x1fff != 0 {
+        return Err(Skip::Counted(Counter::FragmentLater));
+    }
+    packet.fragment = fragment & 0x2000 != 0;
+    Ok(())
+}
+
+#[inline(always)]
+fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
+    let version: u8 = read.load(offset).ok_or(TRUNCATED)?;
+    if version >> 4 != 6 {
+        return Err(TRUNCATED);
+    }
+    let mut next: u8 = read.load(offset + 6).ok_or(TRUNCATED)?;
+    packet.tuple.family = 6;
+    packet.tuple.source = read.load(offset + 8).ok_or(TRUNCATED)?;
+    packet.tuple.destination = read.load(offset + 24).ok_or(TRUNCATED)?;
+    let mut at = offset + 40;
+    for _ in 0..MAX_EXTENSION_HEADERS {
+        let units = match next {
+            HOP_BY_HOP | ROUTING | DESTINATION | MOBILITY | HIP | SHIM6 => 8,
+            AUTHENTICATION => 4,
+            FRAGMENT => 0,
+            _ => {
+                packet.tuple.protocol = next;
+                packet.transport = at;
+                return Ok(());
+            }
+        };
+        let [following, length]: [u8; 2] = read.load(at).ok_or(TRUNCATED)?;
+        if next == FRAGMENT {
+            let position = u16::from_be(read.load(at + 2).ok_or(TRUNCATED)?);
+            if position & 0xfff8 != 0 {
+                return Err(Skip::Counted(Counter::FragmentLater));
+            }
+            packet.fragment = position & 1 != 0;
+            at += 8;
+        } else if units == 4 {
+            // AH counts in 4-byte units, less two (RFC 4302, section 2.2).
+            at += (usize::from(length) + 2) * 4;
+        } else {
+            at += (usize::from(length) + 1) * 8;
+        }
+        next = following;
+    }
+    Err(Skip::Counted(Counter::ExtensionHeaders))
+}
+
+/// Ports, flags and types of the transport header.
+#[inline(always)]
+pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
+    let at = packet.transport;
+    match packet.tuple.protocol {
+        TCP => {
+            ports(read, packet)?;
+            packet.sequence = u32::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
+            packet.acknowledgment = u32::from_be(read.load(at + 8).ok_or(TRUNCATED)?);
+            packet.tcp_flags = read.load(at + 13).ok_or(TRUNCATED)?;
+        }
+        UDP => ports(read, packet)?,
+        SCTP => {
+            ports(read, packet)?;
+            packet.message = read.load(at + 12).ok_or(TRUNCATED)?;
+        }
+        ICMP | ICMPV6 => {
+            packet.message = read.load(at).ok_or(TRUNCATED)?;
+            packet.code = read.load(at + 1).ok_or(TRUNCATED)?;
+            if is_echo(packet) {
+                let identifier = u16::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
+                packet.tuple.source_port = identifier;
+                packet.tuple.destination_port = identifier;
+            }
+        }
+        _ => return Err(Skip::Counted(Counter::OtherProtocol)),
+    }
+    Ok(())
+}
+
+/// Of a packet quoted in an ICMP error: the first eight bytes of its transport header are all that is sure to be
+/// there (RFC 792).
+#[inline(always)]
+pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
+    match packet.tuple.protocol {
+        TCP => {
+            ports(read, packet)?;
+            packet.sequence = u32::from_be(read.load(packet.transport + 4).ok_or(TRUNCATED)?);
+            Ok(())
+        }
+        SCTP => ports(read, packet),
+        _ => transport(read, packet),
+    }
+}
+
+#[inline(always)]
+fn ports<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
+    packet.tuple.source_port = u16::from_be(read.load(packet.transport).ok_or(TRUNCATED)?);
+    packet.tuple.destination_port = u16::from_be(read.load(packet.transport + 2).ok_or(TRUNCATED)?);
+    Ok(())
+}
+
+/// Echo request or reply: types 8 and 0 of ICMP (RFC 792), 128 and 129 of ICMPv6 (RFC 4443).
+#[inline(always)]
+pub(crate) fn is_echo(packet: &Packet) -> bool {
+    match packet.tuple.protocol {
+        ICMP => packet.message == 8 || packet.message == 0,
+        ICMPV6 => packet.message == 128 || packet.message == 129,
+        _ => false,
+    }
+}
+
+/// An error that quotes a packet: destination unreachable, time exceeded, parameter problem and, for ICMPv6, packet
+/// too big (RFC 792; RFC 4443, section 2.1).
+#[inline(always)]
+pub(crate) fn is_icmp_error(packet: &Packet) -> bool {
+    match packet.tuple.protocol {
+        ICMP => matches!(packet.message, 3 | 11 | 12),
+        ICMPV6 => matches!(packet.message, 1..=4),
+        _ => false,
+    }
+}

@@ -1,0 +1,113 @@
+//! What the TC programs do with a packet: look, perhaps record, let it go on.
+
+use aya_ebpf::programs::TcContext;
+use aya_log_ebpf::debug;
+use netpol_common::{Counter, Direction, tcp};
+
+use crate::{
+    emit::{self, Place},
+    maps::count,
+    parse::{self, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, SCTP, Skip, TCP, UDP},
+    read::{Copied, Linear, Read},
+};
+
+/// TCP flags that open or end a connection; a segment without any of them is data or an acknowledgment.
+const CONTROL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
+
+/// SCTP chunk types that open or end an association (RFC 9260, section 3.2): INIT, INIT ACK, ABORT, SHUTDOWN and
+/// SHUTDOWN COMPLETE.
+const SCTP_CONTROL: [u8; 5] = [1, 2, 6, 7, 14];
+
+/// Looks at one packet.
+#[inline(always)]
+pub(crate) fn observe(context: &TcContext, direction: Direction) {
+    if !is_tcp_data(&Linear::new(context)) {
+        inspect(context, direction);
+    }
+}
+
+/// The common case, told from a few bytes: an IPv4 packet without options, not a fragment, or an IPv6 packet without
+/// extension headers, with a TCP segment that neither opens nor ends a connection.
+#[inline(always)]
+fn is_tcp_data(read: &Linear) -> bool {
+    const FLAGS: usize = 13;
+    let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
+    let flags: Option<u8> = match u16::from_be(ethertype) {
+        ETHERTYPE_IPV4 => {
+            let Some(flags) = read.load(ETHERNET + 20 + FLAGS) else { return false };
+            let (Some(0x45u8), Some(fragment), Some(TCP)) =
+                (read.load(ETHERNET), read.load::<u16>(ETHERNET + 6), read.load(ETHERNET + 9))
+            else {
+                return false;
+            };
+            (u16::from_be(fragment) & 0x3fff == 0).then_some(flags)
+        }
+        ETHERTYPE_IPV6 => {
+            let Some(flags) = read.load(ETHERNET + 40 + FLAGS) else { return false };
+            (read.load(ETHERNET + 6) == Some(TCP)).then_some(flags)
+        }
+        _ => None,
+    };
+    flags.is_some_and(|flags: u8| flags & CONTROL == 0)
+}
+
+/// Everything else. Not inlined: its stack is then its own, and the path of data packets stays short.
+#[inline(never)]
+fn inspect(context: &TcContext, direction: Direction) {
+    // SAFETY: the kernel hands a valid `__sk_buff` to the program.
+    let (ifindex, length) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).len) };
+    let place = Place { ifindex, direction };
+    let result = match record(&Linear::new(context), place, length) {
+        Err(Skip::Counted(Counter::Truncated)) => record(&Copied(context), place, length),
+        result => result,
+    };
+    if let Err(Skip::Counted(counter)) = result {
+        count(counter);
+        debug!(
+            context,
+            "ifindex {} direction {}: not recorded, counter {}", ifindex, direction as u8, counter as u32
+        );
+    }
+}
+
+#[inline(always)]
+fn record<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
+    let (ethertype, offset) = parse::ethernet(read)?;
+    let mut packet = Packet::new();
+    parse::network(read, ethertype, offset, &mut packet)?;
+    parse::transport(read, &mut packet)?;
+    if packet.fragment {
+        count(Counter::FragmentFirst);
+    }
+    match packet.tuple.protocol {
+        TCP => {
+            // A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each
+            // veth that it passes.
+            let closing = packet.tcp_flags & CONTROL == tcp::FIN;
+            if packet.tcp_flags & CONTROL != 0 && !(closing && matches!(place.direction, Direction::ToPod)) {
+                emit::packet(place, &packet, length);
+            }
+        }
+        UDP => emit::sampled(place, &packet, length),
+        SCTP => {
+            if SCTP_CONTROL.contains(&packet.message) {
+                emit::packet(place, &packet, length);
+            }
+        }
+        _ if parse::is_echo(&packet) => emit::sampled(place, &packet, length),
+        _ if parse::is_icmp_error(&packet) => record_icmp_error(read, place, ethertype, &packet)?,
+        _ => {}
+    }
+    Ok(())
+}
+
+#[inline(always)]
+fn record_icmp_error<R: Read>(read: &R, place: Place, ethertype: u16, packet: &Packet) -> Result<(), Skip> {
+    /// Length of the ICMP header before the quoted packet (RFC 792, RFC 4443).
+    const ICMP_HEADER: usize = 8;
+    let mut quoted = Packet::new();
+    parse::network(read, ethertype, packet.transport + ICMP_HEADER, &mut quoted)?;
+    parse::quoted_transport(read, &mut quoted)?;
+    emit::icmp_error(place, packet, &quoted);
+    Ok(())
+}
