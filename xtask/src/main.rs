@@ -1,2 +1,3 @@
-//! x
+//! `cargo xtask …`: netpol's development tasks.
+
 fn main() {}
