@@ -1,11 +1,10 @@
 //! `build`: the release binaries.
 
+use std::{env, path::PathBuf};
+
 use anyhow::Result;
 
 use crate::{setup, tool};
-
-/// Where [`run`] leaves the agent.
-pub(crate) const AGENT: &str = "target/release/netpol-agent";
 
 pub(crate) fn run() -> Result<()> {
     setup::run()?;
@@ -15,4 +14,10 @@ pub(crate) fn run() -> Result<()> {
 /// Builds the two binaries, without any set-up.
 pub(crate) fn binaries() -> Result<()> {
     tool::run(tool::cargo().args(["build", "--release", "--package", "netpol-agent", "--bins"]))
+}
+
+/// Where [`binaries`] leaves the agent.
+pub(crate) fn agent() -> PathBuf {
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| tool::root().join("target"), PathBuf::from);
+    target.join("release/netpol-agent")
 }

@@ -1,3 +1,5 @@
-//! netpol's development tasks, and the lab that its kernel tests and its demo run in.
+//! netpol's development tasks: the parts that its tests use too.
 
+pub mod agent;
+pub mod demo;
 pub mod lab;

@@ -2,8 +2,8 @@
 
 mod bench;
 mod build;
-mod demo;
 mod setup;
+mod show;
 mod stage;
 mod test;
 mod tidy;
@@ -29,7 +29,7 @@ enum Task {
     /// Build the release binaries
     Build,
     /// Prove policies on a small cluster of network namespaces, with real packets
-    Demo(demo::Args),
+    Demo(show::Args),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::Args),
     /// `test`, and then what takes longer: fuzzing with a time limit
@@ -55,7 +55,7 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::run(),
         Task::Build => build::run(),
-        Task::Demo(args) => demo::run(args),
+        Task::Demo(args) => show::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),
