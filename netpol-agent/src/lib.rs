@@ -9,4 +9,5 @@
 //!                     cluster ──► Snapshot ──────┘
 //! ```
 
+pub mod kernel;
 pub mod model;
