@@ -65,7 +65,10 @@ fn is_tcp_data(read: &Linear) -> bool {
     let flags: u8 = match u16::from_be(ethertype) {
         ETHERTYPE_IPV4 => {
             let Some(header) = read.load::<Ipv4Tcp>(ETHERNET) else { return false };
-            if header.version_length != 0x45 || header.protocol != TCP || u16::from_be(header.fragment) & 0x3fff != 0 {
+            if header.version_length != 0x45
+                || header.protocol != TCP
+                || u16::from_be(header.fragment) & 0x3fff != 0
+            {
                 return false;
             }
             header.flags

@@ -8,6 +8,8 @@ use btf_rs::{Btf, Type};
 use netpol_common::DROP_REASON_WORDS;
 use thiserror::Error;
 
+use crate::model::DropReasons;
+
 /// Where the kernel shows its BTF (since Linux 5.2, with `CONFIG_DEBUG_INFO_BTF`).
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
@@ -106,48 +108,6 @@ fn resolve(btf: &Btf, of: &btf_rs::Member) -> Option<Type> {
     })
 }
 
-/// What the running kernel calls the numbers in `kfree_skb`.
-#[derive(Clone, Debug)]
-pub struct DropReasons(BTreeMap<u32, Arc<str>>);
-
-/// Number of the first reason of Open vSwitch: subsystem 2, in the upper half (include/net/dropreason.h, Linux 6.6).
-const OPEN_VSWITCH: u32 = 2;
-
-impl DropReasons {
-    /// The reasons by number, without the prefix `SKB_DROP_REASON_`.
-    #[must_use]
-    pub fn new(reasons: BTreeMap<u32, Arc<str>>) -> Self {
-        Self(reasons)
-    }
-
-    /// The name of a reason, such as `NETFILTER_DROP`; a number the kernel's BTF does not name is shown as such.
-    #[must_use]
-    pub fn name(&self, reason: u32) -> Arc<str> {
-        if let Some(name) = self.0.get(&reason) {
-            return Arc::clone(name);
-        }
-        match reason >> 16 {
-            OPEN_VSWITCH => "OPENVSWITCH".into(),
-            0 => format!("REASON_{reason}").into(),
-            subsystem => format!("SUBSYSTEM_{subsystem}").into(),
-        }
-    }
-
-    /// One bit for each reason that is worth a record: everything but a packet's ordinary end.
-    #[must_use]
-    pub(super) fn wanted(&self) -> [u64; DROP_REASON_WORDS] {
-        let mut words = [u64::MAX; DROP_REASON_WORDS];
-        for (&number, name) in &self.0 {
-            if NO_DROP.contains(&&**name)
-                && let Some(word) = words.get_mut(number as usize / 64)
-            {
-                *word &= !(1 << (number % 64));
-            }
-        }
-        words
-    }
-}
-
 /// Frees that are no loss of a packet, or that a healthy TCP connection brings about many times a second.
 const NO_DROP: [&str; 9] = [
     "SKB_NOT_DROPPED_YET",
@@ -160,6 +120,19 @@ const NO_DROP: [&str; 9] = [
     "TCP_ZEROWINDOW",
     "UNIX_DISCONNECT",
 ];
+
+/// One bit for each reason that is worth a record: everything but a packet's ordinary end.
+pub(super) fn wanted(reasons: &DropReasons) -> [u64; DROP_REASON_WORDS] {
+    let mut words = [u64::MAX; DROP_REASON_WORDS];
+    for (number, name) in reasons.iter() {
+        if NO_DROP.contains(&name)
+            && let Some(word) = words.get_mut(number as usize / 64)
+        {
+            *word &= !(1 << (number % 64));
+        }
+    }
+    words
+}
 
 fn drop_reasons(btf: &Btf) -> Option<DropReasons> {
     let types = btf.resolve_types_by_name("skb_drop_reason").ok()?;
@@ -184,29 +157,12 @@ fn drop_reasons(btf: &Btf) -> Option<DropReasons> {
 mod tests {
     use super::*;
 
-    fn reasons() -> DropReasons {
-        DropReasons::new(
-            [(1, "SKB_CONSUMED".into()), (12, "NETFILTER_DROP".into()), (65, "TC_INGRESS".into())].into(),
-        )
-    }
-
-    #[test]
-    fn names() {
-        for (number, expected) in [
-            (12, "NETFILTER_DROP"),
-            (99, "REASON_99"),
-            (2 << 16 | 3, "OPENVSWITCH"),
-            (1 << 16, "SUBSYSTEM_1"),
-        ] {
-            assert_eq!(&*reasons().name(number), expected, "{number}");
-        }
-    }
-
     #[test]
     fn ordinary_ends_are_not_wanted() {
-        let words = reasons().wanted();
-        for (number, wanted) in [(1, false), (12, true), (65, true), (200, true)] {
-            assert_eq!(words[number / 64] >> (number % 64) & 1 == 1, wanted, "{number}");
+        let reasons = DropReasons::new([(1, "SKB_CONSUMED".into()), (12, "NETFILTER_DROP".into())].into());
+        let words = wanted(&reasons);
+        for (number, expected) in [(1, false), (12, true), (200, true)] {
+            assert_eq!(words[number / 64] >> (number % 64) & 1 == 1, expected, "{number}");
         }
     }
 
@@ -215,6 +171,6 @@ mod tests {
         let types = KernelTypes::of_running_kernel().expect("this machine's kernel has BTF");
         assert!(types.skb_head > 0 && types.dev_ifindex > 0);
         let reasons = types.drop_reasons.expect("this machine's kernel is newer than 5.17");
-        assert!(reasons.0.values().any(|name| &**name == "NETFILTER_DROP"));
+        assert!(reasons.iter().any(|(_, name)| name == "NETFILTER_DROP"));
     }
 }

@@ -3,8 +3,11 @@
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned, programs::BtfTracePoint};
 use thiserror::Error;
 
+use crate::model::DropReasons;
+
 use super::{
-    BtfError, Counters, DropReasons, KernelLog, KernelTypes, Programs, Records,
+    BtfError, Counters, KernelLog, KernelTypes, Programs, Records,
+    btf::wanted,
     programs::{AttachMode, DROP_PROGRAM},
 };
 
@@ -78,7 +81,7 @@ pub fn load(options: LoadOptions) -> Result<Loaded, LoadError> {
 }
 
 fn load_object(types: &KernelTypes, options: LoadOptions) -> Result<Ebpf, LoadError> {
-    let wanted = types.drop_reasons.as_ref().map_or([u64::MAX; _], DropReasons::wanted);
+    let wanted = types.drop_reasons.as_ref().map_or([u64::MAX; _], wanted);
     let has_reason = u8::from(types.drop_reasons.is_some());
     let log_level: u8 = if options.debug { aya_log::Level::Trace as u8 } else { 0 };
     EbpfLoader::new()

@@ -9,7 +9,7 @@ mod programs;
 mod records;
 mod veths;
 
-pub use btf::{BtfError, DropReasons, KernelTypes};
+pub use btf::{BtfError, KernelTypes};
 pub use load::{LoadError, LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};
 pub use programs::{AttachError, AttachMode, Programs};
