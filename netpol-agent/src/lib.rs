@@ -9,4 +9,7 @@
 //!                     cluster ──► Snapshot ──────┘
 //! ```
 
+pub mod decode;
+pub mod flow;
+pub mod kernel;
 pub mod model;

@@ -64,10 +64,10 @@ pub struct RecordHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct FlowTuple {
-    /// Source address; IPv4 fills the first four bytes, the others are zero.
-    pub source: [u8; 16],
+    /// Source address, its bytes as they are in the packet; IPv4 fills the first word, the others are zero.
+    pub source: [u32; 4],
     /// Destination address, likewise.
-    pub destination: [u8; 16],
+    pub destination: [u32; 4],
     /// Source port; for an ICMP echo the identifier.
     pub source_port: u16,
     /// Destination port; for an ICMP echo the identifier.

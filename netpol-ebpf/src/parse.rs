@@ -64,8 +64,8 @@ impl Packet {
     pub(crate) const fn new() -> Self {
         Self {
             tuple: FlowTuple {
-                source: [0; 16],
-                destination: [0; 16],
+                source: [0; 4],
+                destination: [0; 4],
                 source_port: 0,
                 destination_port: 0,
                 protocol: 0,
@@ -113,22 +113,23 @@ pub(crate) fn network<R: Read>(
     }
 }
 
+/// Each header is loaded whole, by one bounds check: a check of its own for each field would cost time, and the
+/// verifier loses track of which check covers which field.
 #[inline(always)]
 fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let version_length: u8 = read.load(offset).ok_or(TRUNCATED)?;
-    let length = usize::from(version_length & 0x0f) * 4;
+    let [first, fragment, third, source, destination]: [u32; 5] = read.load(offset).ok_or(TRUNCATED)?;
+    let version_length = u32::from_be(first) >> 24;
+    let length = (version_length as usize & 0x0f) * 4;
     if version_length >> 4 != 4 || length < 20 {
         return Err(TRUNCATED);
     }
-    let fragment = u16::from_be(read.load(offset + 6).ok_or(TRUNCATED)?);
-    let source: u32 = read.load(offset + 12).ok_or(TRUNCATED)?;
-    let destination: u32 = read.load(offset + 16).ok_or(TRUNCATED)?;
     packet.tuple.family = 4;
-    packet.tuple.protocol = read.load(offset + 9).ok_or(TRUNCATED)?;
-    packet.tuple.source[..4].copy_from_slice(&source.to_ne_bytes());
-    packet.tuple.destination[..4].copy_from_slice(&destination.to_ne_bytes());
+    packet.tuple.protocol = (u32::from_be(third) >> 16) as u8;
+    packet.tuple.source[0] = source;
+    packet.tuple.destination[0] = destination;
     packet.transport = offset + length;
     // Bit 13: more fragments follow; the low 13 bits: where this one belongs (RFC 791, section 3.1).
+    let fragment = u32::from_be(fragment);
     if fragment & 0x1fff != 0 {
         return Err(Skip::Counted(Counter::FragmentLater));
     }
@@ -138,14 +139,14 @@ fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
 
 #[inline(always)]
 fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let version: u8 = read.load(offset).ok_or(TRUNCATED)?;
-    if version >> 4 != 6 {
+    let [first, second, s0, s1, s2, s3, d0, d1, d2, d3]: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
+    if u32::from_be(first) >> 28 != 6 {
         return Err(TRUNCATED);
     }
-    let mut next: u8 = read.load(offset + 6).ok_or(TRUNCATED)?;
+    let mut next = (u32::from_be(second) >> 8) as u8;
     packet.tuple.family = 6;
-    packet.tuple.source = read.load(offset + 8).ok_or(TRUNCATED)?;
-    packet.tuple.destination = read.load(offset + 24).ok_or(TRUNCATED)?;
+    packet.tuple.source = [s0, s1, s2, s3];
+    packet.tuple.destination = [d0, d1, d2, d3];
     let mut at = offset + 40;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let units = match next {
@@ -158,9 +159,10 @@ fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
                 return Ok(());
             }
         };
-        let [following, length]: [u8; 2] = read.load(at).ok_or(TRUNCATED)?;
+        let [start, position]: [u16; 2] = read.load(at).ok_or(TRUNCATED)?;
+        let [following, length] = start.to_ne_bytes();
         if next == FRAGMENT {
-            let position = u16::from_be(read.load(at + 2).ok_or(TRUNCATED)?);
+            let position = u16::from_be(position);
             if position & 0xfff8 != 0 {
                 return Err(Skip::Counted(Counter::FragmentLater));
             }
@@ -183,21 +185,24 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     let at = packet.transport;
     match packet.tuple.protocol {
         TCP => {
-            ports(read, packet)?;
-            packet.sequence = u32::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
-            packet.acknowledgment = u32::from_be(read.load(at + 8).ok_or(TRUNCATED)?);
-            packet.tcp_flags = read.load(at + 13).ok_or(TRUNCATED)?;
+            let [ports, sequence, acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.sequence = u32::from_be(sequence);
+            packet.acknowledgment = u32::from_be(acknowledgment);
+            packet.tcp_flags = (u32::from_be(flags) >> 16) as u8;
         }
-        UDP => ports(read, packet)?,
+        UDP => set_ports(packet, read.load(at).ok_or(TRUNCATED)?),
         SCTP => {
-            ports(read, packet)?;
-            packet.message = read.load(at + 12).ok_or(TRUNCATED)?;
+            let [ports, _tag, _checksum, chunk]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.message = (u32::from_be(chunk) >> 24) as u8;
         }
         ICMP | ICMPV6 => {
-            packet.message = read.load(at).ok_or(TRUNCATED)?;
-            packet.code = read.load(at + 1).ok_or(TRUNCATED)?;
+            let [start, identifier]: [u32; 2] = read.load(at).ok_or(TRUNCATED)?;
+            packet.message = (u32::from_be(start) >> 24) as u8;
+            packet.code = (u32::from_be(start) >> 16) as u8;
             if is_echo(packet) {
-                let identifier = u16::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
+                let identifier = (u32::from_be(identifier) >> 16) as u16;
                 packet.tuple.source_port = identifier;
                 packet.tuple.destination_port = identifier;
             }
@@ -212,21 +217,22 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
 #[inline(always)]
 pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
     match packet.tuple.protocol {
-        TCP => {
-            ports(read, packet)?;
-            packet.sequence = u32::from_be(read.load(packet.transport + 4).ok_or(TRUNCATED)?);
+        TCP | SCTP => {
+            let [ports, sequence]: [u32; 2] = read.load(packet.transport).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.sequence = u32::from_be(sequence);
             Ok(())
         }
-        SCTP => ports(read, packet),
         _ => transport(read, packet),
     }
 }
 
+/// From the first word of a TCP, UDP or SCTP header.
 #[inline(always)]
-fn ports<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
-    packet.tuple.source_port = u16::from_be(read.load(packet.transport).ok_or(TRUNCATED)?);
-    packet.tuple.destination_port = u16::from_be(read.load(packet.transport + 2).ok_or(TRUNCATED)?);
-    Ok(())
+fn set_ports(packet: &mut Packet, word: u32) {
+    let word = u32::from_be(word);
+    packet.tuple.source_port = (word >> 16) as u16;
+    packet.tuple.destination_port = word as u16;
 }
 
 /// Echo request or reply: types 8 and 0 of ICMP (RFC 792), 128 and 129 of ICMPv6 (RFC 4443).

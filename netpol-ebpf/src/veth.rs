@@ -18,6 +18,37 @@ const CONTROL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
 /// SHUTDOWN COMPLETE.
 const SCTP_CONTROL: [u8; 5] = [1, 2, 6, 7, 14];
 
+/// An IPv4 header without options and a TCP header as far as its flags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv4Tcp {
+    version_length: u8,
+    _service: u8,
+    _length: u16,
+    _identification: u16,
+    fragment: u16,
+    _ttl: u8,
+    protocol: u8,
+    _checksum: u16,
+    _addresses: [u16; 4],
+    _tcp: [u16; 6],
+    _offset: u8,
+    flags: u8,
+}
+
+/// An IPv6 header and a TCP header as far as its flags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv6Tcp {
+    _class_length: [u16; 3],
+    next: u8,
+    _hops: u8,
+    _addresses: [u16; 16],
+    _tcp: [u16; 6],
+    _offset: u8,
+    flags: u8,
+}
+
 /// Looks at one packet.
 #[inline(always)]
 pub(crate) fn observe(context: &TcContext, direction: Direction) {
@@ -30,25 +61,28 @@ pub(crate) fn observe(context: &TcContext, direction: Direction) {
 /// extension headers, with a TCP segment that neither opens nor ends a connection.
 #[inline(always)]
 fn is_tcp_data(read: &Linear) -> bool {
-    const FLAGS: usize = 13;
     let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
-    let flags: Option<u8> = match u16::from_be(ethertype) {
+    let flags: u8 = match u16::from_be(ethertype) {
         ETHERTYPE_IPV4 => {
-            let Some(flags) = read.load(ETHERNET + 20 + FLAGS) else { return false };
-            let (Some(0x45u8), Some(fragment), Some(TCP)) =
-                (read.load(ETHERNET), read.load::<u16>(ETHERNET + 6), read.load(ETHERNET + 9))
-            else {
+            let Some(header) = read.load::<Ipv4Tcp>(ETHERNET) else { return false };
+            if header.version_length != 0x45
+                || header.protocol != TCP
+                || u16::from_be(header.fragment) & 0x3fff != 0
+            {
                 return false;
-            };
-            (u16::from_be(fragment) & 0x3fff == 0).then_some(flags)
+            }
+            header.flags
         }
         ETHERTYPE_IPV6 => {
-            let Some(flags) = read.load(ETHERNET + 40 + FLAGS) else { return false };
-            (read.load(ETHERNET + 6) == Some(TCP)).then_some(flags)
+            let Some(header) = read.load::<Ipv6Tcp>(ETHERNET) else { return false };
+            if header.next != TCP {
+                return false;
+            }
+            header.flags
         }
-        _ => None,
+        _ => return false,
     };
-    flags.is_some_and(|flags: u8| flags & CONTROL == 0)
+    flags & CONTROL == 0
 }
 
 /// Everything else. Not inlined: its stack is then its own, and the path of data packets stays short.
