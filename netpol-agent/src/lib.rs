@@ -9,4 +9,6 @@
 //!                     cluster ──► Snapshot ──────┘
 //! ```
 
+pub mod cluster;
 pub mod model;
+pub mod policy;

@@ -1,0 +1,100 @@
+//! A set of labels, shared by all that carry the same.
+
+use std::{
+    fmt,
+    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    sync::{Arc, OnceLock},
+};
+
+use serde::{Serialize, ser::SerializeMap as _};
+
+/// Labels sorted by key. A clone shares them; the hash is computed once.
+#[derive(Clone)]
+pub struct Labels(Arc<Shared>);
+
+struct Shared {
+    hash: u64,
+    pairs: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Labels {
+    /// The value of a label.
+    #[must_use]
+    pub fn get(&self, key: &str) -> Option<&str> {
+        let pairs = &self.0.pairs;
+        let at = pairs.binary_search_by(|(candidate, _)| (**candidate).cmp(key)).ok()?;
+        pairs.get(at).map(|(_, value)| &**value)
+    }
+
+    /// All labels, by key.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
+        self.0.pairs.iter().map(|(key, value)| (&**key, &**value))
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.pairs.is_empty()
+    }
+
+    /// The same labels with one more, or with another value for one.
+    #[must_use]
+    pub fn with(&self, key: &str, value: &str) -> Self {
+        let others = self.iter().filter(|(k, _)| *k != key);
+        others.chain([(key, value)]).collect()
+    }
+}
+
+/// Of two pairs with the same key, the first wins.
+impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
+    fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
+        let mut pairs: Vec<(Box<str>, Box<str>)> =
+            pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
+        pairs.sort_by(|a, b| a.0.cmp(&b.0));
+        pairs.dedup_by(|later, first| later.0 == first.0);
+        let hash = hash_of(&pairs);
+        Self(Arc::new(Shared { hash, pairs: pairs.into_boxed_slice() }))
+    }
+}
+
+/// Keyed once per process, so that nobody can craft label sets that collide.
+fn hash_of(pairs: &[(Box<str>, Box<str>)]) -> u64 {
+    static KEYED: OnceLock<RandomState> = OnceLock::new();
+    KEYED.get_or_init(RandomState::new).hash_one(pairs)
+}
+
+impl Default for Labels {
+    fn default() -> Self {
+        std::iter::empty::<(&str, &str)>().collect()
+    }
+}
+
+impl PartialEq for Labels {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || (self.0.hash == other.0.hash && self.0.pairs == other.0.pairs)
+    }
+}
+
+impl Eq for Labels {}
+
+impl Hash for Labels {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.0.hash);
+    }
+}
+
+impl fmt::Debug for Labels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+impl Serialize for Labels {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(Some(self.0.pairs.len()))?;
+        for (key, value) in self.iter() {
+            map.serialize_entry(key, value)?;
+        }
+        map.end()
+    }
+}

@@ -1,0 +1,191 @@
+//! Kubernetes objects, trimmed to what identity and policy need.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{Labels, Protocol};
+
+/// A pod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pod {
+    /// `namespace/name`.
+    pub key: Arc<str>,
+    /// Its UID; empty where a manifest has none.
+    pub uid: Arc<str>,
+    /// All that policies can know of it; pods of one kind share it.
+    pub class: Arc<PodClass>,
+    /// Every address of `status.podIPs`, IPv4-mapped ones folded. A host-network pod's are its node's.
+    pub ips: Box<[IpAddr]>,
+    /// Whether it lives in its node's network namespace.
+    pub host_network: bool,
+    /// The node it runs on, once scheduled.
+    pub node: Option<Arc<str>>,
+    /// How far it is in its life.
+    pub phase: PodPhase,
+    /// What made it (`metadata.ownerReferences`, the controller).
+    pub owner: Option<Arc<Owner>>,
+    /// When it was made.
+    pub created: Option<jiff::Timestamp>,
+}
+
+/// What pods of one kind share, and all that a selector or a named port can see of a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct PodClass {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The labels.
+    pub labels: Labels,
+    /// Declared ports of its containers and restartable init containers.
+    pub ports: Box<[ContainerPort]>,
+}
+
+/// A declared port of a container.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ContainerPort {
+    /// The port number, 1 to 65535.
+    pub port: u16,
+    /// The protocol; TCP where none is given.
+    pub protocol: Protocol,
+    /// The port's name, for policies that use it.
+    pub name: Option<Box<str>>,
+}
+
+/// How far a pod is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PodPhase {
+    /// A manifest without a status: meant to run, seen nowhere.
+    Declared,
+    /// Accepted, not all containers started.
+    Pending,
+    /// Running.
+    Running,
+    /// All containers ended well.
+    Succeeded,
+    /// All containers ended, one badly.
+    Failed,
+    /// Its node does not answer.
+    Unknown,
+}
+
+/// The controller that made a pod.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Owner {
+    /// Its API kind, such as `ReplicaSet`.
+    pub kind: Box<str>,
+    /// Its name.
+    pub name: Box<str>,
+}
+
+impl Pod {
+    /// Its namespace.
+    #[must_use]
+    pub fn namespace(&self) -> &Arc<str> {
+        &self.class.namespace
+    }
+
+    /// Its name, without the namespace.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        self.key.split_once('/').map_or(&*self.key, |(_, name)| name)
+    }
+
+    /// Its labels.
+    #[must_use]
+    pub fn labels(&self) -> &Labels {
+        &self.class.labels
+    }
+
+    /// Whether its containers have all ended: it keeps its labels, but no longer its addresses.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
+    }
+
+    /// Whether policies can select it and its addresses are its own.
+    ///
+    /// Pods that have ended, live in the node's network or have no address yet are not; one that is only declared
+    /// counts as if it ran.
+    #[must_use]
+    pub fn is_member(&self) -> bool {
+        !self.host_network && !self.is_finished() && (!self.ips.is_empty() || self.phase == PodPhase::Declared)
+    }
+}
+
+/// A namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namespace {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels, `kubernetes.io/metadata.name` always among them.
+    pub labels: Labels,
+    /// Whether an object says so, or it only follows from what lives in it.
+    pub origin: NamespaceOrigin,
+}
+
+/// How a namespace came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NamespaceOrigin {
+    /// There is a Namespace object.
+    Declared,
+    /// A pod or a policy names it, and no Namespace object does.
+    Implied,
+}
+
+impl Namespace {
+    /// The label that every namespace has, with its name as the value.
+    pub const NAME_LABEL: &'static str = "kubernetes.io/metadata.name";
+
+    /// A namespace with these labels and the one that all have.
+    #[must_use]
+    pub fn new(name: Arc<str>, labels: &Labels, origin: NamespaceOrigin) -> Self {
+        let labels = labels.with(Self::NAME_LABEL, &name);
+        Self { name, labels, origin }
+    }
+}
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its labels.
+    pub labels: Labels,
+    /// Its addresses (`status.addresses` of any type that is an IP address).
+    pub ips: Box<[IpAddr]>,
+    /// The ranges that its pods' addresses come from.
+    pub pod_cidrs: Box<[ipnet::IpNet]>,
+}
+
+/// A Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Service {
+    /// `namespace/name`.
+    pub key: Arc<str>,
+    /// Its namespace.
+    pub namespace: Arc<str>,
+    /// Its cluster addresses and those that load balancers gave it.
+    pub ips: Box<[IpAddr]>,
+    /// The labels of the pods behind it; `None` where it selects none itself.
+    pub selector: Option<Labels>,
+    /// Its ports.
+    pub ports: Box<[ServicePort]>,
+}
+
+/// A port of a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ServicePort {
+    /// The port that clients use.
+    pub port: u16,
+    /// The protocol; TCP where none is given.
+    pub protocol: Protocol,
+    /// The pods' port.
+    pub target: TargetPort,
+}
+
+/// Which port of the pods behind a Service.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum TargetPort {
+    /// By number.
+    Number(u16),
+    /// By the name of a container port.
+    Named(Box<str>),
+}
