@@ -144,5 +144,9 @@ fn main() -> ExitCode {
 
 fn start(run: Run) -> Result<()> {
     let options = run.options()?;
-    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?.block_on(runtime::run(options))
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()?
+        .block_on(runtime::run(options))
 }

@@ -13,14 +13,11 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{
-    Options, Pipeline, Setup,
-    manifests::Manifests,
-};
+use super::{Options, Pipeline, Setup, manifests::Manifests};
 use crate::{
     kernel::{
-        AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load, own_network_namespace,
-        preflight, raise_file_limit,
+        AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
+        own_network_namespace, preflight, raise_file_limit,
     },
     sink::{Health, Metrics, serve, writer},
     verify::{Clock, State},
@@ -75,7 +72,8 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
     pipeline.set_state(state, monotonic_ns()?);
-    let agent = Agent { pipeline, programs, counters, look_again, health: health.clone(), metrics: metrics.clone() };
+    let agent =
+        Agent { pipeline, programs, counters, look_again, health: health.clone(), metrics: metrics.clone() };
 
     let server = match options.metrics {
         Some(address) => {
@@ -108,7 +106,10 @@ pub async fn run(options: Options) -> Result<()> {
         server.abort();
     }
     if let Some(thread) = lines_thread {
-        thread.join().map_err(|_| anyhow!("the thread that writes lines has failed"))?.context("standard output")?;
+        thread
+            .join()
+            .map_err(|_| anyhow!("the thread that writes lines has failed"))?
+            .context("standard output")?;
     }
     result
 }

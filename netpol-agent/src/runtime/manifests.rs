@@ -28,16 +28,15 @@ pub(super) struct Manifests {
 impl Manifests {
     /// Reads them for the first time: what can't be read is reported, the rest is in force.
     pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, State)> {
-        for path in &paths {
-            std::fs::metadata(path).with_context(|| format!("--manifests {}", path.display()))?;
-        }
         let mut this = Self { paths, index: Index::default(), compiler: Compiler::new(), metrics };
-        let loaded = manifests::load(&this.paths);
+        let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
         if loaded.objects.is_empty() {
             let paths: Vec<String> = this.paths.iter().map(|path| path.display().to_string()).collect();
-            bail!("no Kubernetes object in {}: netpol reads Namespaces, Pods and policies from *.yaml, *.yml and *.json",
-                paths.join(", "));
+            bail!(
+                "no Kubernetes object in {}: netpol reads Namespaces, Pods and policies from *.yaml, *.yml and *.json",
+                paths.join(", ")
+            );
         }
         let state = this.apply(loaded);
         Ok((this, state))
@@ -48,7 +47,7 @@ impl Manifests {
             warn!("{error}");
         }
         for note in &loaded.notes {
-            info!("{note}");
+            info!("{}:{}: {}", note.file, note.line, note.text);
         }
         self.metrics.manifest_errors(loaded.errors.len());
     }
@@ -83,7 +82,13 @@ impl Manifests {
             }
             tokio::time::sleep(SETTLE).await;
             while changes.try_recv().is_ok() {}
-            let loaded = manifests::load(&self.paths);
+            let loaded = match manifests::load(&self.paths) {
+                Ok(loaded) => loaded,
+                Err(error) => {
+                    warn!("{error}: the last good state stays in force");
+                    continue;
+                }
+            };
             self.report(&loaded);
             if loaded.errors.is_empty() {
                 let state = self.apply(loaded);
@@ -95,4 +100,3 @@ impl Manifests {
         }
     }
 }
-

@@ -40,7 +40,9 @@ pub(super) fn about(finding: &Finding) -> String {
             let denials: Vec<String> = finding.denials.iter().map(words::denial).collect();
             format!("denied: {}", denials.join("; "))
         }
-        FindingKind::OverBlocked if finding.policies.is_empty() => "allowed: no policy selects either side".to_owned(),
+        FindingKind::OverBlocked if finding.policies.is_empty() => {
+            "allowed: no policy selects either side".to_owned()
+        }
         FindingKind::OverBlocked => format!("allowed: by {}", words::policies(&finding.policies)),
     };
     format!(
@@ -70,8 +72,10 @@ fn why(expected: &Expected) -> String {
     match expected {
         Expected::Allowed { by } if by.is_empty() => "allowed: no policy".to_owned(),
         Expected::Allowed { by } => {
-            let rules: Vec<String> =
-                by.iter().map(|rule| format!("{} {} rule {}", rule.policy, rule.direction, rule.index)).collect();
+            let rules: Vec<String> = by
+                .iter()
+                .map(|rule| format!("{} {} rule {}", rule.policy, rule.direction, rule.index))
+                .collect();
             format!("allowed by {}", rules.join(", "))
         }
         Expected::Denied { by } => {

@@ -71,6 +71,9 @@ async fn readyz(State(health): State<Health>) -> (StatusCode, &'static str) {
     if health.is_ready() {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: programs are not attached, or no cluster state is known yet\n")
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "not ready: programs are not attached, or no cluster state is known yet\n",
+        )
     }
 }

@@ -91,7 +91,6 @@ struct Side<'a> {
     port: Option<u16>,
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the shape that serde asks for")]
 fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
     *value == T::default()
 }

@@ -102,7 +102,11 @@ impl Metrics {
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "Version of the agent", version);
         r.register("flows", "Connections by what the policies say of them", self.flows.clone());
-        r.register("connections", "Connections by expectation, observation and outcome", self.connections.clone());
+        r.register(
+            "connections",
+            "Connections by expectation, observation and outcome",
+            self.connections.clone(),
+        );
         r.register("drops", "Packets that the kernel dropped, by its reason", self.drops.clone());
         r.register("findings", "Findings opened", self.findings.clone());
         r.register("findings_open", "Findings that hold now", self.findings_open.clone());
@@ -110,13 +114,29 @@ impl Metrics {
         r.register("records_lost", "Records lost, by cause", self.lost.clone());
         r.register("packets_skipped", "Packets that yield no record, by cause", self.packets_skipped.clone());
         r.register("records", "Records read from the kernel", self.records.clone());
-        r.register("veth_attach_errors", "Veths that the programs could not be attached to", self.attach_errors.clone());
+        r.register(
+            "veth_attach_errors",
+            "Veths that the programs could not be attached to",
+            self.attach_errors.clone(),
+        );
         r.register("netlink_resyncs", "Times that link messages were missed", self.netlink_resyncs.clone());
         r.register("veths_attached", "Veths that have the programs", self.veths.clone());
         r.register("flow_table_entries", "Connections in the table", self.flow_table.clone());
-        r.register("snapshot_generation", "Generation of the cluster state in force", self.generation.clone());
-        r.register("manifest_errors", "Objects in the manifests that could not be read", self.manifest_errors.clone());
-        r.register("snapshot_age_seconds", "Time since the cluster state was last known to be current", self.snapshot_age.clone());
+        r.register(
+            "snapshot_generation",
+            "Generation of the cluster state in force",
+            self.generation.clone(),
+        );
+        r.register(
+            "manifest_errors",
+            "Objects in the manifests that could not be read",
+            self.manifest_errors.clone(),
+        );
+        r.register(
+            "snapshot_age_seconds",
+            "Time since the cluster state was last known to be current",
+            self.snapshot_age.clone(),
+        );
         registry
     }
 

@@ -38,7 +38,12 @@ impl Summary<'_> {
         }
         let _ = writeln!(text, "\nFindings: {}", self.findings.len());
         for finding in &self.findings {
-            let _ = writeln!(text, "  {} (seen {}x)", compact::about(finding).replace("; ", "\n      "), finding.count);
+            let _ = writeln!(
+                text,
+                "  {} (seen {}x)",
+                compact::about(finding).replace("; ", "\n      "),
+                finding.count
+            );
         }
         let _ = write!(text, "\nRecords lost: {}", self.lost);
         text
@@ -47,6 +52,11 @@ impl Summary<'_> {
     /// For programs: one object.
     pub(super) fn json(&self) -> serde_json::Result<String> {
         let findings = self.findings.iter().map(|finding| json::view(finding)).collect();
-        serde_json::to_string(&Line { r#type: "summary", flows: self.flows, findings, records_lost: self.lost })
+        serde_json::to_string(&Line {
+            r#type: "summary",
+            flows: self.flows,
+            findings,
+            records_lost: self.lost,
+        })
     }
 }

@@ -9,10 +9,14 @@ pub(super) fn sentence(flow: &Flow) -> String {
         Observed::Established => established(flow).to_owned(),
         Observed::Refused => match attempt.tuple.protocol {
             Protocol::Tcp => "the destination pod itself answered with RST: the packet got there".to_owned(),
-            Protocol::Sctp => "the destination pod itself answered with ABORT: the packet got there".to_owned(),
+            Protocol::Sctp => {
+                "the destination pod itself answered with ABORT: the packet got there".to_owned()
+            }
             _ => "the destination pod itself answered with port unreachable: the packet got there".to_owned(),
         },
-        Observed::Delivered => "the packet went into the destination pod's veth and was not dropped".to_owned(),
+        Observed::Delivered => {
+            "the packet went into the destination pod's veth and was not dropped".to_owned()
+        }
         Observed::Rejected => "a reset or ICMP error came that the destination pod did not send".to_owned(),
         Observed::Reset => "a reset came from outside this node".to_owned(),
         Observed::Dropped { hook, reply, .. } => {

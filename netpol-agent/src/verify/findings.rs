@@ -7,7 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::sentence;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party, PolicyRef,
+    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party,
+    PolicyRef,
 };
 
 /// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
@@ -154,7 +155,9 @@ fn last(flow: &Flow) -> [(IpAddr, u16); 2] {
 /// The policies that an expectation rests on, each once, and the denials among them.
 fn concerned(expected: &Expected) -> (Vec<PolicyRef>, Vec<Denial>) {
     let (mut policies, denials): (Vec<PolicyRef>, _) = match expected {
-        Expected::Denied { by } => (by.iter().flat_map(|denial| denial.policies.clone()).collect(), by.clone()),
+        Expected::Denied { by } => {
+            (by.iter().flat_map(|denial| denial.policies.clone()).collect(), by.clone())
+        }
         Expected::Allowed { by } => (by.iter().map(|rule| rule.policy.clone()).collect(), Vec::new()),
         Expected::NotApplicable(_) | Expected::Undecidable(_) => (Vec::new(), Vec::new()),
     };

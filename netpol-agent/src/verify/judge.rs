@@ -105,7 +105,8 @@ impl Judge {
         let veth = veths.get(attempt.foreign_veth?)?;
         let snapshot = &self.state()?.snapshot;
         let is_pod = veth.addresses.iter().any(|address| snapshot.pod_by_ip(*address).is_some());
-        (is_pod && !veth.addresses.contains(&attempt.tuple.source.address)).then_some(Undecidable::SpoofedSource)
+        (is_pod && !veth.addresses.contains(&attempt.tuple.source.address))
+            .then_some(Undecidable::SpoofedSource)
     }
 
     /// What the policies say: all states that held at some time since shortly before the attempt must agree.
@@ -119,7 +120,9 @@ impl Judge {
         for (_, (_, state)) in in_force {
             let next = evaluate(state, attempt);
             match &verdict {
-                Some(before) if !agree(before, &next) => return Expected::Undecidable(Undecidable::RecentChange),
+                Some(before) if !agree(before, &next) => {
+                    return Expected::Undecidable(Undecidable::RecentChange);
+                }
                 _ => verdict = Some(next),
             }
         }

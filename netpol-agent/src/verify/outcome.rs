@@ -64,7 +64,11 @@ mod tests {
             assert_eq!(outcome(&allowed, observed), if_allowed, "allowed, {observed}");
             assert_eq!(outcome(&denied, observed), if_denied, "denied, {observed}");
             assert_eq!(outcome(&undecidable, observed), Unknown, "undecidable, {observed}");
-            assert_eq!(outcome(&not_applicable, observed), Outcome::NotApplicable, "not applicable, {observed}");
+            assert_eq!(
+                outcome(&not_applicable, observed),
+                Outcome::NotApplicable,
+                "not applicable, {observed}"
+            );
         }
     }
 }

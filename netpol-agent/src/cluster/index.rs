@@ -1,0 +1,213 @@
+//! The single owner of the declared state.
+
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
+
+use super::{Object, ObjectRef, Snapshot, address_book::AddressBook, pool::Pool, snapshot::Changes};
+use crate::model::{Labels, Namespace, Node, Pod, Service, object::NamespaceOrigin};
+
+/// How many generations back a reader of snapshots may be and still learn what changed.
+const REMEMBERED: usize = 64;
+
+/// Takes objects as they come and go, and publishes snapshots of the state they make.
+#[derive(Debug)]
+pub struct Index {
+    /// The state, ahead of what is published by `pending`.
+    state: Snapshot,
+    published: Arc<Snapshot>,
+    pending: Vec<ObjectRef>,
+    recent: VecDeque<Changes>,
+    pods_by_ip: AddressBook<Pod>,
+    nodes_by_ip: AddressBook<Node>,
+    services_by_ip: AddressBook<Service>,
+    /// How many pods and policies name each namespace.
+    residents: HashMap<Arc<str>, usize>,
+    pool: Pool,
+}
+
+impl Default for Index {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Index {
+    /// An index of nothing.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            state: Snapshot::empty(),
+            published: Arc::new(Snapshot::empty()),
+            pending: Vec::new(),
+            recent: VecDeque::new(),
+            pods_by_ip: AddressBook::new(),
+            nodes_by_ip: AddressBook::new(),
+            services_by_ip: AddressBook::new(),
+            residents: HashMap::new(),
+            pool: Pool::default(),
+        }
+    }
+
+    /// Adds an object, or replaces the one with its name. One that is as before changes nothing.
+    pub fn apply(&mut self, object: Object) {
+        let reference = object.reference();
+        if self.get(&reference).as_ref() == Some(&object) {
+            return;
+        }
+        self.delete(&reference);
+        self.pending.push(reference);
+        match object {
+            Object::Pod(pod) => {
+                let pod = self.pool.share(pod);
+                self.pods_by_ip.add(&pod);
+                self.settle(pod.namespace());
+                self.state.pods.insert_mut(pod.key.clone(), pod);
+            }
+            Object::Namespace(namespace) => {
+                self.state.namespaces.insert_mut(namespace.name.clone(), namespace);
+            }
+            Object::Node(node) => {
+                self.nodes_by_ip.add(&node);
+                self.state.nodes.insert_mut(node.name.clone(), node);
+            }
+            Object::Service(service) => {
+                self.services_by_ip.add(&service);
+                self.state.services.insert_mut(service.key.clone(), service);
+            }
+            Object::NetworkPolicy(policy) => {
+                self.settle(&policy.namespace);
+                self.state.network_policies.insert_mut(policy.id.clone(), policy);
+            }
+            Object::ClusterPolicy(policy) => {
+                self.state.cluster_policies.insert_mut(policy.id.clone(), policy)
+            }
+        }
+    }
+
+    /// Removes an object, where it is there.
+    pub fn delete(&mut self, reference: &ObjectRef) {
+        let Some(object) = self.get(reference) else { return };
+        self.pending.push(reference.clone());
+        match object {
+            Object::Pod(pod) => {
+                self.pods_by_ip.remove(&pod);
+                self.state.pods.remove_mut(&pod.key);
+                self.leave(pod.namespace());
+            }
+            Object::Namespace(namespace) => {
+                self.state.namespaces.remove_mut(&namespace.name);
+                if self.residents.contains_key(&namespace.name) {
+                    self.imply(namespace.name.clone());
+                }
+            }
+            Object::Node(node) => {
+                self.nodes_by_ip.remove(&node);
+                self.state.nodes.remove_mut(&node.name);
+            }
+            Object::Service(service) => {
+                self.services_by_ip.remove(&service);
+                self.state.services.remove_mut(&service.key);
+            }
+            Object::NetworkPolicy(policy) => {
+                self.state.network_policies.remove_mut(&policy.id);
+                self.leave(&policy.namespace);
+            }
+            Object::ClusterPolicy(policy) => {
+                self.state.cluster_policies.remove_mut(&policy.id);
+            }
+        }
+    }
+
+    /// Makes these the only objects. What is as before does not count as a change.
+    pub fn sync(&mut self, objects: impl IntoIterator<Item = Object>) {
+        let mut kept = HashSet::new();
+        for object in objects {
+            kept.insert(object.reference());
+            self.apply(object);
+        }
+        let gone: Vec<ObjectRef> = self.references().filter(|reference| !kept.contains(reference)).collect();
+        for reference in gone {
+            self.delete(&reference);
+        }
+    }
+
+    /// The state as a snapshot: the one published last, where nothing changed since.
+    pub fn publish(&mut self) -> Arc<Snapshot> {
+        if self.pending.is_empty() {
+            return self.published.clone();
+        }
+        self.state.generation += 1;
+        self.recent.push_back(std::mem::take(&mut self.pending).into());
+        if self.recent.len() > REMEMBERED {
+            self.recent.pop_front();
+        }
+        self.published = Arc::new(Snapshot {
+            pod_ips: self.pods_by_ip.holders().clone(),
+            node_ips: self.nodes_by_ip.holders().clone(),
+            service_ips: self.services_by_ip.holders().clone(),
+            recent: self.recent.iter().cloned().collect(),
+            ..self.state.clone()
+        });
+        self.published.clone()
+    }
+
+    fn get(&self, reference: &ObjectRef) -> Option<Object> {
+        let state = &self.state;
+        match reference {
+            ObjectRef::Pod(key) => state.pods.get(key).cloned().map(Object::Pod),
+            ObjectRef::Namespace(name) => {
+                let declared = state.namespaces.get(name).filter(|n| n.origin == NamespaceOrigin::Declared);
+                declared.cloned().map(Object::Namespace)
+            }
+            ObjectRef::Node(name) => state.nodes.get(name).cloned().map(Object::Node),
+            ObjectRef::Service(key) => state.services.get(key).cloned().map(Object::Service),
+            ObjectRef::Policy(id) if id.namespace.is_some() => {
+                state.network_policies.get(id).cloned().map(Object::NetworkPolicy)
+            }
+            ObjectRef::Policy(id) => state.cluster_policies.get(id).cloned().map(Object::ClusterPolicy),
+        }
+    }
+
+    /// All objects that were applied, implied namespaces left out.
+    fn references(&self) -> impl Iterator<Item = ObjectRef> {
+        let state = &self.state;
+        let declared = state.namespaces.values().filter(|n| n.origin == NamespaceOrigin::Declared);
+        let policies = state.network_policies.keys().chain(state.cluster_policies.keys());
+        declared
+            .map(|namespace| ObjectRef::Namespace(namespace.name.clone()))
+            .chain(state.pods.keys().cloned().map(ObjectRef::Pod))
+            .chain(state.nodes.keys().cloned().map(ObjectRef::Node))
+            .chain(state.services.keys().cloned().map(ObjectRef::Service))
+            .chain(policies.cloned().map(ObjectRef::Policy))
+    }
+
+    /// Something came to live in a namespace, which then exists, whether an object says so or not.
+    fn settle(&mut self, namespace: &Arc<str>) {
+        *self.residents.entry(namespace.clone()).or_default() += 1;
+        if !self.state.namespaces.contains_key(namespace) {
+            self.imply(namespace.clone());
+        }
+    }
+
+    fn leave(&mut self, namespace: &Arc<str>) {
+        let Some(residents) = self.residents.get_mut(namespace) else { return };
+        *residents -= 1;
+        if *residents > 0 {
+            return;
+        }
+        self.residents.remove(namespace);
+        let implied = |n: &Arc<Namespace>| n.origin == NamespaceOrigin::Implied;
+        if self.state.namespaces.get(namespace).is_some_and(implied) {
+            self.state.namespaces.remove_mut(namespace);
+            self.pending.push(ObjectRef::Namespace(namespace.clone()));
+        }
+    }
+
+    fn imply(&mut self, name: Arc<str>) {
+        self.pending.push(ObjectRef::Namespace(name.clone()));
+        let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
+        self.state.namespaces.insert_mut(name, Arc::new(namespace));
+    }
+}

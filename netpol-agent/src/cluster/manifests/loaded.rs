@@ -1,0 +1,104 @@
+//! What came of loading manifests.
+
+use std::{collections::HashMap, fmt, sync::Arc};
+
+use crate::{
+    cluster::{Index, Object, ObjectRef, Snapshot, yaml::Yaml},
+    model::FieldPath,
+};
+
+/// What came of loading manifests.
+#[derive(Debug, Default)]
+pub struct Manifests {
+    /// The objects, in the order in which they are written. No name occurs twice.
+    pub objects: Vec<Object>,
+    /// What could not be loaded.
+    pub errors: Vec<LoadError>,
+    /// What was left out or looks odd, without being wrong.
+    pub notes: Vec<Note>,
+    /// Where each object is written.
+    pub(super) origins: HashMap<ObjectRef, Origin>,
+    /// Where in `objects` each is.
+    pub(super) places: HashMap<ObjectRef, usize>,
+}
+
+/// Where an object is written.
+#[derive(Clone, Debug)]
+pub struct Origin {
+    /// The file.
+    pub file: Arc<str>,
+    /// Its text, kept for policies, whose fields are pointed at.
+    pub(super) document: Option<Arc<Yaml>>,
+    /// The first line.
+    pub line: u32,
+}
+
+/// A document, object or field that could not be loaded, and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub struct LoadError {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The object's kind and name, once they could be read.
+    pub object: Option<String>,
+    /// The field; empty where it is about the whole.
+    pub path: FieldPath,
+    /// What is wrong, and what would be right.
+    pub reason: String,
+}
+
+/// Something that was left out or looks odd.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// What it is.
+    pub text: String,
+}
+
+impl Manifests {
+    /// A snapshot of the objects alone.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        let mut index = Index::new();
+        index.sync(self.objects.iter().cloned());
+        index.publish()
+    }
+
+    /// Where an object is written.
+    #[must_use]
+    pub fn origin(&self, object: &ObjectRef) -> Option<&Origin> {
+        self.origins.get(object)
+    }
+}
+
+impl Origin {
+    /// The line of a field, or of what is nearest to it.
+    #[must_use]
+    pub fn line_of(&self, path: &FieldPath) -> u32 {
+        self.document.as_ref().map_or(self.line, |document| document.line_of(path))
+    }
+}
+
+/// `file:line: object: field: reason`.
+impl fmt::Display for LoadError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: ", self.file, self.line)?;
+        if let Some(object) = &self.object {
+            write!(f, "{object}: ")?;
+        }
+        if !self.path.0.is_empty() {
+            write!(f, "{}: ", self.path)?;
+        }
+        f.write_str(&self.reason)
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.text)
+    }
+}

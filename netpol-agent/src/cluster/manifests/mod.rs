@@ -1,0 +1,33 @@
+//! Objects from files, as `kubectl apply` takes them.
+//!
+//! What is wrong costs one object: it is reported with its file, line, field and remedy, and all else is loaded.
+
+mod files;
+mod loaded;
+mod read;
+
+pub use files::{FileError, Source, sources};
+pub use loaded::{LoadError, Manifests, Note, Origin};
+
+use std::path::PathBuf;
+
+/// Loads files, and folders with all that is in them.
+///
+/// # Errors
+///
+/// Where a path is not there or can't be read. Anything wrong inside a file is in [`Manifests::errors`] instead.
+pub fn load(paths: &[PathBuf]) -> Result<Manifests, FileError> {
+    let mut manifests = Manifests::default();
+    for source in sources(paths)? {
+        read::source(&source, &mut manifests);
+    }
+    Ok(manifests)
+}
+
+/// Loads one text, as if it were a file of that name.
+#[must_use]
+pub fn parse(name: &str, text: &str) -> Manifests {
+    let mut manifests = Manifests::default();
+    read::source(&Source { name: name.into(), bytes: text.as_bytes().to_vec() }, &mut manifests);
+    manifests
+}

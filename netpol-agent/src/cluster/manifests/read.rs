@@ -1,0 +1,193 @@
+//! One file's documents to objects.
+
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::{LoadError, Manifests, Note, Origin, Source};
+use crate::{
+    cluster::{
+        Object,
+        wire::{self, Invalid},
+        yaml::{self, Value, Yaml},
+    },
+    model::FieldPath,
+};
+
+/// Reads a file into the manifests.
+pub(super) fn source(source: &Source, manifests: &mut Manifests) {
+    let text = match std::str::from_utf8(&source.bytes) {
+        Ok(text) => text,
+        Err(error) => {
+            let before = source.bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
+            let line = u32::try_from(line).unwrap_or(u32::MAX);
+            let reason = "not UTF-8 text: save the file as UTF-8".to_owned();
+            return Reader { file: &source.name, manifests }.fail(line, None, FieldPath::default(), reason);
+        }
+    };
+    let mut reader = Reader { file: &source.name, manifests };
+    for document in yaml::documents(text) {
+        match document {
+            Ok(document) => reader.document(document, None),
+            Err(error) => reader.fail(error.line, None, FieldPath::default(), error.to_string()),
+        }
+    }
+}
+
+struct Reader<'a> {
+    file: &'a Arc<str>,
+    manifests: &'a mut Manifests,
+}
+
+/// What the API calls the type of an object.
+#[derive(Clone)]
+struct Type {
+    api_version: String,
+    kind: String,
+}
+
+impl Reader<'_> {
+    /// Reads an object, or a list of them, whose items may leave out the type that the list's own type implies.
+    fn document(&mut self, document: Yaml, implied: Option<&Type>) {
+        let written = |key: &str| document.get(key).and_then(Yaml::as_str).map(str::to_owned);
+        let api_version = written("apiVersion").or_else(|| implied.map(|t| t.api_version.clone()));
+        let kind = written("kind").or_else(|| implied.map(|t| t.kind.clone()));
+        let (Some(api_version), Some(kind)) = (api_version, kind) else {
+            let reason = "not a Kubernetes object: it needs `apiVersion` and `kind`".to_owned();
+            return self.fail(document.line, None, FieldPath::default(), reason);
+        };
+        let type_ = Type { api_version, kind };
+        match type_.kind.strip_suffix("List") {
+            Some(item) if document.get("items").is_some() => self.list(document, &type_, item),
+            _ => self.object(document, &type_),
+        }
+    }
+
+    fn list(&mut self, list: Yaml, type_: &Type, item: &str) {
+        let implied = Type { api_version: type_.api_version.clone(), kind: item.to_owned() };
+        let implied = (!item.is_empty()).then_some(&implied);
+        let line = list.line;
+        let Value::Map(entries) = list.value else { return };
+        for (key, value) in entries {
+            match value.value {
+                _ if key.text != "items" => {}
+                Value::List(items) => items.into_iter().for_each(|item| self.document(item, implied)),
+                Value::Null => {}
+                _ => {
+                    let reason = "must be a list of objects".to_owned();
+                    self.fail(line, Some(type_.kind.clone()), FieldPath::parse("items"), reason);
+                }
+            }
+        }
+    }
+
+    fn object(&mut self, document: Yaml, type_: &Type) {
+        let object = match (type_.api_version.as_str(), type_.kind.as_str()) {
+            ("v1", "Pod") => read::<wire::Pod, _>(&document).map(|pod| Object::Pod(Arc::new(pod))),
+            ("v1", "Namespace") => {
+                read::<wire::Namespace, _>(&document).map(|n| Object::Namespace(Arc::new(n)))
+            }
+            ("v1", "Node") => read::<wire::Node, _>(&document).map(|node| Object::Node(Arc::new(node))),
+            ("v1", "Service") => read::<wire::Service, _>(&document).map(|s| Object::Service(Arc::new(s))),
+            ("networking.k8s.io/v1", "NetworkPolicy") => read::<wire::NetworkPolicy, _>(&document)
+                .map(|policy| Object::NetworkPolicy(Arc::new(policy))),
+            ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => {
+                read::<wire::ClusterNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
+            }
+            ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => {
+                read::<wire::AdminNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
+            }
+            ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
+                read::<wire::BaselineAdminNetworkPolicy, _>(&document)
+                    .map(|p| Object::ClusterPolicy(Arc::new(p)))
+            }
+            _ => return self.other(&document, type_),
+        };
+        match object {
+            Ok(object) => self.add(object, document),
+            Err(Invalid { path, reason }) => {
+                let line = document.line_of(&path);
+                self.fail(line, Some(name(&document, &type_.kind)), path, reason);
+            }
+        }
+    }
+
+    /// A kind that is not read: of no interest, unless it is a policy of a version that is not known.
+    fn other(&mut self, document: &Yaml, type_: &Type) {
+        let right = match type_.kind.as_str() {
+            "Pod" | "Namespace" | "Node" | "Service" if !type_.api_version.contains('/') => "v1",
+            "NetworkPolicy" if is_group(type_, &["networking.k8s.io", "extensions"]) => {
+                "networking.k8s.io/v1"
+            }
+            "ClusterNetworkPolicy" if is_group(type_, &["policy.networking.k8s.io"]) => {
+                "policy.networking.k8s.io/v1alpha2"
+            }
+            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy"
+                if is_group(type_, &["policy.networking.k8s.io"]) =>
+            {
+                "policy.networking.k8s.io/v1alpha1"
+            }
+            _ => {
+                let text =
+                    format!("{} is not read: it is no input of network policy", name(document, &type_.kind));
+                return self.note(document.line, text);
+            }
+        };
+        let reason = format!("version {:?} is not known: write {right}", type_.api_version);
+        self.fail(document.line, Some(name(document, &type_.kind)), FieldPath::parse("apiVersion"), reason);
+    }
+
+    fn add(&mut self, object: Object, document: Yaml) {
+        let reference = object.reference();
+        let line = document.line;
+        let document =
+            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_)).then_some(document);
+        let origin = Origin { file: self.file.clone(), line, document: document.map(Arc::new) };
+        if let Some(first) = self.manifests.origins.insert(reference.clone(), origin) {
+            let text = format!("{reference} replaces the one in {}:{}", first.file, first.line);
+            self.note(line, text);
+        }
+        match self.manifests.places.get(&reference).and_then(|&at| self.manifests.objects.get_mut(at)) {
+            Some(earlier) => *earlier = object,
+            None => {
+                self.manifests.places.insert(reference, self.manifests.objects.len());
+                self.manifests.objects.push(object);
+            }
+        }
+    }
+
+    fn fail(&mut self, line: u32, object: Option<String>, path: FieldPath, reason: String) {
+        self.manifests.errors.push(LoadError { file: self.file.clone(), line, object, path, reason });
+    }
+
+    fn note(&mut self, line: u32, text: String) {
+        self.manifests.notes.push(Note { file: self.file.clone(), line, text });
+    }
+}
+
+/// Deserialises an object as it is written, and checks it.
+fn read<W, M>(document: &Yaml) -> Result<M, Invalid>
+where
+    W: DeserializeOwned,
+    M: TryFrom<W, Error = Invalid>,
+{
+    let wire =
+        W::deserialize(document).map_err(|error| Invalid { path: error.path, reason: error.reason })?;
+    M::try_from(wire)
+}
+
+fn is_group(type_: &Type, groups: &[&str]) -> bool {
+    type_.api_version.split_once('/').is_some_and(|(group, _)| groups.contains(&group))
+}
+
+/// Kind, namespace and name, as far as they are written.
+fn name(document: &Yaml, kind: &str) -> String {
+    let written =
+        |key: &str| document.get("metadata").and_then(|metadata| metadata.get(key)).and_then(Yaml::as_str);
+    match (written("namespace"), written("name")) {
+        (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
+        (None, Some(name)) => format!("{kind} {name}"),
+        _ => kind.to_owned(),
+    }
+}

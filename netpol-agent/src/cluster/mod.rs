@@ -1,0 +1,21 @@
+//! What is declared of the cluster: from objects as they are written to immutable snapshots.
+//!
+//! ```text
+//! manifests ──► wire ──► Object ──► Index ──► Arc<Snapshot>
+//! (or a watch)  (checks)            (single owner)
+//! ```
+
+mod address_book;
+mod index;
+pub mod manifests;
+pub mod map;
+mod object;
+mod pool;
+mod snapshot;
+pub mod wire;
+pub mod yaml;
+
+pub use index::Index;
+pub use map::Map;
+pub use object::{Object, ObjectRef};
+pub use snapshot::Snapshot;

@@ -1,0 +1,53 @@
+//! One copy of what many pods have in common.
+
+use std::{collections::HashSet, hash::Hash, sync::Arc};
+
+use crate::model::{Pod, PodClass};
+
+/// Shares equal pod classes and names.
+#[derive(Debug, Default)]
+pub(super) struct Pool {
+    classes: Shared<PodClass>,
+    names: Shared<str>,
+}
+
+impl Pool {
+    /// The same pod, with its shared parts from the pool.
+    pub(super) fn share(&mut self, pod: Arc<Pod>) -> Arc<Pod> {
+        let mut pod = Arc::unwrap_or_clone(pod);
+        let namespace = self.names.get(pod.class.namespace.clone());
+        if !Arc::ptr_eq(&namespace, &pod.class.namespace) {
+            pod.class = Arc::new(PodClass { namespace, ..PodClass::clone(&pod.class) });
+        }
+        pod.class = self.classes.get(pod.class);
+        pod.node = pod.node.map(|node| self.names.get(node));
+        Arc::new(pod)
+    }
+}
+
+/// Values that are dropped, in time, once nobody else has them.
+#[derive(Debug)]
+struct Shared<T: ?Sized> {
+    values: HashSet<Arc<T>>,
+    sweep_at: usize,
+}
+
+impl<T: ?Sized> Default for Shared<T> {
+    fn default() -> Self {
+        Self { values: HashSet::new(), sweep_at: 1024 }
+    }
+}
+
+impl<T: ?Sized + Eq + Hash> Shared<T> {
+    fn get(&mut self, value: Arc<T>) -> Arc<T> {
+        if let Some(known) = self.values.get(&value) {
+            return known.clone();
+        }
+        if self.values.len() >= self.sweep_at {
+            self.values.retain(|value| Arc::strong_count(value) > 1);
+            self.sweep_at = 1024.max(self.values.len() * 2);
+        }
+        self.values.insert(value.clone());
+        value
+    }
+}

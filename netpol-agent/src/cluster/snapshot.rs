@@ -1,0 +1,142 @@
+//! The declared state of the cluster at one moment.
+
+use std::{net::IpAddr, sync::Arc};
+
+use super::{
+    ObjectRef,
+    map::{self, Map},
+};
+use crate::model::{ClusterPolicy, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
+
+/// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    pub(super) generation: u64,
+    pub(super) pods: Map<Arc<str>, Arc<Pod>>,
+    pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
+    pub(super) nodes: Map<Arc<str>, Arc<Node>>,
+    pub(super) node_ips: Map<IpAddr, Arc<Node>>,
+    pub(super) services: Map<Arc<str>, Arc<Service>>,
+    pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) network_policies: Map<PolicyRef, Arc<NetworkPolicy>>,
+    pub(super) cluster_policies: Map<PolicyRef, Arc<ClusterPolicy>>,
+    /// What the last generations changed, oldest first, without gaps up to this one.
+    pub(super) recent: Box<[Changes]>,
+}
+
+/// The objects that one generation added, changed or removed.
+pub(super) type Changes = Arc<[ObjectRef]>;
+
+impl Snapshot {
+    /// A snapshot of nothing, generation 0.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self {
+            generation: 0,
+            pods: map::new(),
+            pod_ips: map::new(),
+            namespaces: map::new(),
+            nodes: map::new(),
+            node_ips: map::new(),
+            services: map::new(),
+            service_ips: map::new(),
+            network_policies: map::new(),
+            cluster_policies: map::new(),
+            recent: Box::default(),
+        }
+    }
+
+    /// How many changes of the cluster were published before this one.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The pod `namespace/name`.
+    #[must_use]
+    pub fn pod(&self, key: &str) -> Option<&Arc<Pod>> {
+        self.pods.get(key)
+    }
+
+    /// The pod that has an address now. Finished pods have none any more, and a host-network pod's is its node's.
+    #[must_use]
+    pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
+        self.pod_ips.get(&ip.to_canonical())
+    }
+
+    /// The node that has an address.
+    #[must_use]
+    pub fn node_by_ip(&self, ip: IpAddr) -> Option<&Arc<Node>> {
+        self.node_ips.get(&ip.to_canonical())
+    }
+
+    /// A node by name.
+    #[must_use]
+    pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    /// A namespace by name.
+    #[must_use]
+    pub fn namespace(&self, name: &str) -> Option<&Arc<Namespace>> {
+        self.namespaces.get(name)
+    }
+
+    /// A NetworkPolicy.
+    #[must_use]
+    pub fn network_policy(&self, id: &PolicyRef) -> Option<&Arc<NetworkPolicy>> {
+        self.network_policies.get(id)
+    }
+
+    /// A cluster-wide policy.
+    #[must_use]
+    pub fn cluster_policy(&self, id: &PolicyRef) -> Option<&Arc<ClusterPolicy>> {
+        self.cluster_policies.get(id)
+    }
+
+    /// All pods, in no order; finished and host-network ones too.
+    pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
+        self.pods.values()
+    }
+
+    /// All namespaces, in no order.
+    pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
+        self.namespaces.values()
+    }
+
+    /// All nodes, in no order.
+    pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values()
+    }
+
+    /// All Services, in no order.
+    pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
+        self.services.values()
+    }
+
+    /// All NetworkPolicies, in no order.
+    pub fn network_policies(&self) -> impl Iterator<Item = &Arc<NetworkPolicy>> {
+        self.network_policies.values()
+    }
+
+    /// The Service that has an address: its cluster addresses and those of its load balancers.
+    #[must_use]
+    pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
+        self.service_ips.get(&ip.to_canonical())
+    }
+
+    /// All cluster-wide policies, in no order.
+    pub fn cluster_policies(&self) -> impl Iterator<Item = &Arc<ClusterPolicy>> {
+        self.cluster_policies.values()
+    }
+
+    /// Which objects changed after an earlier generation; one may be named more than once. `None` where that is too
+    /// long ago to know.
+    pub fn changed_since(&self, generation: u64) -> Option<impl Iterator<Item = &ObjectRef>> {
+        let missed = self.generation.checked_sub(generation)?;
+        let missed = usize::try_from(missed).ok()?;
+        let first = self.recent.len().checked_sub(missed)?;
+        Some(self.recent.iter().skip(first).flat_map(|changes| changes.iter()))
+    }
+}

@@ -1,0 +1,26 @@
+//! Kubernetes objects as they are written, and the checks that make model values of them.
+//!
+//! A source of objects (a manifest, a watch) deserialises one of these and converts it. What the API server would
+//! refuse is refused here as well, with the field and the remedy, so that no verdict rests on an object that could
+//! not exist.
+
+mod admin_policy;
+mod check;
+mod cluster_network_policy;
+mod metadata;
+mod namespace;
+mod network_policy;
+mod node;
+mod peer;
+mod pod;
+mod selector;
+mod service;
+
+pub use admin_policy::{AdminNetworkPolicy, BaselineAdminNetworkPolicy};
+pub use check::Invalid;
+pub use cluster_network_policy::ClusterNetworkPolicy;
+pub use namespace::Namespace;
+pub use network_policy::NetworkPolicy;
+pub use node::Node;
+pub use pod::Pod;
+pub use service::Service;

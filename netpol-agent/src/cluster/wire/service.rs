@@ -1,0 +1,109 @@
+//! A Service as it is written.
+
+use std::{collections::BTreeMap, net::IpAddr};
+
+use serde::Deserialize;
+
+use super::{
+    check::{At, Invalid, each, port, protocol},
+    metadata::Metadata,
+    network_policy::IntOrName,
+};
+use crate::model::{
+    self,
+    object::{ServicePort, TargetPort},
+};
+
+/// `v1` Service.
+#[derive(Debug, Deserialize)]
+pub struct Service {
+    metadata: Metadata,
+    #[serde(default)]
+    spec: Option<Spec>,
+    #[serde(default)]
+    status: Option<Status>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Spec {
+    #[serde(rename = "clusterIP")]
+    cluster_ip: Option<String>,
+    #[serde(rename = "clusterIPs")]
+    cluster_ips: Option<Vec<String>>,
+    #[serde(rename = "externalIPs")]
+    external_ips: Option<Vec<String>>,
+    selector: Option<BTreeMap<String, Option<String>>>,
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Port {
+    port: i64,
+    #[serde(default)]
+    protocol: Option<String>,
+    #[serde(default)]
+    target_port: Option<IntOrName>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Status {
+    load_balancer: Option<LoadBalancer>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancer {
+    ingress: Option<Vec<LoadBalancerIngress>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct LoadBalancerIngress {
+    ip: Option<String>,
+}
+
+impl TryFrom<Service> for model::Service {
+    type Error = Invalid;
+
+    fn try_from(wire: Service) -> Result<Self, Invalid> {
+        let spec = At::root("spec");
+        let written = wire.spec.unwrap_or_default();
+        let balancer = wire.status.unwrap_or_default().load_balancer.unwrap_or_default();
+        let given = written.cluster_ips.into_iter().flatten().chain(written.cluster_ip);
+        let given = given.chain(written.external_ips.into_iter().flatten());
+        let given = given.chain(balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip));
+        // A headless Service's address is the word "None".
+        let mut ips: Vec<IpAddr> = given.filter_map(|text| text.parse().ok()).collect();
+        ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+        ips.sort();
+        ips.dedup();
+        let selector = written.selector.filter(|selector| !selector.is_empty());
+        let selector =
+            selector.map(|pairs| pairs.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect());
+        let (namespace, name) = (wire.metadata.namespace()?, wire.metadata.name()?);
+        Ok(Self {
+            key: format!("{namespace}/{name}").into(),
+            namespace,
+            ips: ips.into(),
+            selector,
+            ports: each(spec.key("ports"), written.ports.unwrap_or_default(), service_port)?.into(),
+        })
+    }
+}
+
+fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {
+    let number = port(wire.port, at.key("port"))?;
+    let target = match wire.target_port {
+        None | Some(IntOrName::Int(0)) => TargetPort::Number(number),
+        Some(IntOrName::Int(target)) => TargetPort::Number(port(target, at.key("targetPort"))?),
+        Some(IntOrName::Name(name)) => TargetPort::Named(name.into()),
+    };
+    Ok(ServicePort {
+        port: number,
+        protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
+        target,
+    })
+}

@@ -1,0 +1,1 @@
+//! What the declared policies say of a connection.
