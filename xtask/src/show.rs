@@ -1,6 +1,12 @@
 //! `demo`: the library's demo, with all that it needs, for people to watch.
 
-use std::{fs, path::PathBuf, process, thread};
+use std::{
+    fs,
+    path::PathBuf,
+    process,
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
@@ -37,8 +43,15 @@ pub(crate) fn run(args: Args) -> Result<()> {
             build::agent()
         }
     };
-    let cluster = stages.run("make the cluster", Cluster::new)?;
-    clean_up_on_signals(cluster.manifests().to_owned())?;
+    let manifests = Arc::default();
+    clean_up_on_signals(Arc::clone(&manifests))?;
+    let cluster = stages.run("make the cluster", || {
+        // A signal waits until it is known what to remove.
+        let mut manifests = manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        let cluster = Cluster::new()?;
+        *manifests = Some(cluster.manifests().to_owned());
+        Ok(cluster)
+    })?;
     let output = if json { Output::Json } else { Output::Compact };
     let printed = stages.run("run the agent on its traffic", || demo::run(&cluster, &agent, output))?;
     if json {
@@ -50,12 +63,14 @@ pub(crate) fn run(args: Args) -> Result<()> {
 }
 
 /// The kernel takes the namespaces and the agent along with this process; only the manifests are on disk.
-fn clean_up_on_signals(manifests: PathBuf) -> Result<()> {
+fn clean_up_on_signals(manifests: Arc<Mutex<Option<PathBuf>>>) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("waiting for signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            // It may be gone already.
-            let _ = fs::remove_dir_all(&manifests);
+            if let Some(manifests) = manifests.lock().unwrap_or_else(PoisonError::into_inner).take() {
+                // It may be gone already.
+                let _ = fs::remove_dir_all(manifests);
+            }
             eprintln!("interrupted; the cluster is gone, nothing is left behind");
             process::exit(128 + signal);
         }
