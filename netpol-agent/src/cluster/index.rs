@@ -75,7 +75,9 @@ impl Index {
                 self.settle(&policy.namespace);
                 self.state.network_policies.insert_mut(policy.id.clone(), policy);
             }
-            Object::ClusterPolicy(policy) => self.state.cluster_policies.insert_mut(policy.id.clone(), policy),
+            Object::ClusterPolicy(policy) => {
+                self.state.cluster_policies.insert_mut(policy.id.clone(), policy)
+            }
         }
     }
 

@@ -7,10 +7,10 @@
 
 mod address_book;
 mod index;
-pub mod map;
-mod pool;
 pub mod manifests;
+pub mod map;
 mod object;
+mod pool;
 mod snapshot;
 pub mod wire;
 pub mod yaml;

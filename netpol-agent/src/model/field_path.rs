@@ -25,7 +25,8 @@ impl FieldPath {
         for part in text.split('.').filter(|part| !part.is_empty()) {
             let mut pieces = part.split('[');
             steps.extend(pieces.next().filter(|key| !key.is_empty()).map(|key| Step::Key(key.into())));
-            steps.extend(pieces.filter_map(|index| index.trim_end_matches(']').parse().ok().map(Step::Index)));
+            steps
+                .extend(pieces.filter_map(|index| index.trim_end_matches(']').parse().ok().map(Step::Index)));
         }
         Self(steps)
     }

@@ -106,7 +106,9 @@ impl Pod {
     /// counts as if it ran.
     #[must_use]
     pub fn is_member(&self) -> bool {
-        !self.host_network && !self.is_finished() && (!self.ips.is_empty() || self.phase == PodPhase::Declared)
+        !self.host_network
+            && !self.is_finished()
+            && (!self.ips.is_empty() || self.phase == PodPhase::Declared)
     }
 }
 

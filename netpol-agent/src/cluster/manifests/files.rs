@@ -66,7 +66,9 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Fil
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() && depth < MAX_DEPTH {
             walk(&path, depth + 1, files)?;
-        } else if metadata.is_file() && path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json") {
+        } else if metadata.is_file()
+            && path.extension().is_some_and(|e| e == "yaml" || e == "yml" || e == "json")
+        {
             files.push(path);
         }
     }

@@ -85,12 +85,13 @@ impl Reader<'_> {
     fn object(&mut self, document: Yaml, type_: &Type) {
         let object = match (type_.api_version.as_str(), type_.kind.as_str()) {
             ("v1", "Pod") => read::<wire::Pod, _>(&document).map(|pod| Object::Pod(Arc::new(pod))),
-            ("v1", "Namespace") => read::<wire::Namespace, _>(&document).map(|n| Object::Namespace(Arc::new(n))),
+            ("v1", "Namespace") => {
+                read::<wire::Namespace, _>(&document).map(|n| Object::Namespace(Arc::new(n)))
+            }
             ("v1", "Node") => read::<wire::Node, _>(&document).map(|node| Object::Node(Arc::new(node))),
             ("v1", "Service") => read::<wire::Service, _>(&document).map(|s| Object::Service(Arc::new(s))),
-            ("networking.k8s.io/v1", "NetworkPolicy") => {
-                read::<wire::NetworkPolicy, _>(&document).map(|policy| Object::NetworkPolicy(Arc::new(policy)))
-            }
+            ("networking.k8s.io/v1", "NetworkPolicy") => read::<wire::NetworkPolicy, _>(&document)
+                .map(|policy| Object::NetworkPolicy(Arc::new(policy))),
             ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => {
                 read::<wire::ClusterNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
             }
@@ -98,7 +99,8 @@ impl Reader<'_> {
                 read::<wire::AdminNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
             }
             ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
-                read::<wire::BaselineAdminNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
+                read::<wire::BaselineAdminNetworkPolicy, _>(&document)
+                    .map(|p| Object::ClusterPolicy(Arc::new(p)))
             }
             _ => return self.other(&document, type_),
         };
@@ -115,15 +117,20 @@ impl Reader<'_> {
     fn other(&mut self, document: &Yaml, type_: &Type) {
         let right = match type_.kind.as_str() {
             "Pod" | "Namespace" | "Node" | "Service" if !type_.api_version.contains('/') => "v1",
-            "NetworkPolicy" if is_group(type_, &["networking.k8s.io", "extensions"]) => "networking.k8s.io/v1",
+            "NetworkPolicy" if is_group(type_, &["networking.k8s.io", "extensions"]) => {
+                "networking.k8s.io/v1"
+            }
             "ClusterNetworkPolicy" if is_group(type_, &["policy.networking.k8s.io"]) => {
                 "policy.networking.k8s.io/v1alpha2"
             }
-            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy" if is_group(type_, &["policy.networking.k8s.io"]) => {
+            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy"
+                if is_group(type_, &["policy.networking.k8s.io"]) =>
+            {
                 "policy.networking.k8s.io/v1alpha1"
             }
             _ => {
-                let text = format!("{} is not read: it is no input of network policy", name(document, &type_.kind));
+                let text =
+                    format!("{} is not read: it is no input of network policy", name(document, &type_.kind));
                 return self.note(document.line, text);
             }
         };
@@ -134,7 +141,8 @@ impl Reader<'_> {
     fn add(&mut self, object: Object, document: Yaml) {
         let reference = object.reference();
         let line = document.line;
-        let document = matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_)).then_some(document);
+        let document =
+            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_)).then_some(document);
         let origin = Origin { file: self.file.clone(), line, document: document.map(Arc::new) };
         if let Some(first) = self.manifests.origins.insert(reference.clone(), origin) {
             let text = format!("{reference} replaces the one in {}:{}", first.file, first.line);
@@ -164,7 +172,8 @@ where
     W: DeserializeOwned,
     M: TryFrom<W, Error = Invalid>,
 {
-    let wire = W::deserialize(document).map_err(|error| Invalid { path: error.path, reason: error.reason })?;
+    let wire =
+        W::deserialize(document).map_err(|error| Invalid { path: error.path, reason: error.reason })?;
     M::try_from(wire)
 }
 
@@ -174,7 +183,8 @@ fn is_group(type_: &Type, groups: &[&str]) -> bool {
 
 /// Kind, namespace and name, as far as they are written.
 fn name(document: &Yaml, kind: &str) -> String {
-    let written = |key: &str| document.get("metadata").and_then(|metadata| metadata.get(key)).and_then(Yaml::as_str);
+    let written =
+        |key: &str| document.get("metadata").and_then(|metadata| metadata.get(key)).and_then(Yaml::as_str);
     match (written("namespace"), written("name")) {
         (Some(namespace), Some(name)) => format!("{kind} {namespace}/{name}"),
         (None, Some(name)) => format!("{kind} {name}"),

@@ -116,7 +116,9 @@ impl TryFrom<BaselineAdminNetworkPolicy> for ClusterPolicy {
         let name = wire.metadata.name()?;
         if &*name != "default" {
             let metadata = At::root("metadata");
-            return Err(metadata.key("name").invalid("there is one baseline at most, and its name must be `default`"));
+            return Err(metadata
+                .key("name")
+                .invalid("there is one baseline at most, and its name must be `default`"));
         }
         let at = At::root("spec");
         Ok(Self {
@@ -158,7 +160,9 @@ fn checked_rule(
             return Err(at.key("action").invalid(format!("{other:?} is no action: use Allow, Deny or Pass")));
         }
         (other, Tier::Baseline) => {
-            return Err(at.key("action").invalid(format!("{other:?} is no baseline action: use Allow or Deny")));
+            return Err(at
+                .key("action")
+                .invalid(format!("{other:?} is no baseline action: use Allow or Deny")));
         }
     };
     let at_peers = at.key(list);
@@ -166,7 +170,8 @@ fn checked_rule(
     // Before v0.1.5 an empty list of ports was legal and meant all of them.
     let ports = ports.filter(|ports| !ports.is_empty());
     let at_ports = at.key("ports");
-    let ports = ports.map(|ports| each(at_ports, limited(ports, MAX_ITEMS, at_ports)?, checked_port)).transpose()?;
+    let ports =
+        ports.map(|ports| each(at_ports, limited(ports, MAX_ITEMS, at_ports)?, checked_port)).transpose()?;
     let rule = TierRule { name: name.map(Into::into), action, peers, ports };
     sound(&rule, list, at)?;
     Ok(rule)

@@ -77,7 +77,8 @@ pub(super) fn ip(text: &str, at: At<'_>) -> Result<IpAddr, Invalid> {
 /// A range of addresses. Old objects may have host bits or leading zeros, which the API server once took: bits are
 /// cleared, and zeros mean nothing.
 pub(super) fn cidr(text: &str, at: At<'_>) -> Result<IpNet, Invalid> {
-    let fail = || at.invalid(format!("{text:?} is no CIDR: write an address range such as 10.0.0.0/8 or fd00::/8"));
+    let fail =
+        || at.invalid(format!("{text:?} is no CIDR: write an address range such as 10.0.0.0/8 or fd00::/8"));
     let (address, length) = text.split_once('/').ok_or_else(fail)?;
     if length.is_empty() || !length.bytes().all(|b| b.is_ascii_digit()) {
         return Err(fail());
@@ -142,7 +143,9 @@ pub(super) fn label_key(key: &str, at: At<'_>) -> Result<(), Invalid> {
     if named && prefix.is_none_or(is_dns_subdomain) {
         return Ok(());
     }
-    Err(at.invalid(format!("{key:?} is no label key: [prefix/]name, the name at most 63 of A-Z, a-z, 0-9, -, _ and .")))
+    Err(at.invalid(format!(
+        "{key:?} is no label key: [prefix/]name, the name at most 63 of A-Z, a-z, 0-9, -, _ and ."
+    )))
 }
 
 /// A label's value.

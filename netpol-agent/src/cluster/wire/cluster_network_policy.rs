@@ -114,13 +114,19 @@ impl TryFrom<ClusterNetworkPolicy> for ClusterPolicy {
 
 type Parts = (Option<String>, String, Option<Vec<WirePeer>>, Option<Vec<WireProtocol>>);
 
-fn checked_rule((name, action, peers, protocols): Parts, list: &str, at: At<'_>) -> Result<TierRule, Invalid> {
+fn checked_rule(
+    (name, action, peers, protocols): Parts,
+    list: &str,
+    at: At<'_>,
+) -> Result<TierRule, Invalid> {
     let action = match action.as_str() {
         "Accept" => Action::Accept,
         "Deny" => Action::Deny,
         "Pass" => Action::Pass,
         other => {
-            return Err(at.key("action").invalid(format!("{other:?} is no action: use Accept, Deny or Pass")));
+            return Err(at
+                .key("action")
+                .invalid(format!("{other:?} is no action: use Accept, Deny or Pass")));
         }
     };
     let peers = limited(peers.unwrap_or_default(), MAX_ITEMS, at.key(list))?;
@@ -147,9 +153,12 @@ pub(super) fn sound(rule: &TierRule, list: &str, at: At<'_>) -> Result<(), Inval
             return Err(at.invalid("networks, nodes and domainNames are for egress rules only"));
         }
         if outside && named {
-            return Err(at.invalid("a named port goes with pods only: networks, nodes and domain names have none"));
+            return Err(
+                at.invalid("a named port goes with pods only: networks, nodes and domain names have none")
+            );
         }
-        if matches!(peer, TierPeer::DomainNames(_)) && !matches!(rule.action, Action::Accept | Action::Allow) {
+        if matches!(peer, TierPeer::DomainNames(_)) && !matches!(rule.action, Action::Accept | Action::Allow)
+        {
             return Err(at.key("domainNames").invalid("domain names are for accepting rules only"));
         }
     }
@@ -166,7 +175,9 @@ fn checked_protocol(wire: WireProtocol, at: At<'_>) -> Result<TierPort, Invalid>
         (Some(ports), None, None, None) => numbered("tcp", Protocol::Tcp, ports),
         (None, Some(ports), None, None) => numbered("udp", Protocol::Udp, ports),
         (None, None, Some(ports), None) => numbered("sctp", Protocol::Sctp, ports),
-        (None, None, None, Some(name)) => Ok(TierPort::Named(port_name(&name, at.key("destinationNamedPort"))?)),
+        (None, None, None, Some(name)) => {
+            Ok(TierPort::Named(port_name(&name, at.key("destinationNamedPort"))?))
+        }
         _ => Err(at.invalid("needs exactly one of tcp, udp, sctp and destinationNamedPort")),
     }
 }

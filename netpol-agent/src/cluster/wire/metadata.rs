@@ -44,7 +44,9 @@ impl Metadata {
             Some(name) if is_dns_subdomain(name) => Ok(name.into()),
             Some(name) => {
                 let metadata = At::root("metadata");
-                Err(metadata.key("namespace").invalid(format!("{name:?} is no namespace: use a-z, 0-9 and -")))
+                Err(metadata
+                    .key("namespace")
+                    .invalid(format!("{name:?} is no namespace: use a-z, 0-9 and -")))
             }
         }
     }

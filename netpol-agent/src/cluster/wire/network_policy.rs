@@ -134,12 +134,12 @@ fn checked_rule(
 fn checked_peer(wire: WirePeer, at: At<'_>) -> Result<Peer, Invalid> {
     match (wire.ip_block, wire.namespace_selector, wire.pod_selector) {
         (Some(block), None, None) => Ok(Peer::Block(checked_block(block, at.key("ipBlock"))?)),
-        (Some(_), _, _) => Err(at.key("ipBlock").invalid(
-            "must stand alone: give ipBlock and the selectors a list item each (they are ORed)",
+        (Some(_), _, _) => Err(at
+            .key("ipBlock")
+            .invalid("must stand alone: give ipBlock and the selectors a list item each (they are ORed)")),
+        (None, None, None) => Err(at.invalid(
+            "a peer needs podSelector, namespaceSelector or ipBlock: leave the list out to mean everyone",
         )),
-        (None, None, None) => {
-            Err(at.invalid("a peer needs podSelector, namespaceSelector or ipBlock: leave the list out to mean everyone"))
-        }
         (None, namespaces, pods) => Ok(Peer::Pods {
             namespaces: optional(namespaces, at.key("namespaceSelector"))?,
             pods: optional(pods, at.key("podSelector"))?.unwrap_or_default(),

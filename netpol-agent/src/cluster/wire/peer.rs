@@ -87,7 +87,9 @@ impl WirePeer {
         let mut peers = Vec::new();
         if let Some(namespaces) = self.namespaces {
             let set = namespaces.check(at.key("namespaces"))?;
-            peers.push(set.map_or(TierPeer::Unknown, |namespaces| pods_of(namespaces, LabelSelector::default())));
+            peers.push(
+                set.map_or(TierPeer::Unknown, |namespaces| pods_of(namespaces, LabelSelector::default())),
+            );
         }
         if let Some(pods) = self.pods {
             peers.push(pods.check(at.key("pods"))?);
@@ -107,7 +109,9 @@ impl WirePeer {
         match (peers.pop(), peers.pop()) {
             (Some(peer), None) => Ok(peer),
             (None, _) => Ok(TierPeer::Unknown),
-            (Some(_), Some(_)) => Err(at.invalid("a peer is exactly one thing: give each a list item (they are ORed)")),
+            (Some(_), Some(_)) => {
+                Err(at.invalid("a peer is exactly one thing: give each a list item (they are ORed)"))
+            }
         }
     }
 }
@@ -121,7 +125,8 @@ impl Namespaces {
         match self.namespace_selector {
             Some(nested) => nested.check(at.key("namespaceSelector")).map(Some),
             None => {
-                let flat = Selector { match_labels: self.match_labels, match_expressions: self.match_expressions };
+                let flat =
+                    Selector { match_labels: self.match_labels, match_expressions: self.match_expressions };
                 flat.check(at).map(Some)
             }
         }
@@ -177,5 +182,7 @@ fn domain_name(text: String, at: At<'_>) -> Result<Box<str>, Invalid> {
     if form && labels > 1 {
         return Ok(text.into());
     }
-    Err(at.invalid(format!("{text:?} is no domain name: write example.com, or *.example.com for all names below it")))
+    Err(at.invalid(format!(
+        "{text:?} is no domain name: write example.com, or *.example.com for all names below it"
+    )))
 }

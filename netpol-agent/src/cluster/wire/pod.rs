@@ -102,8 +102,9 @@ fn ports(
         })?;
         Ok(lists.into_iter().flatten())
     };
-    let mut ports: Vec<_> =
-        declared("containers", containers, true)?.chain(declared("initContainers", init_containers, false)?).collect();
+    let mut ports: Vec<_> = declared("containers", containers, true)?
+        .chain(declared("initContainers", init_containers, false)?)
+        .collect();
     ports.sort();
     ports.dedup();
     Ok(ports)

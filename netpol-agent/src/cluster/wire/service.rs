@@ -81,7 +81,8 @@ impl TryFrom<Service> for model::Service {
         ips.sort();
         ips.dedup();
         let selector = written.selector.filter(|selector| !selector.is_empty());
-        let selector = selector.map(|pairs| pairs.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect());
+        let selector =
+            selector.map(|pairs| pairs.into_iter().map(|(k, v)| (k, v.unwrap_or_default())).collect());
         let (namespace, name) = (wire.metadata.namespace()?, wire.metadata.name()?);
         Ok(Self {
             key: format!("{namespace}/{name}").into(),
@@ -100,5 +101,9 @@ fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {
         Some(IntOrName::Int(target)) => TargetPort::Number(port(target, at.key("targetPort"))?),
         Some(IntOrName::Name(name)) => TargetPort::Named(name.into()),
     };
-    Ok(ServicePort { port: number, protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?, target })
+    Ok(ServicePort {
+        port: number,
+        protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
+        target,
+    })
 }

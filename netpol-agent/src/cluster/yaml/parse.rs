@@ -41,7 +41,9 @@ fn chunks(text: &str) -> Vec<(u32, &str)> {
     let mut chunks = Vec::new();
     let (mut start, mut start_line, mut at) = (0, 0, 0);
     for (line_number, line) in (0_u32..).zip(text.split_inclusive('\n')) {
-        let starts = line.strip_prefix("---").is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
+        let starts = line
+            .strip_prefix("---")
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with(char::is_whitespace));
         if starts && at > start {
             chunks.push((start_line, text.get(start..at).unwrap_or_default()));
             (start, start_line) = (at, line_number);
@@ -109,7 +111,8 @@ impl<'a> Builder<'a> {
             }
             Event::Alias(anchor) => {
                 let value = self.anchors.get(&anchor).cloned();
-                let value = value.ok_or_else(|| self.error(span.start.line(), "an alias to an unfinished anchor"))?;
+                let value =
+                    value.ok_or_else(|| self.error(span.start.line(), "an alias to an unfinished anchor"))?;
                 self.spend(nodes(&value), line)?;
                 return self.add(0, value);
             }
@@ -159,7 +162,10 @@ impl<'a> Builder<'a> {
     fn spend(&mut self, nodes: usize, line: u32) -> Result<(), SyntaxError> {
         self.aliased += nodes;
         if self.aliased > MAX_ALIASED {
-            return Err(SyntaxError { line, reason: format!("aliases stand for more than {MAX_ALIASED} nodes") });
+            return Err(SyntaxError {
+                line,
+                reason: format!("aliases stand for more than {MAX_ALIASED} nodes"),
+            });
         }
         Ok(())
     }

@@ -35,7 +35,8 @@ fn number(text: &str) -> Option<Value> {
         return i64::from_str_radix(unsigned(digits)?, 8).ok().map(Value::Int);
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
-    let numeric = unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
+    let numeric =
+        unsigned.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'-' | b'+'));
     if !numeric || !unsigned.starts_with(|c: char| c.is_ascii_digit() || c == '.') {
         return None;
     }
