@@ -58,7 +58,7 @@ pub enum Undecidable {
     /// An address that no pod, node or Service of the snapshot has, where a policy needs to know.
     UnknownAddress,
     /// The API leaves the outcome to the implementation; the note says what.
-    Undefined(Arc<str>),
+    Undefined(&'static str),
     /// A policy's peer is a domain name, and names are not resolved.
     DomainName,
     /// Packets carry an address that is not their pod's.

@@ -1,0 +1,284 @@
+//! Snapshots to engines, change by change.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{
+    engine::Engine,
+    peers::PeerSet,
+    policies::{CompiledClusterPolicy, CompiledPolicy, RuleMaker},
+    profile::{Profile, Side, by_priority},
+    rule::TierRule,
+    selector_index::SelectorIndex,
+};
+use crate::{
+    cluster::{Map, ObjectRef, Snapshot, map},
+    model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
+};
+
+/// Compiles each snapshot from what it made of the one before: only what a change touches is compiled anew.
+#[derive(Debug)]
+pub struct Compiler {
+    snapshot: Arc<Snapshot>,
+    engine: Arc<Engine>,
+    profiles: Map<Arc<PodClass>, Arc<Profile>>,
+    /// What is in each namespace that has pods or policies.
+    namespaces: HashMap<Arc<str>, Residents>,
+    policies: HashMap<PolicyRef, Arc<CompiledPolicy>>,
+    cluster_policies: BTreeMap<PolicyRef, CompiledClusterPolicy>,
+    maker: RuleMaker,
+    /// Classes whose profile is out of date.
+    dirty: HashSet<Arc<PodClass>>,
+}
+
+/// What is in a namespace.
+#[derive(Debug, Default)]
+struct Residents {
+    /// The classes of its pods, and how many there are of each.
+    classes: HashMap<Arc<PodClass>, usize>,
+    /// Its policies, by the pods that they isolate.
+    policies: SelectorIndex<PolicyRef>,
+}
+
+impl Default for Compiler {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Compiler {
+    /// A compiler that has seen nothing yet.
+    #[must_use]
+    pub fn new() -> Self {
+        let snapshot = Arc::new(Snapshot::empty());
+        let engine = Engine { snapshot: snapshot.clone(), profiles: map::new() };
+        Self {
+            snapshot,
+            engine: Arc::new(engine),
+            profiles: map::new(),
+            namespaces: HashMap::new(),
+            policies: HashMap::new(),
+            cluster_policies: BTreeMap::new(),
+            maker: RuleMaker::default(),
+            dirty: HashSet::new(),
+        }
+    }
+
+    /// The engine for a snapshot, which must come from the same index as the one before, and not be older.
+    pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
+        let before = self.snapshot.clone();
+        let changed: Option<HashSet<&ObjectRef>> =
+            snapshot.changed_since(before.generation()).map(Iterator::collect);
+        let Some(changed) = changed else {
+            *self = Self::new();
+            return self.from_nothing(snapshot);
+        };
+        if changed.is_empty() {
+            return self.engine.clone();
+        }
+        // Policies first: they mark the pods that they concern, and pods that are new are marked anyway.
+        for reference in &changed {
+            if let ObjectRef::Policy(id) = reference {
+                self.change_policy(id, &before, snapshot);
+            }
+        }
+        for reference in &changed {
+            match reference {
+                ObjectRef::Pod(key) => self.change_pod(key, &before, snapshot),
+                ObjectRef::Namespace(name) => self.change_namespace(name, &before, snapshot),
+                ObjectRef::Policy(_) | ObjectRef::Node(_) | ObjectRef::Service(_) => {}
+            }
+        }
+        self.finish(snapshot)
+    }
+
+    fn from_nothing(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
+        let before = Snapshot::empty();
+        for policy in snapshot.network_policies() {
+            self.change_policy(&policy.id, &before, snapshot);
+        }
+        for policy in snapshot.cluster_policies() {
+            self.change_policy(&policy.id, &before, snapshot);
+        }
+        for pod in snapshot.pods() {
+            self.change_pod(&pod.key, &before, snapshot);
+        }
+        self.finish(snapshot)
+    }
+
+    /// Brings all profiles up to date.
+    fn finish(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
+        self.maker.new_sets.clear();
+        for class in std::mem::take(&mut self.dirty) {
+            let alive =
+                self.namespaces.get(&class.namespace).is_some_and(|here| here.classes.contains_key(&class));
+            match alive.then(|| self.profile(&class, snapshot)).flatten() {
+                Some(profile) => self.profiles.insert_mut(class, Arc::new(profile)),
+                None => {
+                    self.profiles.remove_mut(&class);
+                }
+            }
+        }
+        self.snapshot = snapshot.clone();
+        self.engine = Arc::new(Engine { snapshot: snapshot.clone(), profiles: self.profiles.clone() });
+        self.engine.clone()
+    }
+
+    fn change_pod(&mut self, key: &str, before: &Snapshot, after: &Snapshot) {
+        let class = |snapshot: &Snapshot| {
+            let pod = snapshot.pod(key).filter(|pod| pod.is_member());
+            pod.map(|pod| pod.class.clone())
+        };
+        let (old, new) = (class(before), class(after));
+        if old == new {
+            return;
+        }
+        if let Some(class) = old {
+            self.take_pod(&class);
+        }
+        if let Some(class) = new {
+            let here = self.namespaces.entry(class.namespace.clone()).or_default();
+            let pods = here.classes.entry(class.clone()).or_default();
+            *pods += 1;
+            if *pods == 1 {
+                self.dirty.insert(class);
+            }
+        }
+    }
+
+    fn take_pod(&mut self, class: &Arc<PodClass>) {
+        let Some(here) = self.namespaces.get_mut(&class.namespace) else { return };
+        let Some(pods) = here.classes.get_mut(class) else { return };
+        *pods -= 1;
+        if *pods == 0 {
+            here.classes.remove(class);
+            self.dirty.insert(class.clone());
+            self.forget_if_empty(&class.namespace);
+        }
+    }
+
+    fn change_namespace(&mut self, name: &str, before: &Snapshot, after: &Snapshot) {
+        let labels = |snapshot: &Snapshot| snapshot.namespace(name).map(|namespace| namespace.labels.clone());
+        if labels(before) != labels(after)
+            && let Some(here) = self.namespaces.get(name)
+        {
+            self.dirty.extend(here.classes.keys().cloned());
+        }
+    }
+
+    fn change_policy(&mut self, id: &PolicyRef, before: &Snapshot, after: &Snapshot) {
+        if id.namespace.is_some() {
+            self.change_network_policy(id, before, after);
+        } else {
+            self.change_cluster_policy(id, before, after);
+        }
+        for set in std::mem::take(&mut self.maker.new_sets) {
+            self.mark_members(&set, before, after);
+        }
+    }
+
+    fn change_network_policy(&mut self, id: &PolicyRef, before: &Snapshot, after: &Snapshot) {
+        if let Some(old) = self.policies.remove(id) {
+            self.mark_subjects(&old);
+            if let Some(here) = self.namespaces.get_mut(&old.policy.namespace) {
+                here.policies.remove(&old.policy.pods, id);
+            }
+            self.release(&old.sets, before, after);
+            self.forget_if_empty(&old.policy.namespace);
+        }
+        if let Some(policy) = after.network_policy(id) {
+            let new = Arc::new(self.maker.policy(policy));
+            let here = self.namespaces.entry(policy.namespace.clone()).or_default();
+            here.policies.insert(policy.pods.clone(), id.clone());
+            self.mark_subjects(&new);
+            self.policies.insert(id.clone(), new);
+        }
+    }
+
+    fn change_cluster_policy(&mut self, id: &PolicyRef, before: &Snapshot, after: &Snapshot) {
+        if let Some(old) = self.cluster_policies.remove(id) {
+            self.mark_members(&old.subject, before, after);
+            self.release(&old.sets, before, after);
+        }
+        if let Some(policy) = after.cluster_policy(id) {
+            let new = self.maker.cluster_policy(policy);
+            self.mark_members(&new.subject, before, after);
+            self.cluster_policies.insert(id.clone(), new);
+        }
+    }
+
+    fn release(&mut self, sets: &[Arc<PeerSet>], before: &Snapshot, after: &Snapshot) {
+        for set in sets {
+            if self.maker.peers.release(set) {
+                self.mark_members(set, before, after);
+            }
+        }
+    }
+
+    /// Marks the classes that a policy isolates.
+    fn mark_subjects(&mut self, compiled: &CompiledPolicy) {
+        let Some(here) = self.namespaces.get(&compiled.policy.namespace) else { return };
+        let subjects = here.classes.keys().filter(|class| compiled.policy.pods.matches(&class.labels));
+        self.dirty.extend(subjects.cloned());
+    }
+
+    /// Marks the classes in a set. A namespace whose labels change is marked as a whole, so either state will do.
+    fn mark_members(&mut self, set: &PeerSet, before: &Snapshot, after: &Snapshot) {
+        for (name, here) in self.namespaces.iter().filter(|(_, here)| !here.classes.is_empty()) {
+            let Some(namespace) = after.namespace(name).or_else(|| before.namespace(name)) else { continue };
+            if set.is_from(name, &namespace.labels) {
+                let members = here.classes.keys().filter(|class| set.pods.matches(&class.labels));
+                self.dirty.extend(members.cloned());
+            }
+        }
+    }
+
+    fn forget_if_empty(&mut self, namespace: &Arc<str>) {
+        let empty = |here: &Residents| here.classes.is_empty() && here.policies.is_empty();
+        if self.namespaces.get(namespace).is_some_and(empty) {
+            self.namespaces.remove(namespace);
+        }
+    }
+
+    fn profile(&self, class: &PodClass, snapshot: &Snapshot) -> Option<Profile> {
+        let labels = &snapshot.namespace(&class.namespace)?.labels;
+        let here = self.namespaces.get(&class.namespace)?;
+        let mut policies: Vec<&Arc<CompiledPolicy>> =
+            here.policies.matching(&class.labels).filter_map(|id| self.policies.get(id)).collect();
+        policies.sort_unstable_by_key(|compiled| &compiled.policy.id);
+        let in_tiers: Vec<&CompiledClusterPolicy> = self
+            .cluster_policies
+            .values()
+            .filter(|compiled| compiled.subject.contains(class, labels))
+            .collect();
+        let side = |direction| side(direction, &policies, &in_tiers);
+        Some(Profile {
+            sets: self.maker.peers.sets_of(class, labels),
+            ingress: side(PolicyDirection::Ingress),
+            egress: side(PolicyDirection::Egress),
+        })
+    }
+}
+
+fn side(
+    direction: PolicyDirection,
+    policies: &[&Arc<CompiledPolicy>],
+    tiers: &[&CompiledClusterPolicy],
+) -> Side {
+    let isolating = policies.iter().filter(|compiled| compiled.rules(direction).is_some());
+    let rules = policies.iter().filter_map(|compiled| compiled.rules(direction)).flatten();
+    let tier = |tier: Tier| -> Box<[Arc<TierRule>]> {
+        let here = tiers.iter().filter(|compiled| compiled.policy.tier == tier);
+        let mut rules: Vec<_> = here.flat_map(|compiled| compiled.rules(direction)).cloned().collect();
+        rules.sort_by(|a, b| by_priority(a, b));
+        rules.into()
+    };
+    Side {
+        admin: tier(Tier::Admin),
+        isolating: isolating.map(|compiled| compiled.policy.clone()).collect(),
+        rules: rules.cloned().collect(),
+        baseline: tier(Tier::Baseline),
+    }
+}

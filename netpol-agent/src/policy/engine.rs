@@ -1,0 +1,148 @@
+//! The compiled policies of one snapshot.
+
+use std::{fmt, sync::Arc};
+
+use super::{
+    end::{End, Who},
+    judgement::{DecidedBy, Judgement},
+    note::{Note, Notes},
+    profile::Profile,
+    query::{Party, Query},
+    rule::{Addresses, Traffic},
+    tiers::Question,
+    translation::Translation,
+    verdict::Verdict,
+};
+use crate::{
+    cluster::{Map, Snapshot},
+    model::{Pod, PodClass, PolicyDirection},
+};
+
+/// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.
+pub struct Engine {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) profiles: Map<Arc<PodClass>, Arc<Profile>>,
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine")
+            .field("generation", &self.snapshot.generation())
+            .field("classes", &self.profiles.size())
+            .finish()
+    }
+}
+
+impl Engine {
+    /// Compiles a snapshot from nothing. To follow changes, keep a [`super::Compiler`].
+    #[must_use]
+    pub fn compile(snapshot: &Arc<Snapshot>) -> Arc<Self> {
+        super::Compiler::new().update(snapshot)
+    }
+
+    /// The state that verdicts are about.
+    #[must_use]
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// What the policies say of a connection.
+    #[must_use]
+    pub fn evaluate<'e>(&'e self, query: &Query<'e>) -> Verdict<'e> {
+        let source = self.end(query.source);
+        let destination = self.end(query.destination);
+        let mut notes = source.notes;
+        notes.extend(destination.notes);
+        if source.is_host_pod() || destination.is_host_pod() {
+            notes.add(Note::HostNetwork);
+        }
+        if let (Some(from), Some(to)) = (source.pod(), destination.pod())
+            && from.key == to.key
+        {
+            if !query.via_service {
+                return Verdict::to_itself(from, notes);
+            }
+            notes.add(Note::Hairpin);
+        }
+        let egress = self.judge(PolicyDirection::Egress, query, &source, &destination);
+        let ingress = self.judge(PolicyDirection::Ingress, query, &source, &destination);
+        if egress.decided_by.is_policy() && source.pod().is_some_and(|pod| destination.hosts(pod)) {
+            notes.add(Note::OwnNode);
+        }
+        notes.extend(egress.notes);
+        notes.extend(ingress.notes);
+        Verdict { egress, ingress, notes }
+    }
+
+    fn judge<'e>(
+        &'e self,
+        direction: PolicyDirection,
+        query: &Query<'e>,
+        source: &End<'e>,
+        destination: &End<'e>,
+    ) -> Judgement<'e> {
+        let (subject, peer) = match direction {
+            PolicyDirection::Egress => (source, destination),
+            PolicyDirection::Ingress => (destination, source),
+        };
+        let exempt = |by, pod| Judgement::exempt(direction, by, pod, Notes::default());
+        let (pod, profile) = match subject.who {
+            Who::Pod(pod, profile) => (pod, profile),
+            Who::HostPod(pod, _) => return exempt(DecidedBy::HostNetwork, Some(pod)),
+            Who::Node(_) | Who::Outside => return exempt(DecidedBy::NoSubject, None),
+        };
+        if direction == PolicyDirection::Ingress && peer.hosts(pod) {
+            return exempt(DecidedBy::LocalNode, Some(pod));
+        }
+        let translation = match (query.via_service, direction, peer.pod()) {
+            (false, ..) => Translation::None,
+            (true, PolicyDirection::Egress, pod) => {
+                Translation::OfDestination { snapshot: &self.snapshot, pod: pod.map(|pod| &**pod) }
+            }
+            (true, PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
+            (true, PolicyDirection::Ingress, None) => Translation::OfSource,
+        };
+        let traffic = Traffic {
+            peer_sets: peer.sets(),
+            peer_ips: peer.ips,
+            peer_node: peer.node(),
+            peer_is_pod: peer.pod().is_some(),
+            protocol: query.protocol,
+            port: query.port,
+            declared: destination.declared(),
+        };
+        Question { direction, subject: pod, side: profile.side(direction), traffic, translation }.judge()
+    }
+
+    fn end<'e>(&'e self, party: Party<'e>) -> End<'e> {
+        match party {
+            Party::Pod(pod) => self.end_of_pod(pod, Addresses::Any(&pod.ips)),
+            Party::PodAt(pod, ip) => self.end_of_pod(pod, Addresses::One(ip.to_canonical())),
+            Party::Ip(ip) => {
+                let ip = ip.to_canonical();
+                if let Some(pod) = self.snapshot.pod_by_ip(ip) {
+                    return self.end_of_pod(pod, Addresses::One(ip));
+                }
+                let node = self.snapshot.node_by_ip(ip);
+                End::at(ip, node.map_or(Who::Outside, |node| Who::Node(node)))
+            }
+        }
+    }
+
+    fn end_of_pod<'e>(&'e self, pod: &'e Arc<Pod>, ips: Addresses<'e>) -> End<'e> {
+        if pod.is_finished() {
+            return End::unselectable(ips, Note::FinishedPod);
+        }
+        if pod.host_network {
+            let node = pod.node.as_ref().and_then(|name| self.snapshot.node(name));
+            return End::new(Who::HostPod(pod, node.map(|node| &**node)), ips);
+        }
+        if !pod.is_member() {
+            return End::unselectable(ips, Note::NoAddress);
+        }
+        match self.profiles.get(&*pod.class) {
+            Some(profile) => End::new(Who::Pod(pod, profile), ips),
+            None => End::unselectable(ips, Note::UnknownPod),
+        }
+    }
+}

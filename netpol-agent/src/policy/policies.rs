@@ -1,0 +1,210 @@
+//! Policies to rules.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Weak},
+};
+
+use super::{
+    blocks::Blocks,
+    peers::{PeerId, PeerSet, PeerTable, Scope},
+    ports::Ports,
+    rule::{Peers, Rule, TierRule},
+};
+use crate::model::{
+    ClusterPolicy, LabelSelector, NetworkPolicy, PolicyDirection,
+    cluster_policy::{self, Action, PodSet, TierPeer},
+    network_policy::{self, IpBlock, Peer},
+};
+
+/// A NetworkPolicy's rules, ready to be matched.
+#[derive(Debug)]
+pub(super) struct CompiledPolicy {
+    pub(super) policy: Arc<NetworkPolicy>,
+    /// `None` where it does not speak of the direction.
+    pub(super) ingress: Option<Vec<Arc<Rule>>>,
+    pub(super) egress: Option<Vec<Arc<Rule>>>,
+    /// The sets that its rules name, to be given back.
+    pub(super) sets: Vec<Arc<PeerSet>>,
+}
+
+/// A cluster-wide policy's rules, ready to be matched.
+#[derive(Debug)]
+pub(super) struct CompiledClusterPolicy {
+    pub(super) policy: Arc<ClusterPolicy>,
+    /// The pods that it speaks of.
+    pub(super) subject: PeerSet,
+    pub(super) ingress: Vec<Arc<TierRule>>,
+    pub(super) egress: Vec<Arc<TierRule>>,
+    /// The sets that its rules name, to be given back.
+    pub(super) sets: Vec<Arc<PeerSet>>,
+}
+
+impl CompiledPolicy {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> Option<&[Arc<Rule>]> {
+        match direction {
+            PolicyDirection::Ingress => self.ingress.as_deref(),
+            PolicyDirection::Egress => self.egress.as_deref(),
+        }
+    }
+}
+
+impl CompiledClusterPolicy {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> &[Arc<TierRule>] {
+        match direction {
+            PolicyDirection::Ingress => &self.ingress,
+            PolicyDirection::Egress => &self.egress,
+        }
+    }
+}
+
+/// Makes rules of policies, and remembers what they share.
+#[derive(Debug, Default)]
+pub(super) struct RuleMaker {
+    pub(super) peers: PeerTable,
+    blocks: HashMap<Box<[IpBlock]>, Weak<Blocks>>,
+    sweep_at: usize,
+    /// Sets that no rule had named before.
+    pub(super) new_sets: Vec<Arc<PeerSet>>,
+}
+
+impl RuleMaker {
+    pub(super) fn policy(&mut self, policy: &Arc<NetworkPolicy>) -> CompiledPolicy {
+        let mut sets = Vec::new();
+        let mut rules = |direction| {
+            let rules = policy.rules(direction)?.iter().zip(0..);
+            Some(
+                rules
+                    .map(|(rule, index)| Arc::new(self.rule(policy, direction, rule, index, &mut sets)))
+                    .collect(),
+            )
+        };
+        let (ingress, egress) = (rules(PolicyDirection::Ingress), rules(PolicyDirection::Egress));
+        CompiledPolicy { policy: policy.clone(), ingress, egress, sets }
+    }
+
+    pub(super) fn cluster_policy(&mut self, policy: &Arc<ClusterPolicy>) -> CompiledClusterPolicy {
+        let mut sets = Vec::new();
+        let mut rules = |direction| {
+            let rules = policy.rules(direction).iter().zip(0..);
+            rules
+                .map(|(rule, index)| Arc::new(self.tier_rule(policy, direction, rule, index, &mut sets)))
+                .collect()
+        };
+        let (ingress, egress) = (rules(PolicyDirection::Ingress), rules(PolicyDirection::Egress));
+        let PodSet { namespaces, pods } = policy.subject.clone();
+        let subject = PeerSet { scope: Scope::Selector(namespaces), pods };
+        CompiledClusterPolicy { policy: policy.clone(), subject, ingress, egress, sets }
+    }
+
+    fn rule(
+        &mut self,
+        policy: &Arc<NetworkPolicy>,
+        direction: PolicyDirection,
+        rule: &network_policy::Rule,
+        index: u32,
+        sets: &mut Vec<Arc<PeerSet>>,
+    ) -> Rule {
+        let (mut own, mut blocks) = (Vec::new(), Vec::new());
+        for peer in &rule.peers {
+            match peer {
+                Peer::Block(block) => blocks.push(block.clone()),
+                Peer::Pods { namespaces, pods } => own.push(PeerSet {
+                    scope: match namespaces {
+                        Some(selector) => Scope::Selector(selector.clone()),
+                        None => Scope::Namespace(policy.namespace.clone()),
+                    },
+                    pods: pods.clone(),
+                }),
+            }
+        }
+        let peers = Peers {
+            everyone: rule.peers.is_empty(),
+            sets: self.acquire(own, sets),
+            blocks: self.blocks(blocks),
+            ..Peers::default()
+        };
+        Rule { policy: policy.clone(), direction, index, peers, ports: Ports::of_rule(&rule.ports) }
+    }
+
+    fn tier_rule(
+        &mut self,
+        policy: &Arc<ClusterPolicy>,
+        direction: PolicyDirection,
+        rule: &cluster_policy::TierRule,
+        index: u32,
+        sets: &mut Vec<Arc<PeerSet>>,
+    ) -> TierRule {
+        let unknown = rule.peers.is_empty() || rule.peers.contains(&TierPeer::Unknown);
+        let (action, peers, ports) = match (unknown, rule.action) {
+            (true, Action::Accept | Action::Allow) => (rule.action, Peers::default(), Ports::All),
+            (true, Action::Deny | Action::Pass) => {
+                (Action::Deny, Peers { everyone: true, ..Peers::default() }, Ports::All)
+            }
+            (false, action) => {
+                (action, self.tier_peers(&rule.peers, sets), Ports::of_tier_rule(rule.ports.as_deref()))
+            }
+        };
+        TierRule { policy: policy.clone(), direction, index, action, fails_closed: unknown, peers, ports }
+    }
+
+    fn tier_peers(&mut self, peers: &[TierPeer], sets: &mut Vec<Arc<PeerSet>>) -> Peers {
+        let (mut own, mut blocks) = (Vec::new(), Vec::new());
+        let mut nodes: Vec<LabelSelector> = Vec::new();
+        let mut domain_names = false;
+        for peer in peers {
+            match peer {
+                TierPeer::Pods(PodSet { namespaces, pods }) => {
+                    own.push(PeerSet { scope: Scope::Selector(namespaces.clone()), pods: pods.clone() });
+                }
+                TierPeer::Networks(networks) => {
+                    blocks.extend(networks.iter().map(|cidr| IpBlock { cidr: *cidr, except: Vec::new() }));
+                }
+                TierPeer::Nodes(selector) => nodes.push(selector.clone()),
+                TierPeer::DomainNames(_) => domain_names = true,
+                TierPeer::Unknown => {}
+            }
+        }
+        Peers {
+            everyone: false,
+            sets: self.acquire(own, sets),
+            blocks: self.blocks(blocks),
+            nodes: nodes.into(),
+            domain_names,
+        }
+    }
+
+    fn acquire(&mut self, own: Vec<PeerSet>, sets: &mut Vec<Arc<PeerSet>>) -> Box<[PeerId]> {
+        let mut ids = Vec::with_capacity(own.len());
+        for set in own.into_iter().map(Arc::new) {
+            let (id, new) = self.peers.acquire(&set);
+            ids.push(id);
+            if new {
+                self.new_sets.push(set.clone());
+            }
+            sets.push(set);
+        }
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into()
+    }
+
+    /// One trie for all rules that name the same ranges.
+    fn blocks(&mut self, mut blocks: Vec<IpBlock>) -> Option<Arc<Blocks>> {
+        if blocks.is_empty() {
+            return None;
+        }
+        blocks.sort();
+        blocks.dedup();
+        if let Some(known) = self.blocks.get(&*blocks).and_then(Weak::upgrade) {
+            return Some(known);
+        }
+        if self.blocks.len() >= self.sweep_at {
+            self.blocks.retain(|_, known| known.strong_count() > 0);
+            self.sweep_at = 256.max(self.blocks.len() * 2);
+        }
+        let made = Arc::new(Blocks::new(&blocks));
+        self.blocks.insert(blocks.into(), Arc::downgrade(&made));
+        Some(made)
+    }
+}

@@ -1,0 +1,105 @@
+//! The ports that a rule speaks of.
+
+use crate::model::{
+    ContainerPort, Protocol,
+    cluster_policy::TierPort,
+    network_policy::{Port, PortNumber},
+};
+
+/// The ports that a rule speaks of.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Ports {
+    /// All ports of all protocols, those without ports too.
+    All,
+    /// Any of these.
+    Some {
+        /// Protocol, first and last port.
+        ranges: Box<[(Protocol, u16, u16)]>,
+        /// Names of the destination's ports, with the protocol where the rule gives one.
+        names: Box<[(Option<Protocol>, Box<str>)]>,
+    },
+}
+
+impl Ports {
+    pub(super) fn of_rule(ports: &[Port]) -> Self {
+        if ports.is_empty() {
+            return Self::All;
+        }
+        let (mut ranges, mut names) = (Vec::new(), Vec::new());
+        for port in ports {
+            match &port.number {
+                PortNumber::Any => ranges.push((port.protocol, 0, u16::MAX)),
+                PortNumber::Range(first, last) => ranges.push((port.protocol, *first, *last)),
+                PortNumber::Named(name) => names.push((Some(port.protocol), name.clone())),
+            }
+        }
+        Self::Some { ranges: merged(ranges), names: names.into() }
+    }
+
+    pub(super) fn of_tier_rule(ports: Option<&[TierPort]>) -> Self {
+        let Some(ports) = ports else { return Self::All };
+        let numbered: Vec<Port> = ports
+            .iter()
+            .filter_map(|port| match port {
+                TierPort::Port(port) => Some(port.clone()),
+                TierPort::Named(_) => None,
+            })
+            .collect();
+        let named = ports.iter().filter_map(|port| match port {
+            TierPort::Named(name) => Some((None, name.clone())),
+            TierPort::Port(_) => None,
+        });
+        let ranges = match Self::of_rule(&numbered) {
+            Self::Some { ranges, .. } => ranges,
+            Self::All => Box::default(),
+        };
+        Self::Some { ranges, names: named.collect() }
+    }
+
+    /// Whether the port is among them. A name means what the destination's containers declare by it.
+    pub(super) fn contains(&self, protocol: Protocol, port: u16, declared: &[ContainerPort]) -> bool {
+        let Self::Some { ranges, names } = self else { return true };
+        let numbered =
+            |&(of, first, last): &(Protocol, u16, u16)| of == protocol && first <= port && port <= last;
+        let named = |(of, name): &(Option<Protocol>, Box<str>)| {
+            of.is_none_or(|of| of == protocol)
+                && declared
+                    .iter()
+                    .any(|d| d.port == port && d.protocol == protocol && d.name.as_ref() == Some(name))
+        };
+        ranges.iter().any(numbered) || names.iter().any(named)
+    }
+}
+
+/// The same ports in as few ranges as can be.
+fn merged(mut ranges: Vec<(Protocol, u16, u16)>) -> Box<[(Protocol, u16, u16)]> {
+    ranges.sort();
+    ranges.dedup_by(|next, before| {
+        let touches = next.0 == before.0 && next.1 <= before.2.saturating_add(1);
+        if touches {
+            before.2 = before.2.max(next.2);
+        }
+        touches
+    });
+    ranges.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_that_touch_become_one() {
+        use Protocol::{Tcp, Udp};
+        let ranges = vec![
+            (Tcp, 80, 80),
+            (Udp, 81, 90),
+            (Tcp, 100, 200),
+            (Tcp, 81, 99),
+            (Tcp, 150, 160),
+            (Udp, 53, 53),
+        ];
+        assert_eq!(*merged(ranges), [(Tcp, 80, 200), (Udp, 53, 53), (Udp, 81, 90)]);
+        assert_eq!(*merged(vec![(Tcp, 0, u16::MAX), (Tcp, 5, 6)]), [(Tcp, 0, u16::MAX)]);
+    }
+}

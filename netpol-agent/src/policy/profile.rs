@@ -1,0 +1,45 @@
+//! All that policies say of one class of pods.
+
+use std::{cmp::Ordering, sync::Arc};
+
+use super::{
+    peers::PeerId,
+    rule::{Rule, TierRule},
+};
+use crate::model::{NetworkPolicy, PolicyDirection};
+
+/// All that policies say of the pods of one class.
+#[derive(Debug)]
+pub(super) struct Profile {
+    /// The sets of peers that they are in, sorted.
+    pub(super) sets: Box<[PeerId]>,
+    pub(super) ingress: Side,
+    pub(super) egress: Side,
+}
+
+/// What concerns them in one direction.
+#[derive(Debug, Default)]
+pub(super) struct Side {
+    /// In the order of evaluation.
+    pub(super) admin: Box<[Arc<TierRule>]>,
+    /// The policies that isolate them, by name.
+    pub(super) isolating: Box<[Arc<NetworkPolicy>]>,
+    /// All rules of those, in their order.
+    pub(super) rules: Box<[Arc<Rule>]>,
+    /// In the order of evaluation.
+    pub(super) baseline: Box<[Arc<TierRule>]>,
+}
+
+impl Profile {
+    pub(super) fn side(&self, direction: PolicyDirection) -> &Side {
+        match direction {
+            PolicyDirection::Ingress => &self.ingress,
+            PolicyDirection::Egress => &self.egress,
+        }
+    }
+}
+
+/// The order of evaluation in a tier. The API leaves it open between equal priorities; the name makes it definite.
+pub(super) fn by_priority(a: &TierRule, b: &TierRule) -> Ordering {
+    (a.policy.priority, &a.policy.id, a.index).cmp(&(b.policy.priority, &b.policy.id, b.index))
+}

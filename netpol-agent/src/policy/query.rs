@@ -1,0 +1,31 @@
+//! A connection to judge.
+
+use std::{net::IpAddr, sync::Arc};
+
+use crate::model::{Pod, Protocol};
+
+/// A connection, by who opened it. Replies belong to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Query<'a> {
+    /// Who opened it.
+    pub source: Party<'a>,
+    /// Who answers, after translation of a Service's address.
+    pub destination: Party<'a>,
+    /// Its protocol.
+    pub protocol: Protocol,
+    /// The destination's port, after translation; 0 where the protocol has none.
+    pub port: u16,
+    /// Whether it was made to a Service's address, or came through a load balancer.
+    pub via_service: bool,
+}
+
+/// One end of a connection.
+#[derive(Clone, Copy, Debug)]
+pub enum Party<'a> {
+    /// A pod, by any of its addresses.
+    Pod(&'a Arc<Pod>),
+    /// A pod, by this address of its own.
+    PodAt(&'a Arc<Pod>, IpAddr),
+    /// Whoever has the address: a pod, a node, or someone outside.
+    Ip(IpAddr),
+}

@@ -1,0 +1,4 @@
+//! What the declared policies mean, row by row.
+
+mod dsl;
+mod network_policy;
