@@ -45,13 +45,13 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
     stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
 }
 
-/// The property tests again, with many more cases than a test run has time for. They are the fuzz targets: what they
-/// find is kept beside them as a regression file.
+/// The library's tests again, optimized, with many more random cases for the property tests than a test run has time
+/// for. What they find is kept beside them, and is a case of every run from then on.
 fn fuzz() -> Result<()> {
     tool::run(
         tool::cargo()
-            .args(["test", "--release", "--package", "netpol-agent", "--lib", "prop_"])
-            .env("PROPTEST_CASES", "20000")
+            .args(["test", "--release", "--package", "netpol-agent", "--lib"])
+            .env("PROPTEST_CASES", "100000")
             .env("PROPTEST_MAX_SHRINK_TIME", "60000"),
     )
 }
