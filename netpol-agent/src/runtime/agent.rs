@@ -1,6 +1,6 @@
 //! One agent: from the start to the signal that ends it.
 
-use std::{io, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
@@ -19,8 +19,9 @@ use crate::{
         AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
         own_network_namespace, preflight, raise_file_limit,
     },
+    policy::Engine,
     sink::{Health, Metrics, serve, writer},
-    verify::{Clock, State},
+    verify::Clock,
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
@@ -129,7 +130,7 @@ impl Agent {
         mut self,
         mut records: Records,
         mut veths: mpsc::UnboundedReceiver<VethChange>,
-        mut states: watch::Receiver<State>,
+        mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
     ) -> Result<()> {
         let mut terminate = signal(SignalKind::terminate())?;

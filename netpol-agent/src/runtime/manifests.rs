@@ -1,6 +1,6 @@
 //! Cluster state from files, read anew when one changes.
 
-use std::{path::PathBuf, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use notify::{RecursiveMode, Watcher as _};
@@ -9,9 +9,8 @@ use tracing::{info, warn};
 
 use crate::{
     cluster::{Index, manifests},
-    policy::Compiler,
+    policy::{Compiler, Engine},
     sink::Metrics,
-    verify::State,
 };
 
 /// Editors and volume mounts change files in several steps: wait for the last one.
@@ -27,7 +26,7 @@ pub(super) struct Manifests {
 
 impl Manifests {
     /// Reads them for the first time: what can't be read is reported, the rest is in force.
-    pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, State)> {
+    pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, Arc<Engine>)> {
         let mut this = Self { paths, index: Index::default(), compiler: Compiler::new(), metrics };
         let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
@@ -52,16 +51,15 @@ impl Manifests {
         self.metrics.manifest_errors(loaded.errors.len());
     }
 
-    fn apply(&mut self, loaded: manifests::Manifests) -> State {
+    fn apply(&mut self, loaded: manifests::Manifests) -> Arc<Engine> {
         self.index.sync(loaded.objects);
         let snapshot = self.index.publish();
-        let engine = self.compiler.update(&snapshot);
-        State { snapshot, engine }
+        self.compiler.update(&snapshot)
     }
 
     /// Publishes each new state until nobody listens. A change that brings errors is reported and not applied: the
     /// last good state stays in force.
-    pub(super) async fn follow(mut self, states: watch::Sender<State>) -> Result<()> {
+    pub(super) async fn follow(mut self, states: watch::Sender<Arc<Engine>>) -> Result<()> {
         let (told, mut changes) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access()) {
@@ -92,7 +90,7 @@ impl Manifests {
             self.report(&loaded);
             if loaded.errors.is_empty() {
                 let state = self.apply(loaded);
-                info!("manifests read anew: generation {}", state.snapshot.generation());
+                info!("manifests read anew: generation {}", state.snapshot().generation());
                 states.send_replace(state);
             } else {
                 warn!("manifests have errors: the last good state stays in force");

@@ -1,6 +1,6 @@
 //! The way of a record through the stages, without any I/O.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 use netpol_common::Counter;
@@ -9,8 +9,9 @@ use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
     model::{Attempt, Direction, DropReasons, FindingKind, Outcome, Packet, Record, Veths},
+    policy::Engine,
     sink::{Lines, Lost, Metrics, Summary},
-    verify::{Clock, Findings, Judge, State},
+    verify::{Clock, Findings, Judge},
 };
 
 /// All stages from decoding to the sinks.
@@ -76,7 +77,7 @@ impl Pipeline {
     }
 
     /// Puts a cluster state in force.
-    pub fn set_state(&mut self, state: State, now_ns: u64) {
+    pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         self.judge.set_state(state, now_ns);
     }
 
@@ -178,7 +179,7 @@ impl Pipeline {
         for kind in FindingKind::ALL {
             self.metrics.findings_open(kind, self.findings.count(kind));
         }
-        let generation = self.judge.state().map_or(0, |state| state.snapshot.generation());
+        let generation = self.judge.state().map_or(0, |state| state.snapshot().generation());
         self.metrics.snapshot(generation, snapshot_age_seconds);
     }
 

@@ -6,20 +6,10 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::outcome::{insufficient, outcome};
 use crate::{
-    cluster::Snapshot,
     identity::resolve,
     model::{Attempt, DropReasons, Endpoint, Expected, Flow, Observed, Undecidable, Veths},
     policy::{Engine, Party, Query},
 };
-
-/// Cluster state and what the policies in it come to.
-#[derive(Clone)]
-pub struct State {
-    /// The state.
-    pub snapshot: Arc<Snapshot>,
-    /// The policies, compiled.
-    pub engine: Arc<Engine>,
-}
 
 /// Ties the kernel's clock to the calendar.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +32,8 @@ pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
     grace_ns: u64,
-    /// The states of late, each with the moment since which it holds; the last one is in force.
-    states: VecDeque<(u64, State)>,
+    /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
+    states: VecDeque<(u64, Arc<Engine>)>,
 }
 
 impl Judge {
@@ -55,7 +45,7 @@ impl Judge {
     }
 
     /// Puts a state in force.
-    pub fn set_state(&mut self, state: State, now_ns: u64) {
+    pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         // What has held since before the window is needed; what it replaced is not.
         let start = now_ns.saturating_sub(self.grace_ns);
         while self.states.len() > 1 && self.states.get(1).is_some_and(|(since, _)| *since <= start) {
@@ -66,7 +56,7 @@ impl Judge {
 
     /// The state in force.
     #[must_use]
-    pub fn state(&self) -> Option<&State> {
+    pub fn state(&self) -> Option<&Arc<Engine>> {
         self.states.back().map(|(_, state)| state)
     }
 
@@ -95,7 +85,7 @@ impl Judge {
 
     /// Who is behind the two addresses, in the state in force.
     fn endpoints(&self, attempt: &Attempt) -> (Endpoint, Endpoint) {
-        let who = |address| self.state().map_or(Endpoint::World, |state| resolve(&state.snapshot, address));
+        let who = |address| self.state().map_or(Endpoint::World, |state| resolve(state.snapshot(), address));
         (who(attempt.tuple.source.address), who(attempt.tuple.destination.address))
     }
 
@@ -103,7 +93,7 @@ impl Judge {
     /// way to elsewhere, and all addresses are right there.
     fn spoofed(&self, attempt: &Attempt, veths: &Veths) -> Option<Undecidable> {
         let veth = veths.get(attempt.foreign_veth?)?;
-        let snapshot = &self.state()?.snapshot;
+        let snapshot = self.state()?.snapshot();
         let is_pod = veth.addresses.iter().any(|address| snapshot.pod_by_ip(*address).is_some());
         (is_pod && !veth.addresses.contains(&attempt.tuple.source.address))
             .then_some(Undecidable::SpoofedSource)
@@ -130,25 +120,20 @@ impl Judge {
     }
 }
 
-fn evaluate(state: &State, attempt: &Attempt) -> Expected {
+fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
     let tuple = &attempt.tuple;
-    let destination = resolve(&state.snapshot, tuple.destination.address);
-    if let Endpoint::Service(_) = destination {
+    if let Endpoint::Service(_) = resolve(engine.snapshot(), tuple.destination.address) {
         // The packet was seen before its destination was translated: who answers is not known.
         return Expected::Undecidable(Undecidable::ServiceAddress);
     }
-    let party = |endpoint: &Endpoint, address| match endpoint {
-        Endpoint::Pod(pod) => Party::PodAt(pod.clone(), address),
-        _ => Party::Ip(address),
-    };
     let query = Query {
-        source: party(&resolve(&state.snapshot, tuple.source.address), tuple.source.address),
-        destination: party(&destination, tuple.destination.address),
+        source: Party::Ip(tuple.source.address),
+        destination: Party::Ip(tuple.destination.address),
         protocol: tuple.protocol,
         port: tuple.destination.port,
         via_service: false,
     };
-    state.engine.evaluate(&query).expected()
+    engine.evaluate(&query).expected()
 }
 
 /// Whether two expectations come to the same: the rules that admit or deny may differ.

@@ -6,5 +6,5 @@ mod judge;
 mod outcome;
 
 pub use findings::{FindingStats, Findings};
-pub use judge::{Clock, Judge, State};
+pub use judge::{Clock, Judge};
 pub use outcome::outcome;

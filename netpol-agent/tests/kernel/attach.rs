@@ -87,12 +87,10 @@ fn before_a_program_that_drops() {
 #[test]
 fn before_a_program_that_redirects() {
     let (lab, client, server) = two_pods();
-    // The redirected frame has the gateway's address: the server must take it all the same.
-    let gateway = lab.exec("cat", &[&format!("/sys/class/net/{}/address", client.host_ifname())], "");
-    let mac = gateway.unwrap_or_default();
-    if !mac.trim().is_empty() {
-        server.ip(&format!("link set {} address {}\n", Pod::IFNAME, mac.trim())).unwrap();
-    }
+    // The redirected frame is addressed to the gateway: the server must take it all the same.
+    let link = lab.exec("ip", &["-o", "link", "show", "dev", client.host_ifname()], "").unwrap();
+    let gateway = link.split_whitespace().skip_while(|word| *word != "link/ether").nth(1).unwrap();
+    server.as_ref().ip(&format!("link set {} address {gateway}\n", Pod::IFNAME)).unwrap();
     let _there = peer(&lab, "redirect", client.host_ifname(), TcAttachType::Ingress, server.host_ifindex());
     let watch = Watch::start(&lab);
     Probe::one_way(server.ip(), 9).run(&client).unwrap();

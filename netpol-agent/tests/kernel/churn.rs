@@ -114,7 +114,7 @@ fn addresses_that_come_later() {
     let _server = Server::udp(&server, 53).unwrap();
     let watch = Watch::start(&lab);
     let second = std::net::Ipv4Addr::new(198, 18, 77, 7);
-    client.ip(&format!("addr add {second}/32 dev eth0\n")).unwrap();
+    client.as_ref().ip(&format!("addr add {second}/32 dev eth0\n")).unwrap();
     lab.ip(&format!("route add {second}/32 dev {}\n", client.host_ifname())).unwrap();
     let ask = |port| {
         let from = SocketAddr::new(second.into(), port);
