@@ -54,7 +54,8 @@ fn findings_and_counts() {
 
     assert_eq!(sorted(of_type("flow").map(flow)), sorted(FLOWS.into_iter().map(str::to_owned)));
     let summary = of_type("summary").next().unwrap();
-    let outcomes: Value = OUTCOMES.into_iter().map(|(name, count)| (name.to_owned(), Value::from(count))).collect();
+    let outcomes: Value =
+        OUTCOMES.into_iter().map(|(name, count)| (name.to_owned(), Value::from(count))).collect();
     assert_eq!(summary["flows"], outcomes);
     let findings = summary["findings"].as_array().unwrap();
     assert_eq!(sorted(findings.iter().map(finding)), sorted(FINDINGS.into_iter().map(str::to_owned)));
@@ -68,17 +69,13 @@ fn findings_and_counts() {
 fn flow(line: &Value) -> String {
     let port = line["destination"]["port"].as_u64().map_or_else(String::new, |port| format!(" {port}"));
     let family = if text(&line["destination"]["ip"]).contains(':') { "IPv6" } else { "IPv4" };
-    format!(
-        "{}{port} {family}: {}, {}",
-        ends(line),
-        text(&line["observed"]["kind"]),
-        text(&line["outcome"])
-    )
+    format!("{}{port} {family}: {}, {}", ends(line), text(&line["observed"]["kind"]), text(&line["outcome"]))
 }
 
 fn finding(line: &Value) -> String {
     let policies = line["policies"].as_array().unwrap().iter();
-    let policies: Vec<_> = policies.map(|policy| format!("{}/{}", text(&policy["namespace"]), text(&policy["name"]))).collect();
+    let policies: Vec<_> =
+        policies.map(|policy| format!("{}/{}", text(&policy["namespace"]), text(&policy["name"]))).collect();
     format!("{} {} {}: {}", text(&line["kind"]), ends(line), line["port"], policies.join(", "))
 }
 

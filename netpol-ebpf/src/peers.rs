@@ -19,15 +19,24 @@ fn pass(_context: TcContext) -> i32 {
     NEXT
 }
 
-/// Drops everything.
-#[classifier]
-fn shoot(_context: TcContext) -> i32 {
-    TC_ACT_SHOT
+/// Whether it is IPv4: what is not (ARP) has to go its way, or no packet is ever sent.
+fn is_ipv4(context: &TcContext) -> bool {
+    // SAFETY: the kernel hands a valid `__sk_buff` to the program.
+    unsafe { (*context.skb.skb).protocol == u32::from(0x0800u16.to_be()) }
 }
 
-/// Sends everything out of another interface.
+/// Drops all IPv4 packets.
 #[classifier]
-fn redirect(_context: TcContext) -> i32 {
+fn shoot(context: TcContext) -> i32 {
+    if is_ipv4(&context) { TC_ACT_SHOT } else { NEXT }
+}
+
+/// Sends all IPv4 packets out of another interface.
+#[classifier]
+fn redirect(context: TcContext) -> i32 {
+    if !is_ipv4(&context) {
+        return NEXT;
+    }
     // SAFETY: the helper takes any interface index and reports one that does not exist.
     unsafe { bpf_redirect(TARGET.load(), 0) as i32 }
 }

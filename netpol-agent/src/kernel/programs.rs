@@ -148,9 +148,9 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
 fn prepare_clsact(program: &str, side: TcAttachType, interface: &str) -> Result<(), ProgramError> {
     match tc::qdisc_add_clsact(interface) {
         Ok(()) => {}
-        // It exists already: another program's, and it stays when this one goes.
+        // There is one already: it stays, also when this program goes, for others may use it.
         Err(TcError::AlreadyAttached) => {}
-        Err(TcError::NetlinkError(error)) if error.to_string().contains("exists") => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(nix::libc::EEXIST) => {}
         Err(error) => return Err(error.into()),
     }
     match tc::qdisc_detach_program(interface, side, program) {

@@ -80,6 +80,7 @@ fn before_a_program_that_drops() {
         let told = watch.until(1);
         told.check(&["client > server:80 TCP4 dropped over_blocked"]);
         assert_eq!(told.flows[0]["observed"]["drop_reason"], reason);
+        assert_eq!(told.flows[0]["observed"]["hook"], "tc");
     }
 }
 
@@ -157,7 +158,7 @@ fn clsact() {
         |pod: &Pod, side| lab.exec("tc", &["filter", "show", "dev", pod.host_ifname(), side], "").unwrap();
     let programs = || {
         [(&client, "ingress"), (&client, "egress"), (&server, "ingress"), (&server, "egress")]
-            .map(|(pod, side)| filters(pod, side).matches("netpol_").count())
+            .map(|(pod, side)| filters(pod, side).lines().filter(|line| line.contains("netpol_")).count())
     };
     let arguments = ["--attach", "clsact"];
     Watch::with(&lab, &[], &arguments).kill();

@@ -62,7 +62,7 @@ fn a_broken_manifest_among_good_ones() {
     let lab = Lab::new().unwrap();
     lab.add_pod(PodSpec::new("shop", "server")).unwrap();
     for (name, text, line) in [
-        ("not-yaml", "a: [\n", 1),
+        ("not-yaml", "a: [\n", 2),
         (
             "cidr",
             "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n    - ipBlock: {cidr: 10.0.0.0/99}\n",

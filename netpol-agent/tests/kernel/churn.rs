@@ -90,8 +90,7 @@ fn netlink_overrun() {
     let _server = Server::tcp(&server, 80).unwrap();
     let watch = Watch::start(&lab);
     signal(&watch, Signal::SIGSTOP);
-    lab.ip("link add noise type dummy\n").unwrap();
-    let noise: String = (0..8_000).map(|number| format!("link set noise alias n{number}\n")).collect();
+    let noise: String = (0..8_000).map(|number| format!("link set lo alias n{number}\n")).collect();
     lab.ip(&noise).unwrap();
     lab.delete_pod(&gone).unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();

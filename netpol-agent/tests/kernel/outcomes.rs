@@ -113,31 +113,19 @@ fn drops_inside_the_pod() {
     let (lab, client, server) = two_pods();
     let _server = Server::tcp(&server, 80).unwrap();
     server
-        .nft("table inet own { chain input { type filter hook input priority 0; tcp dport 80 drop; } }")
+        .nft(
+            "table inet own {
+ chain input {
+ type filter hook input priority 0
+ tcp dport 80 drop
+ }
+ }
+",
+        )
         .unwrap();
     let watch = Watch::start(&lab);
     Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
     watch.until(1).check(&["client > server:80 TCP4 delivered conforming"]);
-}
-
-/// A drop by a TC filter, on either side.
-#[test]
-fn traffic_control_drops() {
-    for (side, reason) in [("ingress", "TC_INGRESS"), ("egress", "TC_EGRESS")] {
-        let (lab, client, server) = two_pods();
-        let _server = Server::tcp(&server, 80).unwrap();
-        let interface = if side == "ingress" { client.host_ifname() } else { server.host_ifname() };
-        lab.exec("tc", &["qdisc", "add", "dev", interface, "clsact"], "").unwrap();
-        let filter =
-            ["filter", "add", "dev", interface, side, "protocol", "ip", "matchall", "action", "drop"];
-        lab.exec("tc", &filter, "").unwrap();
-        let watch = Watch::start(&lab);
-        Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
-        let told = watch.until(1);
-        told.check(&["client > server:80 TCP4 dropped over_blocked"]);
-        assert_eq!(told.flows[0]["observed"]["drop_reason"], reason, "{side}");
-        assert_eq!(told.flows[0]["observed"]["hook"], "tc", "{side}");
-    }
 }
 
 /// Nobody answers, and nobody here drops: that proves nothing.
@@ -160,7 +148,13 @@ fn black_hole() {
 fn retransmissions_are_one_attempt() {
     let (lab, client, server) = two_pods();
     lab.nft(
-        "table inet filter { chain forward { type filter hook forward priority 0; tcp dport 80 drop; } }",
+        "table inet filter {
+ chain forward {
+ type filter hook forward priority 0
+ tcp dport 80 drop
+ }
+ }
+",
     )
     .unwrap();
     let watch = Watch::start(&lab);
