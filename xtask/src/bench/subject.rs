@@ -43,16 +43,16 @@ impl Subject {
     }
 
     /// Measures in turn without and with the agent, so that what else happens on the machine hits both alike.
-    pub(super) fn pairs(
+    pub(super) fn pairs<T>(
         &self,
         count: usize,
-        mut measure: impl FnMut(&Self) -> Result<f64>,
-    ) -> Result<Vec<[f64; 2]>> {
+        mut measure: impl FnMut(&Self, Option<&Agent>) -> Result<T>,
+    ) -> Result<Vec<[T; 2]>> {
         let mut pairs = Vec::new();
         for _ in 0..count {
-            let off = measure(self)?;
+            let off = measure(self, None)?;
             let agent = self.agent()?;
-            let on = measure(self)?;
+            let on = measure(self, Some(&agent))?;
             agent.stop()?;
             pairs.push([off, on]);
         }

@@ -31,7 +31,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let Args { pairs, seconds } = *args;
     let subject = Subject::new(2, &admitting(PORT))?;
     let _server = Server::start(&subject.pods[0], &subject.pods[1])?;
-    let pairs = subject.pairs(pairs, |subject| measure(&subject.pods[0], &subject.pods[1], seconds))?;
+    let pairs = subject.pairs(pairs, |subject, _| measure(&subject.pods[0], &subject.pods[1], seconds))?;
     table::print_pairs("iperf3 between two pods, one TCP connection", "Gbit/s", &pairs);
     Ok(())
 }

@@ -60,7 +60,7 @@ pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
         exchange.run(cluster)?;
     }
     thread::sleep(LAST_VERDICTS);
-    say("\nWhat it comes to:\n");
+    say("\nWhat it comes to:");
     agent.stop()
 }
 
@@ -83,10 +83,10 @@ The policies (xtask/demo/policies) say: frontend → backend → database and re
 everybody may look names up, and nothing else goes in or out of the shop.
 
 The packet filter (xtask/demo/enforcer.nft) stands for the CNI. It enforces most
-of that, by drop and by reject, and has four holes and a fault:
-  - pods outside the shop get at redis and the database, and at the backend past its web port
-  - IPv6 is not filtered at all
-  - DNS over TCP is blocked, though a policy allows it",
+of that, by drop and by reject, and makes three mistakes that real ones have made:
+  - against pods outside the shop it guards the backend's web port, and nothing else
+  - it filters IPv4 alone
+  - it blocks DNS over TCP, which the policies allow",
     );
     Ok(text)
 }

@@ -1,6 +1,7 @@
 //! Running a program to its end, with its complaint in the error.
 
 use std::{
+    env,
     ffi::OsStr,
     io::Write as _,
     process::{Command, Stdio},
@@ -8,13 +9,21 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
+/// A program that is looked for where system tools are, too: a shell's `PATH` need not have those.
+pub(super) fn command(program: &str) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
 /// Runs `program` with `input` on its stdin; returns its stdout.
 ///
 /// # Errors
 /// Where it can't be started, or ends with a failure: its stderr is in the error.
 pub(super) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String> {
     let missing = || format!("starting `{program}` (`cargo xtask setup` installs it)");
-    let mut child = Command::new(program)
+    let mut child = command(program)
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -85,7 +85,7 @@ impl Namespace {
     /// It is killed when the thread that starts it ends, so that it can't outlive a lab whose process was killed:
     /// start it from a thread that stays.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let mut command = Command::new("setpriv");
+        let mut command = command::command("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]);
         command.arg(format!("--net={}", self.path().display())).arg("--").arg(program);
         command

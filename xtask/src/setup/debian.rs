@@ -26,8 +26,11 @@ pub(super) fn install(packages: &[&str], for_what: &str) -> Result<()> {
         apt.env("DEBIAN_FRONTEND", "noninteractive");
         apt
     };
-    // Lists that are too old name versions that the mirrors no longer have.
-    tool::run(apt().args(["update", "--quiet=2"])).context("is there a way to Debian's mirrors?")?;
+    // Lists that are too old name versions that the mirrors no longer have. A source of other packages that can't be
+    // reached is no reason to give up.
+    if let Err(error) = tool::run(apt().args(["update", "--quiet=2"])) {
+        eprintln!("    {error:#}; going on with the lists that are there");
+    }
     tool::run(
         apt()
             .args(["install", "--yes", "--quiet=2", "--no-install-recommends", "--no-remove"])
