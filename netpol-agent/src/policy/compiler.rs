@@ -73,7 +73,7 @@ impl Compiler {
             snapshot.changed_since(before.generation()).map(Iterator::collect);
         let Some(changed) = changed else {
             *self = Self::new();
-            return self.from_nothing(snapshot);
+            return self.compile_all(snapshot);
         };
         if changed.is_empty() {
             return self.engine.clone();
@@ -94,7 +94,7 @@ impl Compiler {
         self.finish(snapshot)
     }
 
-    fn from_nothing(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
+    fn compile_all(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
         let before = Snapshot::empty();
         for policy in snapshot.network_policies() {
             self.change_policy(&policy.id, &before, snapshot);

@@ -43,6 +43,17 @@ impl Rule {
         matches(&self.peers, &self.ports, traffic)
     }
 
+    /// Why it does not match; `None` where it does.
+    pub(super) fn mismatch(&self, traffic: &Traffic<'_>) -> Option<Mismatch> {
+        let port = self.ports.contains(traffic.protocol, traffic.port, traffic.declared);
+        match (self.peers.matches(traffic) != Match::No, port) {
+            (true, true) => None,
+            (false, true) => Some(Mismatch::Peer),
+            (true, false) => Some(Mismatch::Port),
+            (false, false) => Some(Mismatch::Both),
+        }
+    }
+
     /// Its name.
     #[must_use]
     pub fn reference(&self) -> RuleRef {
@@ -83,6 +94,17 @@ pub(super) enum Match {
     ByAddress,
     /// Perhaps: a domain name decides.
     Perhaps,
+}
+
+/// Why a rule does not match a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mismatch {
+    /// The other end is none of its peers.
+    Peer,
+    /// The port is none of its ports.
+    Port,
+    /// Neither fits.
+    Both,
 }
 
 /// A connection, as the rules of one direction see it.
