@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{blocks::Blocks, peers::PeerId, ports::Ports};
 use crate::model::{
     ClusterPolicy, ContainerPort, LabelSelector, NetworkPolicy, Node, PolicyDirection, Protocol, RuleRef,
@@ -9,7 +11,7 @@ use crate::model::{
 };
 
 /// A rule of a NetworkPolicy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// The policy that it is of.
     pub policy: Arc<NetworkPolicy>,
@@ -22,7 +24,7 @@ pub struct Rule {
 }
 
 /// A rule of a cluster-wide policy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TierRule {
     /// The policy that it is of.
     pub policy: Arc<ClusterPolicy>,
@@ -74,11 +76,11 @@ impl TierRule {
 }
 
 /// The other end, as a rule describes it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Peers {
     pub(super) everyone: bool,
     /// Sorted.
-    pub(super) sets: Box<[PeerId]>,
+    pub(super) sets: SmallVec<[PeerId; 4]>,
     pub(super) blocks: Option<Arc<Blocks>>,
     pub(super) nodes: Box<[LabelSelector]>,
     pub(super) domain_names: bool,

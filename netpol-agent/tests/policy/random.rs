@@ -176,7 +176,7 @@ fn pod(random: &mut Random, i: usize) -> Object {
     Object::Pod(Arc::new(Pod {
         key: format!("{namespace}/p{i}").into(),
         uid: "".into(),
-        class: Arc::new(PodClass { namespace, labels: labels(random), ports: ports.into() }),
+        class: Arc::new(PodClass::new(namespace, labels(random), ports.into())),
         ips: ips.into(),
         host_network,
         node: random.chance(90).then(|| NODES[node].into()),

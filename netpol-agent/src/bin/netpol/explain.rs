@@ -182,17 +182,18 @@ fn of_tier_rule(state: &State, rule: &TierRule, text: &str) -> Step {
 
 fn of_network_policies(state: &State, judgement: &Judgement<'_>) -> Vec<Step> {
     let direction = judgement.direction;
-    let step = |text: &str, policy: &PolicyRef, path: &str| {
+    let step = |text: String, policy: &PolicyRef, path: &str| {
         let path = FieldPath::parse(path);
         let place = state.place(policy, &path);
-        Step { direction, text: text.to_owned(), place, policy: Some(policy.clone()), path: Some(path) }
+        Step { direction, text, place, policy: Some(policy.clone()), path: Some(path) }
     };
     let isolating = judgement.isolating().iter();
     let mut steps: Vec<Step> = isolating
-        .map(|policy| step("selects it, and so isolates it", &policy.id, "spec.podSelector"))
+        .map(|policy| step(format!("{} isolates the pod", policy.id), &policy.id, "spec.podSelector"))
         .collect();
     let admits = judgement.allowing().map(|rule| {
-        step("this rule admits the connection", &rule.policy.id, &format!("spec.{direction}[{}]", rule.index))
+        let text = format!("rule {} of {} admits the connection", rule.index, rule.policy.id);
+        step(text, &rule.policy.id, &format!("spec.{direction}[{}]", rule.index))
     });
     steps.extend(admits);
     if judgement.allowed {
@@ -203,10 +204,11 @@ fn of_network_policies(state: &State, judgement: &Judgement<'_>) -> Vec<Step> {
     steps.extend(rejecting.map(|(rule, why)| {
         let peers = if direction == PolicyDirection::Ingress { "from" } else { "to" };
         let (text, field) = match why {
-            Mismatch::Peer => ("this rule is for other peers", peers),
-            Mismatch::Port => ("this rule is for other ports", "ports"),
-            Mismatch::Both => ("this rule is for other peers and other ports", peers),
+            Mismatch::Peer => ("other peers", peers),
+            Mismatch::Port => ("other ports", "ports"),
+            Mismatch::Both => ("other peers and other ports", peers),
         };
+        let text = format!("rule {} of {} is for {text}", rule.index, rule.policy.id);
         step(text, &rule.policy.id, &format!("spec.{direction}[{}].{field}", rule.index))
     }));
     let why = if none { "none of them has a rule" } else { "no rule admits the connection" };

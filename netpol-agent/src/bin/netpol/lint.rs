@@ -107,7 +107,7 @@ fn text(findings: &[Finding]) -> String {
     let count = |severity| findings.iter().filter(|finding| finding.severity == severity).count();
     let _ = writeln!(
         text,
-        "{} errors, {} warnings, {} hints",
+        "errors: {}, warnings: {}, hints: {}",
         count(Severity::Error),
         count(Severity::Warning),
         count(Severity::Info)

@@ -108,7 +108,8 @@ fn without_dns(cluster: &Cluster<'_>) -> Vec<Finding> {
                     verdict.egress.allowed || verdict.egress.decided_by == DecidedBy::Default
                 };
                 let to_server = servers.iter().any(|server| egress(Party::Pod(server)));
-                !to_server && !(servers.is_empty() && admits_somewhere(cluster, pod, *protocol, *port))
+                let to_some = servers.is_empty() && admits_somewhere(cluster, pod, *protocol, *port);
+                !to_server && !to_some
             })
             .map(|(protocol, port)| format!("{protocol} {port}"))
             .collect();

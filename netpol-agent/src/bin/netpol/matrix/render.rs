@@ -13,7 +13,7 @@ pub(super) fn table(pairs: &Pairs<'_>) -> String {
     let style = Style::of_stdout();
     let n = pairs.workloads.len();
     let digits = n.to_string().len();
-    let longest = pairs.workloads.iter().map(|name| name.chars().count()).max().unwrap_or(0).max(4).min(50);
+    let longest = pairs.workloads.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(4, 50);
     let columns = ((WIDTH - digits - 1 - longest) / (digits + 1)).max(1);
     let mut table = format!(
         "{} {}: from the rows to the columns\n{} allowed   {} denied   {} up to the implementation\n",
