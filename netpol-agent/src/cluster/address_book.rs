@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap, net::IpAddr, sync::Arc};
 
-use super::map::{self, Map};
+use super::map::Map;
 use crate::model::{Node, Pod, Service};
 
 /// Something that has addresses.
@@ -56,7 +56,7 @@ pub(super) struct AddressBook<T> {
 
 impl<T: Addressed> AddressBook<T> {
     pub(super) fn new() -> Self {
-        Self { holders: map::new(), contested: HashMap::new() }
+        Self { holders: Map::default(), contested: HashMap::new() }
     }
 
     pub(super) fn holders(&self) -> &Map<IpAddr, Arc<T>> {
@@ -70,7 +70,7 @@ impl<T: Addressed> AddressBook<T> {
                 claims.push(claimant.clone());
                 self.settle(*ip);
             } else {
-                self.holders.insert_mut(*ip, claimant.clone());
+                self.holders.insert(*ip, claimant.clone());
             }
         }
     }
@@ -81,7 +81,7 @@ impl<T: Addressed> AddressBook<T> {
                 claims.retain(|claim| claim != claimant);
                 self.settle(*ip);
             } else if self.holders.get(ip).is_some_and(|holder| holder == claimant) {
-                self.holders.remove_mut(ip);
+                self.holders.remove(ip);
             }
         }
     }
@@ -89,7 +89,7 @@ impl<T: Addressed> AddressBook<T> {
     fn settle(&mut self, ip: IpAddr) {
         let Some(claims) = self.contested.get(&ip) else { return };
         if let Some(winner) = claims.iter().max_by(|a, b| a.claim(b)) {
-            self.holders.insert_mut(ip, winner.clone());
+            self.holders.insert(ip, winner.clone());
         }
         if claims.len() < 2 {
             self.contested.remove(&ip);

@@ -63,26 +63,24 @@ impl Index {
                 let pod = self.pool.share(pod);
                 self.pods_by_ip.add(&pod);
                 self.settle(pod.namespace());
-                self.state.pods.insert_mut(pod.key.clone(), pod);
+                self.state.pods.insert(pod.key.clone(), pod);
             }
             Object::Namespace(namespace) => {
-                self.state.namespaces.insert_mut(namespace.name.clone(), namespace);
+                self.state.namespaces.insert(namespace.name.clone(), namespace);
             }
             Object::Node(node) => {
                 self.nodes_by_ip.add(&node);
-                self.state.nodes.insert_mut(node.name.clone(), node);
+                self.state.nodes.insert(node.name.clone(), node);
             }
             Object::Service(service) => {
                 self.services_by_ip.add(&service);
-                self.state.services.insert_mut(service.key.clone(), service);
+                self.state.services.insert(service.key.clone(), service);
             }
             Object::NetworkPolicy(policy) => {
                 self.settle(&policy.namespace);
-                self.state.network_policies.insert_mut(policy.id.clone(), policy);
+                self.state.network_policies.insert(policy.id.clone(), policy);
             }
-            Object::ClusterPolicy(policy) => {
-                self.state.cluster_policies.insert_mut(policy.id.clone(), policy)
-            }
+            Object::ClusterPolicy(policy) => self.state.cluster_policies.insert(policy.id.clone(), policy),
         }
     }
 
@@ -93,29 +91,29 @@ impl Index {
         match object {
             Object::Pod(pod) => {
                 self.pods_by_ip.remove(&pod);
-                self.state.pods.remove_mut(&pod.key);
+                self.state.pods.remove(&pod.key);
                 self.leave(pod.namespace());
             }
             Object::Namespace(namespace) => {
-                self.state.namespaces.remove_mut(&namespace.name);
+                self.state.namespaces.remove(&namespace.name);
                 if self.residents.contains_key(&namespace.name) {
                     self.imply(namespace.name.clone());
                 }
             }
             Object::Node(node) => {
                 self.nodes_by_ip.remove(&node);
-                self.state.nodes.remove_mut(&node.name);
+                self.state.nodes.remove(&node.name);
             }
             Object::Service(service) => {
                 self.services_by_ip.remove(&service);
-                self.state.services.remove_mut(&service.key);
+                self.state.services.remove(&service.key);
             }
             Object::NetworkPolicy(policy) => {
-                self.state.network_policies.remove_mut(&policy.id);
+                self.state.network_policies.remove(&policy.id);
                 self.leave(&policy.namespace);
             }
             Object::ClusterPolicy(policy) => {
-                self.state.cluster_policies.remove_mut(&policy.id);
+                self.state.cluster_policies.remove(&policy.id);
             }
         }
     }
@@ -200,7 +198,7 @@ impl Index {
         self.residents.remove(namespace);
         let implied = |n: &Arc<Namespace>| n.origin == NamespaceOrigin::Implied;
         if self.state.namespaces.get(namespace).is_some_and(implied) {
-            self.state.namespaces.remove_mut(namespace);
+            self.state.namespaces.remove(namespace);
             self.pending.push(ObjectRef::Namespace(namespace.clone()));
         }
     }
@@ -208,6 +206,6 @@ impl Index {
     fn imply(&mut self, name: Arc<str>) {
         self.pending.push(ObjectRef::Namespace(name.clone()));
         let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
-        self.state.namespaces.insert_mut(name, Arc::new(namespace));
+        self.state.namespaces.insert(name, Arc::new(namespace));
     }
 }

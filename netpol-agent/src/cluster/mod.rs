@@ -8,7 +8,7 @@
 mod address_book;
 mod index;
 pub mod manifests;
-pub mod map;
+mod map;
 mod object;
 mod pool;
 mod snapshot;

@@ -15,13 +15,20 @@ impl Pool {
     /// The same pod, with its shared parts from the pool.
     pub(super) fn share(&mut self, pod: Arc<Pod>) -> Arc<Pod> {
         let mut pod = Arc::unwrap_or_clone(pod);
-        let namespace = self.names.get(pod.class.namespace.clone());
-        if !Arc::ptr_eq(&namespace, &pod.class.namespace) {
-            pod.class = Arc::new(PodClass { namespace, ..PodClass::clone(&pod.class) });
-        }
-        pod.class = self.classes.get(pod.class);
-        pod.node = pod.node.map(|node| self.names.get(node));
+        pod.class = match self.classes.find(&pod.class) {
+            Some(known) => known,
+            None => self.classes.add(Arc::new(self.names.class(&pod.class))),
+        };
+        pod.node = pod.node.map(|node| self.names.get(&node));
         Arc::new(pod)
+    }
+}
+
+impl Shared<str> {
+    /// The same class made of shared names.
+    fn class(&mut self, class: &PodClass) -> PodClass {
+        let labels = class.labels.shared(|text| self.get(text));
+        PodClass::new(self.get(&class.namespace), labels, class.ports.clone())
     }
 }
 
@@ -39,10 +46,15 @@ impl<T: ?Sized> Default for Shared<T> {
 }
 
 impl<T: ?Sized + Eq + Hash> Shared<T> {
-    fn get(&mut self, value: Arc<T>) -> Arc<T> {
-        if let Some(known) = self.values.get(&value) {
-            return known.clone();
-        }
+    fn find(&self, value: &Arc<T>) -> Option<Arc<T>> {
+        self.values.get(value).cloned()
+    }
+
+    fn get(&mut self, value: &Arc<T>) -> Arc<T> {
+        self.find(value).unwrap_or_else(|| self.add(value.clone()))
+    }
+
+    fn add(&mut self, value: Arc<T>) -> Arc<T> {
         if self.values.len() >= self.sweep_at {
             self.values.retain(|value| Arc::strong_count(value) > 1);
             self.sweep_at = 1024.max(self.values.len() * 2);

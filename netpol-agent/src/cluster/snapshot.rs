@@ -2,10 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{
-    ObjectRef,
-    map::{self, Map},
-};
+use super::{ObjectRef, map::Map};
 use crate::model::{ClusterPolicy, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
@@ -34,15 +31,15 @@ impl Snapshot {
     pub fn empty() -> Self {
         Self {
             generation: 0,
-            pods: map::new(),
-            pod_ips: map::new(),
-            namespaces: map::new(),
-            nodes: map::new(),
-            node_ips: map::new(),
-            services: map::new(),
-            service_ips: map::new(),
-            network_policies: map::new(),
-            cluster_policies: map::new(),
+            pods: Map::default(),
+            pod_ips: Map::default(),
+            namespaces: Map::default(),
+            nodes: Map::default(),
+            node_ips: Map::default(),
+            services: Map::default(),
+            service_ips: Map::default(),
+            network_policies: Map::default(),
+            cluster_policies: Map::default(),
             recent: Box::default(),
         }
     }

@@ -14,7 +14,7 @@ pub struct Labels(Arc<Shared>);
 
 struct Shared {
     hash: u64,
-    pairs: Box<[(Box<str>, Box<str>)]>,
+    pairs: Box<[(Arc<str>, Arc<str>)]>,
 }
 
 impl Labels {
@@ -37,6 +37,13 @@ impl Labels {
         self.0.pairs.is_empty()
     }
 
+    /// The same labels, each string replaced by what `share` makes of it, which must be equal to it.
+    #[must_use]
+    pub fn shared(&self, mut share: impl FnMut(&Arc<str>) -> Arc<str>) -> Self {
+        let pairs = self.0.pairs.iter().map(|(key, value)| (share(key), share(value))).collect();
+        Self(Arc::new(Shared { hash: self.0.hash, pairs }))
+    }
+
     /// The same labels with one more, or with another value for one.
     #[must_use]
     pub fn with(&self, key: &str, value: &str) -> Self {
@@ -46,9 +53,9 @@ impl Labels {
 }
 
 /// Of two pairs with the same key, the first wins.
-impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
+impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
-        let mut pairs: Vec<(Box<str>, Box<str>)> =
+        let mut pairs: Vec<(Arc<str>, Arc<str>)> =
             pairs.into_iter().map(|(key, value)| (key.into(), value.into())).collect();
         pairs.sort_by(|a, b| a.0.cmp(&b.0));
         pairs.dedup_by(|later, first| later.0 == first.0);
@@ -58,7 +65,7 @@ impl<K: Into<Box<str>>, V: Into<Box<str>>> FromIterator<(K, V)> for Labels {
 }
 
 /// Keyed once per process, so that nobody can craft label sets that collide.
-fn hash_of(pairs: &[(Box<str>, Box<str>)]) -> u64 {
+fn hash_of(pairs: &[(Arc<str>, Arc<str>)]) -> u64 {
     static KEYED: OnceLock<RandomState> = OnceLock::new();
     KEYED.get_or_init(RandomState::new).hash_one(pairs)
 }

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{Labels, Protocol};
+use super::{Labels, PodClass, Protocol};
 
 /// A pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,17 +25,6 @@ pub struct Pod {
     pub owner: Option<Arc<Owner>>,
     /// When it was made.
     pub created: Option<jiff::Timestamp>,
-}
-
-/// What pods of one kind share, and all that a selector or a named port can see of a pod.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct PodClass {
-    /// The namespace.
-    pub namespace: Arc<str>,
-    /// The labels.
-    pub labels: Labels,
-    /// Declared ports of its containers and restartable init containers.
-    pub ports: Box<[ContainerPort]>,
 }
 
 /// A declared port of a container.

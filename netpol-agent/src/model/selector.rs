@@ -1,15 +1,15 @@
 //! Label selectors, as the API defines them.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use super::Labels;
 
 /// What labels must be like; all requirements hold at once, and none means that everything matches.
 ///
-/// `matchLabels` and `matchExpressions` are one sorted list here, so that two selectors that mean the same are equal.
+/// `matchLabels` and `matchExpressions` are one sorted list here, so that two selectors that mean the same are equal. A clone shares it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct LabelSelector {
-    requirements: Box<[Requirement]>,
+    requirements: Arc<[Requirement]>,
 }
 
 /// One requirement on one label.
@@ -40,7 +40,7 @@ impl LabelSelector {
     pub fn new(mut requirements: Vec<Requirement>) -> Self {
         requirements.sort();
         requirements.dedup();
-        Self { requirements: requirements.into_boxed_slice() }
+        Self { requirements: requirements.into() }
     }
 
     /// The selector that `matchLabels` alone makes.

@@ -14,7 +14,7 @@ use super::{
     selector_index::SelectorIndex,
 };
 use crate::{
-    cluster::{Map, ObjectRef, Snapshot, map},
+    cluster::{Map, ObjectRef, Snapshot},
     model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
 };
 
@@ -42,6 +42,9 @@ struct Residents {
     policies: SelectorIndex<PolicyRef>,
 }
 
+/// What was made of each list of policies: classes that the same policies concern share it.
+type Made = HashMap<Vec<PolicyRef>, (Arc<Side>, Arc<Side>)>;
+
 impl Default for Compiler {
     fn default() -> Self {
         Self::new()
@@ -53,11 +56,11 @@ impl Compiler {
     #[must_use]
     pub fn new() -> Self {
         let snapshot = Arc::new(Snapshot::empty());
-        let engine = Engine { snapshot: snapshot.clone(), profiles: map::new() };
+        let engine = Engine { snapshot: snapshot.clone(), profiles: Map::default() };
         Self {
             snapshot,
             engine: Arc::new(engine),
-            profiles: map::new(),
+            profiles: Map::default(),
             namespaces: HashMap::new(),
             policies: HashMap::new(),
             cluster_policies: BTreeMap::new(),
@@ -73,7 +76,7 @@ impl Compiler {
             snapshot.changed_since(before.generation()).map(Iterator::collect);
         let Some(changed) = changed else {
             *self = Self::new();
-            return self.from_nothing(snapshot);
+            return self.compile_all(snapshot);
         };
         if changed.is_empty() {
             return self.engine.clone();
@@ -94,7 +97,7 @@ impl Compiler {
         self.finish(snapshot)
     }
 
-    fn from_nothing(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
+    fn compile_all(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
         let before = Snapshot::empty();
         for policy in snapshot.network_policies() {
             self.change_policy(&policy.id, &before, snapshot);
@@ -110,14 +113,14 @@ impl Compiler {
 
     /// Brings all profiles up to date.
     fn finish(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
-        self.maker.new_sets.clear();
+        let mut made = Made::new();
         for class in std::mem::take(&mut self.dirty) {
             let alive =
                 self.namespaces.get(&class.namespace).is_some_and(|here| here.classes.contains_key(&class));
-            match alive.then(|| self.profile(&class, snapshot)).flatten() {
-                Some(profile) => self.profiles.insert_mut(class, Arc::new(profile)),
+            match alive.then(|| self.profile(&class, snapshot, &mut made)).flatten() {
+                Some(profile) => self.profiles.insert(class, Arc::new(profile)),
                 None => {
-                    self.profiles.remove_mut(&class);
+                    self.profiles.remove(&class);
                 }
             }
         }
@@ -242,7 +245,7 @@ impl Compiler {
         }
     }
 
-    fn profile(&self, class: &PodClass, snapshot: &Snapshot) -> Option<Profile> {
+    fn profile(&self, class: &PodClass, snapshot: &Snapshot, made: &mut Made) -> Option<Profile> {
         let labels = &snapshot.namespace(&class.namespace)?.labels;
         let here = self.namespaces.get(&class.namespace)?;
         let mut policies: Vec<&Arc<CompiledPolicy>> =
@@ -253,12 +256,14 @@ impl Compiler {
             .values()
             .filter(|compiled| compiled.subject.contains(class, labels))
             .collect();
-        let side = |direction| side(direction, &policies, &in_tiers);
-        Some(Profile {
-            sets: self.maker.peers.sets_of(class, labels),
-            ingress: side(PolicyDirection::Ingress),
-            egress: side(PolicyDirection::Egress),
-        })
+        let concerned = policies.iter().map(|compiled| compiled.policy.id.clone());
+        let concerned = concerned.chain(in_tiers.iter().map(|compiled| compiled.policy.id.clone())).collect();
+        let (ingress, egress) = made.entry(concerned).or_insert_with(|| {
+            let side = |direction| Arc::new(side(direction, &policies, &in_tiers));
+            (side(PolicyDirection::Ingress), side(PolicyDirection::Egress))
+        });
+        let sets = self.maker.peers.sets_of(class, labels);
+        Some(Profile { sets, ingress: ingress.clone(), egress: egress.clone() })
     }
 }
 
@@ -269,10 +274,10 @@ fn side(
 ) -> Side {
     let isolating = policies.iter().filter(|compiled| compiled.rules(direction).is_some());
     let rules = policies.iter().filter_map(|compiled| compiled.rules(direction)).flatten();
-    let tier = |tier: Tier| -> Box<[Arc<TierRule>]> {
+    let tier = |tier: Tier| -> Box<[TierRule]> {
         let here = tiers.iter().filter(|compiled| compiled.policy.tier == tier);
         let mut rules: Vec<_> = here.flat_map(|compiled| compiled.rules(direction)).cloned().collect();
-        rules.sort_by(|a, b| by_priority(a, b));
+        rules.sort_by(by_priority);
         rules.into()
     };
     Side {

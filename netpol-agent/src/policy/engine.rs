@@ -28,7 +28,7 @@ impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("generation", &self.snapshot.generation())
-            .field("classes", &self.profiles.size())
+            .field("classes", &self.profiles.len())
             .finish()
     }
 }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     note::Notes,
     profile::Side,
-    rule::{Match, Rule, TierRule, Traffic},
+    rule::{Match, Mismatch, Rule, TierRule, Traffic},
 };
 use crate::model::{NetworkPolicy, Pod, PolicyDirection};
 
@@ -111,8 +111,15 @@ impl<'e> Judgement<'e> {
     /// means denial by default.
     pub fn allowing(&self) -> impl Iterator<Item = &'e Rule> {
         self.network_policies.into_iter().flat_map(|(side, traffic)| {
-            let admits = move |rule: &&Arc<Rule>| rule.matches(&traffic) != Match::No;
-            side.rules.iter().filter(admits).map(|rule| &**rule)
+            let admits = move |rule: &&'e Rule| rule.matches(&traffic) != Match::No;
+            side.rules.iter().filter(admits)
+        })
+    }
+
+    /// The rules of NetworkPolicies that do not admit the connection, where those decided, and why not.
+    pub fn rejecting(&self) -> impl Iterator<Item = (&'e Rule, Mismatch)> {
+        self.network_policies.into_iter().flat_map(|(side, traffic)| {
+            side.rules.iter().filter_map(move |rule| rule.mismatch(&traffic).map(|why| (rule, why)))
         })
     }
 }

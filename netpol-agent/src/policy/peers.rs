@@ -2,6 +2,8 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::selector_index::SelectorIndex;
 use crate::model::{LabelSelector, Labels, PodClass};
 
@@ -79,13 +81,14 @@ impl PeerTable {
     }
 
     /// The sets that pods of a class are in, sorted.
-    pub(super) fn sets_of(&self, class: &PodClass, namespace: &Labels) -> Box<[PeerId]> {
+    pub(super) fn sets_of(&self, class: &PodClass, namespace: &Labels) -> SmallVec<[PeerId; 8]> {
         let own = Scope::Namespace(class.namespace.clone());
         let scopes = self.selectors.matching(namespace).chain([&own]);
         let peers = scopes.filter_map(|scope| self.scopes.get(scope));
-        let mut ids: Vec<PeerId> = peers.flat_map(|peers| peers.matching(&class.labels)).copied().collect();
+        let mut ids: SmallVec<[PeerId; 8]> =
+            peers.flat_map(|peers| peers.matching(&class.labels)).copied().collect();
         ids.sort_unstable();
-        ids.into()
+        ids
     }
 }
 

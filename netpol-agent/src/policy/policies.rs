@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Weak},
 };
 
+use smallvec::SmallVec;
+
 use super::{
     blocks::Blocks,
     peers::{PeerId, PeerSet, PeerTable, Scope},
@@ -22,8 +24,8 @@ use crate::model::{
 pub(super) struct CompiledPolicy {
     pub(super) policy: Arc<NetworkPolicy>,
     /// `None` where it does not speak of the direction.
-    pub(super) ingress: Option<Vec<Arc<Rule>>>,
-    pub(super) egress: Option<Vec<Arc<Rule>>>,
+    pub(super) ingress: Option<Vec<Rule>>,
+    pub(super) egress: Option<Vec<Rule>>,
     /// The sets that its rules name, to be given back.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
@@ -34,14 +36,14 @@ pub(super) struct CompiledClusterPolicy {
     pub(super) policy: Arc<ClusterPolicy>,
     /// The pods that it speaks of.
     pub(super) subject: PeerSet,
-    pub(super) ingress: Vec<Arc<TierRule>>,
-    pub(super) egress: Vec<Arc<TierRule>>,
+    pub(super) ingress: Vec<TierRule>,
+    pub(super) egress: Vec<TierRule>,
     /// The sets that its rules name, to be given back.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
 
 impl CompiledPolicy {
-    pub(super) fn rules(&self, direction: PolicyDirection) -> Option<&[Arc<Rule>]> {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> Option<&[Rule]> {
         match direction {
             PolicyDirection::Ingress => self.ingress.as_deref(),
             PolicyDirection::Egress => self.egress.as_deref(),
@@ -50,7 +52,7 @@ impl CompiledPolicy {
 }
 
 impl CompiledClusterPolicy {
-    pub(super) fn rules(&self, direction: PolicyDirection) -> &[Arc<TierRule>] {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> &[TierRule] {
         match direction {
             PolicyDirection::Ingress => &self.ingress,
             PolicyDirection::Egress => &self.egress,
@@ -73,11 +75,7 @@ impl RuleMaker {
         let mut sets = Vec::new();
         let mut rules = |direction| {
             let rules = policy.rules(direction)?.iter().zip(0..);
-            Some(
-                rules
-                    .map(|(rule, index)| Arc::new(self.rule(policy, direction, rule, index, &mut sets)))
-                    .collect(),
-            )
+            Some(rules.map(|(rule, index)| self.rule(policy, direction, rule, index, &mut sets)).collect())
         };
         let (ingress, egress) = (rules(PolicyDirection::Ingress), rules(PolicyDirection::Egress));
         CompiledPolicy { policy: policy.clone(), ingress, egress, sets }
@@ -87,9 +85,7 @@ impl RuleMaker {
         let mut sets = Vec::new();
         let mut rules = |direction| {
             let rules = policy.rules(direction).iter().zip(0..);
-            rules
-                .map(|(rule, index)| Arc::new(self.tier_rule(policy, direction, rule, index, &mut sets)))
-                .collect()
+            rules.map(|(rule, index)| self.tier_rule(policy, direction, rule, index, &mut sets)).collect()
         };
         let (ingress, egress) = (rules(PolicyDirection::Ingress), rules(PolicyDirection::Egress));
         let PodSet { namespaces, pods } = policy.subject.clone();
@@ -174,8 +170,8 @@ impl RuleMaker {
         }
     }
 
-    fn acquire(&mut self, own: Vec<PeerSet>, sets: &mut Vec<Arc<PeerSet>>) -> Box<[PeerId]> {
-        let mut ids = Vec::with_capacity(own.len());
+    fn acquire(&mut self, own: Vec<PeerSet>, sets: &mut Vec<Arc<PeerSet>>) -> SmallVec<[PeerId; 4]> {
+        let mut ids = SmallVec::new();
         for set in own.into_iter().map(Arc::new) {
             let (id, new) = self.peers.acquire(&set);
             ids.push(id);
@@ -186,7 +182,7 @@ impl RuleMaker {
         }
         ids.sort_unstable();
         ids.dedup();
-        ids.into()
+        ids
     }
 
     /// One trie for all rules that name the same ranges.

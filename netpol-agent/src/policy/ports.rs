@@ -1,20 +1,25 @@
 //! The ports that a rule speaks of.
 
+use smallvec::SmallVec;
+
 use crate::model::{
     ContainerPort, Protocol,
     cluster_policy::TierPort,
     network_policy::{Port, PortNumber},
 };
 
+/// Protocol, first and last port.
+type Ranges = SmallVec<[(Protocol, u16, u16); 2]>;
+
 /// The ports that a rule speaks of.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ports {
     /// All ports of all protocols, those without ports too.
     All,
     /// Any of these.
     Some {
-        /// Protocol, first and last port.
-        ranges: Box<[(Protocol, u16, u16)]>,
+        /// By number.
+        ranges: Ranges,
         /// Names of the destination's ports, with the protocol where the rule gives one.
         names: Box<[(Option<Protocol>, Box<str>)]>,
     },
@@ -51,7 +56,7 @@ impl Ports {
         });
         let ranges = match Self::of_rule(&numbered) {
             Self::Some { ranges, .. } => ranges,
-            Self::All => Box::default(),
+            Self::All => Ranges::new(),
         };
         Self::Some { ranges, names: named.collect() }
     }
@@ -72,7 +77,7 @@ impl Ports {
 }
 
 /// The same ports in as few ranges as can be.
-fn merged(mut ranges: Vec<(Protocol, u16, u16)>) -> Box<[(Protocol, u16, u16)]> {
+fn merged(mut ranges: Vec<(Protocol, u16, u16)>) -> Ranges {
     ranges.sort();
     ranges.dedup_by(|next, before| {
         let touches = next.0 == before.0 && next.1 <= before.2.saturating_add(1);

@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{
     peers::PeerId,
     rule::{Rule, TierRule},
@@ -12,22 +14,22 @@ use crate::model::{NetworkPolicy, PolicyDirection};
 #[derive(Debug)]
 pub(super) struct Profile {
     /// The sets of peers that they are in, sorted.
-    pub(super) sets: Box<[PeerId]>,
-    pub(super) ingress: Side,
-    pub(super) egress: Side,
+    pub(super) sets: SmallVec<[PeerId; 8]>,
+    pub(super) ingress: Arc<Side>,
+    pub(super) egress: Arc<Side>,
 }
 
-/// What concerns them in one direction.
+/// What concerns them in one direction. The rules are copies in one piece: walking along them is what takes time.
 #[derive(Debug, Default)]
 pub(super) struct Side {
     /// In the order of evaluation.
-    pub(super) admin: Box<[Arc<TierRule>]>,
+    pub(super) admin: Box<[TierRule]>,
     /// The policies that isolate them, by name.
     pub(super) isolating: Box<[Arc<NetworkPolicy>]>,
     /// All rules of those, in their order.
-    pub(super) rules: Box<[Arc<Rule>]>,
+    pub(super) rules: Box<[Rule]>,
     /// In the order of evaluation.
-    pub(super) baseline: Box<[Arc<TierRule>]>,
+    pub(super) baseline: Box<[TierRule]>,
 }
 
 impl Profile {

@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use smallvec::SmallVec;
+
 use super::{blocks::Blocks, peers::PeerId, ports::Ports};
 use crate::model::{
     ClusterPolicy, ContainerPort, LabelSelector, NetworkPolicy, Node, PolicyDirection, Protocol, RuleRef,
@@ -9,7 +11,7 @@ use crate::model::{
 };
 
 /// A rule of a NetworkPolicy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Rule {
     /// The policy that it is of.
     pub policy: Arc<NetworkPolicy>,
@@ -22,7 +24,7 @@ pub struct Rule {
 }
 
 /// A rule of a cluster-wide policy.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct TierRule {
     /// The policy that it is of.
     pub policy: Arc<ClusterPolicy>,
@@ -41,6 +43,17 @@ pub struct TierRule {
 impl Rule {
     pub(super) fn matches(&self, traffic: &Traffic<'_>) -> Match {
         matches(&self.peers, &self.ports, traffic)
+    }
+
+    /// Why it does not match; `None` where it does.
+    pub(super) fn mismatch(&self, traffic: &Traffic<'_>) -> Option<Mismatch> {
+        let port = self.ports.contains(traffic.protocol, traffic.port, traffic.declared);
+        match (self.peers.matches(traffic) != Match::No, port) {
+            (true, true) => None,
+            (false, true) => Some(Mismatch::Peer),
+            (true, false) => Some(Mismatch::Port),
+            (false, false) => Some(Mismatch::Both),
+        }
     }
 
     /// Its name.
@@ -63,11 +76,11 @@ impl TierRule {
 }
 
 /// The other end, as a rule describes it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Peers {
     pub(super) everyone: bool,
     /// Sorted.
-    pub(super) sets: Box<[PeerId]>,
+    pub(super) sets: SmallVec<[PeerId; 4]>,
     pub(super) blocks: Option<Arc<Blocks>>,
     pub(super) nodes: Box<[LabelSelector]>,
     pub(super) domain_names: bool,
@@ -83,6 +96,17 @@ pub(super) enum Match {
     ByAddress,
     /// Perhaps: a domain name decides.
     Perhaps,
+}
+
+/// Why a rule does not match a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Mismatch {
+    /// The other end is none of its peers.
+    Peer,
+    /// The port is none of its ports.
+    Port,
+    /// Neither fits.
+    Both,
 }
 
 /// A connection, as the rules of one direction see it.

@@ -42,7 +42,7 @@ impl<'e> Question<'e> {
     /// Whether the tier decides.
     fn tier(
         &self,
-        rules: &'e [Arc<TierRule>],
+        rules: &'e [TierRule],
         name: DecidedBy,
         judgement: &mut Judgement<'e>,
         perhaps: &mut bool,
@@ -63,7 +63,7 @@ impl<'e> Question<'e> {
 
     fn first_match(
         &self,
-        rules: &'e [Arc<TierRule>],
+        rules: &'e [TierRule],
         judgement: &mut Judgement<'e>,
         perhaps: &mut bool,
     ) -> Option<(usize, &'e TierRule)> {
@@ -96,7 +96,7 @@ impl<'e> Question<'e> {
     }
 
     /// Whether another policy of the same priority, asked first, would have decided otherwise.
-    fn is_contradicted(&self, decisive: &TierRule, following: &'e [Arc<TierRule>]) -> bool {
+    fn is_contradicted(&self, decisive: &TierRule, following: &'e [TierRule]) -> bool {
         let mut answered = &decisive.policy.id;
         for rule in following {
             if rule.policy.priority != decisive.policy.priority {

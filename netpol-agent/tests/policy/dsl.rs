@@ -13,6 +13,7 @@ use netpol_agent::{
 /// - `ns NAME [label=value …]`
 /// - `node NAME [IP …] [label=value …]`
 /// - `pod NS/NAME [IP …] [label=value …] [port=[NAME:]NUMBER[/PROTOCOL] …] [node=NAME] [phase=PHASE] [host]`
+/// - `declared NS/NAME [label=value …]`, a pod without a status; `sidecar NS/NAME IP SPEC`, a pod with this spec
 /// - `service NS/NAME [IP …] [label=value …]`
 /// - `policy NS/NAME SPEC`, `cnp NAME SPEC`, `anp NAME SPEC`, `banp SPEC`, the spec as YAML in one line
 ///
@@ -122,6 +123,12 @@ fn document(line: &str) -> String {
             format!("---\napiVersion: v1\nkind: Node\nmetadata: {}\nstatus: {status}\n", metadata(name, rest))
         }
         "pod" => pod(name, rest),
+        "declared" => format!("---\napiVersion: v1\nkind: Pod\nmetadata: {}\n", metadata(name, rest)),
+        "sidecar" => {
+            let (ip, spec) = rest.split_once(' ').expect("IP SPEC");
+            let head = format!("---\napiVersion: v1\nkind: Pod\nmetadata: {}\n", metadata(name, ""));
+            format!("{head}spec: {spec}\nstatus: {{podIP: {ip:?}}}\n")
+        }
         "service" => {
             let ips: Vec<String> = addresses(rest).map(|ip| format!("{ip:?}")).collect();
             let spec = format!("{{clusterIPs: [{}], selector: {{{}}}}}", ips.join(", "), labels(rest));

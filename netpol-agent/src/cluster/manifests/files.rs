@@ -11,7 +11,7 @@ const MAX_DEPTH: usize = 16;
 
 /// A path that can't be read.
 #[derive(Debug, thiserror::Error)]
-#[error("can't read manifests from {}: {cause}", path.display())]
+#[error("can't read manifests from {}", path.display())]
 pub struct FileError {
     /// Which.
     pub path: PathBuf,

@@ -76,6 +76,12 @@ impl Manifests {
 }
 
 impl Origin {
+    /// Whether a field is written, be it empty.
+    #[must_use]
+    pub fn has(&self, path: &FieldPath) -> bool {
+        self.document.as_ref().is_some_and(|document| document.has(path))
+    }
+
     /// The line of a field, or of what is nearest to it.
     #[must_use]
     pub fn line_of(&self, path: &FieldPath) -> u32 {

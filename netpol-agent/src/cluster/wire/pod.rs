@@ -73,11 +73,11 @@ impl TryFrom<Pod> for model::Pod {
         Ok(Self {
             key: format!("{namespace}/{name}").into(),
             uid: wire.metadata.uid.as_deref().unwrap_or_default().into(),
-            class: Arc::new(PodClass {
+            class: Arc::new(PodClass::new(
                 namespace,
-                labels: wire.metadata.labels()?,
-                ports: ports(spec.containers, spec.init_containers)?.into(),
-            }),
+                wire.metadata.labels()?,
+                ports(spec.containers, spec.init_containers)?.into(),
+            )),
             phase: phase(wire.status.as_ref())?,
             ips: ips(wire.status.unwrap_or_default())?.into(),
             host_network,

@@ -68,6 +68,17 @@ impl Yaml {
     /// The line of a field, or of the innermost of its parents that is there.
     #[must_use]
     pub fn line_of(&self, path: &FieldPath) -> u32 {
+        self.walk(path).0
+    }
+
+    /// Whether a field is there.
+    #[must_use]
+    pub fn has(&self, path: &FieldPath) -> bool {
+        self.walk(path).1
+    }
+
+    /// The line of the last step that could be taken, and whether that was the last of all.
+    fn walk(&self, path: &FieldPath) -> (u32, bool) {
         let mut line = self.line;
         let mut node = self;
         for step in &path.0 {
@@ -76,11 +87,11 @@ impl Yaml {
                 (Step::Index(index), Value::List(items)) => items.get(*index).map(|item| (item.line, item)),
                 (Step::Index(_), _) => None,
             };
-            let Some((at, value)) = next else { break };
+            let Some((at, value)) = next else { return (line, false) };
             line = at;
             node = value;
         }
-        line
+        (line, true)
     }
 
     fn entry(&self, key: &str) -> Option<(&Key, &Self)> {

@@ -1,0 +1,100 @@
+//! Address ranges that reach further than meant.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use netpol_agent::model::{
+    NetworkPolicy, PolicyDirection, Protocol,
+    network_policy::{IpBlock, Peer, Port, PortNumber, Rule},
+};
+
+use super::{
+    cluster::{Cluster, DIRECTIONS, peers_path},
+    finding::{Code, Finding},
+};
+
+/// Where clouds hand out credentials to whoever asks.
+const METADATA: [&str; 3] = ["169.254.169.254", "fd00:ec2::254", "100.100.100.200"];
+
+pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for policy in &cluster.policies {
+        for (i, rule) in policy.rules(PolicyDirection::Egress).unwrap_or_default().iter().enumerate() {
+            findings.extend(metadata(cluster, policy, i, rule));
+        }
+        for direction in DIRECTIONS {
+            for (i, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
+                for (j, peer) in rule.peers.iter().enumerate() {
+                    let path = format!("{}[{j}].ipBlock.cidr", peers_path(direction, i));
+                    findings.extend(covers_cluster(cluster, policy, peer, &path));
+                }
+            }
+        }
+    }
+    findings
+}
+
+fn metadata(cluster: &Cluster<'_>, policy: &NetworkPolicy, index: usize, rule: &Rule) -> Option<Finding> {
+    let http = |port: &Port| {
+        let number = match port.number {
+            PortNumber::Any => true,
+            PortNumber::Range(first, last) => (first..=last).contains(&80),
+            PortNumber::Named(_) => false,
+        };
+        port.protocol == Protocol::Tcp && number
+    };
+    if !rule.ports.is_empty() && !rule.ports.iter().any(http) {
+        return None;
+    }
+    let addresses: Vec<IpAddr> = METADATA.iter().filter_map(|text| text.parse().ok()).collect();
+    let base = peers_path(PolicyDirection::Egress, index);
+    let (path, address) = if rule.peers.is_empty() {
+        (base.trim_end_matches(".to").to_owned(), *addresses.first()?)
+    } else {
+        rule.peers.iter().enumerate().find_map(|(j, peer)| match peer {
+            Peer::Block(block) => {
+                let address = addresses.iter().find(|ip| block.contains(**ip))?;
+                Some((format!("{base}[{j}].ipBlock"), *address))
+            }
+            Peer::Pods { .. } => None,
+        })?
+    };
+    let reason = format!("this admits {address}, where clouds hand out credentials");
+    let remedy = "add `except` for 169.254.0.0/16 and 100.100.100.200/32 (fd00:ec2::/32 for IPv6), or name the peers that are needed";
+    Some(cluster.finding(Code::MetadataReachable, &policy.id, &path, reason, remedy.to_owned()))
+}
+
+fn covers_cluster(cluster: &Cluster<'_>, policy: &NetworkPolicy, peer: &Peer, path: &str) -> Option<Finding> {
+    let Peer::Block(block) = peer else { return None };
+    let snapshot = cluster.state.snapshot();
+    let mut nodes: Vec<_> = snapshot.nodes().collect();
+    nodes.sort_by(|a, b| a.name.cmp(&b.name));
+    let pods = nodes.iter().flat_map(|node| node.pod_cidrs.iter()).find(|cidr| has_some(block, cidr));
+    let pod = cluster
+        .pods
+        .iter()
+        .find_map(|pod| pod.ips.iter().find(|ip| block.contains(**ip)).map(|ip| (pod, ip)));
+    let mut services: Vec<_> = snapshot.services().collect();
+    services.sort_by(|a, b| a.key.cmp(&b.key));
+    let service =
+        services.iter().find_map(|s| s.ips.iter().find(|ip| block.contains(**ip)).map(|ip| (s, ip)));
+    let what = match (pods, pod, service) {
+        (Some(cidr), _, _) => format!("the pod network {cidr}"),
+        (None, Some((pod, ip)), _) => format!("pod {} ({ip}) for one", pod.key),
+        (None, None, Some((service, ip))) => format!("the address of Service {} ({ip}) for one", service.key),
+        (None, None, None) => return None,
+    };
+    let reason = format!(
+        "{} covers {what}: an ipBlock is meant for addresses outside the cluster, and engines differ in whether it matches pods",
+        block.cidr
+    );
+    let remedy =
+        "add the cluster's pod and Service networks to `except`, and select pods by labels".to_owned();
+    Some(cluster.finding(Code::CidrCoversCluster, &policy.id, path, reason, remedy))
+}
+
+/// Whether any address of a network is in the block: a hole that has all of it leaves none.
+fn has_some(block: &IpBlock, network: &IpNet) -> bool {
+    let overlap = block.cidr.contains(network) || network.contains(&block.cidr);
+    overlap && !block.except.iter().any(|hole| hole.contains(network))
+}

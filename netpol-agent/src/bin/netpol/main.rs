@@ -1,0 +1,57 @@
+//! `netpol`: questions about declared network policies, answered without a cluster.
+
+mod answer;
+mod check;
+mod explain;
+mod input;
+mod lint;
+mod matrix;
+mod style;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// What the declared network policies mean: who may reach whom, why, and what is wrong with them.
+#[derive(Debug, Parser)]
+#[command(name = "netpol", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Explain, step by step, whether one connection is allowed.
+    Explain(explain::Explain),
+    /// Answer many queries at once; with --expect, test the policies.
+    Check(check::Check),
+    /// Show who may reach whom.
+    Matrix(matrix::Matrix),
+    /// Find mistakes in policies.
+    Lint(lint::Lint),
+}
+
+fn main() -> ExitCode {
+    let Cli { command } = Cli::parse();
+    let done = match command {
+        Command::Explain(explain) => explain.run(),
+        Command::Check(check) => check.run(),
+        Command::Matrix(matrix) => matrix.run(),
+        Command::Lint(lint) => lint.run(),
+    };
+    match done {
+        Ok(status) => status,
+        // Whoever reads the output has seen enough.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("netpol: {error:#}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    let cause = error.chain().find_map(|cause| cause.downcast_ref::<std::io::Error>());
+    cause.is_some_and(|cause| cause.kind() == std::io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,106 @@
+//! The matrix in various forms.
+
+use std::fmt::Write as _;
+
+use super::{Pair, Pairs};
+use crate::style::Style;
+
+/// The widest table that a plain terminal shows.
+const WIDTH: usize = 80;
+
+/// A table: a row for each source, a numbered column for each destination, as many tables as 80 columns need.
+pub(super) fn table(pairs: &Pairs<'_>) -> String {
+    let style = Style::of_stdout();
+    let n = pairs.workloads.len();
+    let digits = n.to_string().len();
+    let longest = pairs.workloads.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(4, 50);
+    let columns = ((WIDTH - digits - 1 - longest) / (digits + 1)).max(1);
+    let mut table = format!(
+        "{} {}: from the rows to the columns\n{} allowed   {} denied   {} up to the implementation\n",
+        pairs.protocol,
+        pairs.port,
+        style.good("+"),
+        style.bad("-"),
+        style.unsure("?"),
+    );
+    for first in (0..n).step_by(columns) {
+        let last = n.min(first + columns);
+        let _ = write!(table, "\n{:digits$} {:longest$}", "", "from");
+        for column in first..last {
+            let _ = write!(table, " {:>digits$}", column + 1);
+        }
+        table.push('\n');
+        for (row, name) in pairs.workloads.iter().enumerate() {
+            let _ = write!(table, "{:>digits$} {:longest$}", row + 1, cut(name, longest));
+            for pair in pairs.pairs.iter().skip(row * n + first).take(last - first) {
+                // Padded before it is coloured: the colour has no width.
+                let pad = " ".repeat(digits);
+                let _ = match (pair.defined, pair.allowed) {
+                    (false, _) => write!(table, "{pad}{}", style.unsure("?")),
+                    (true, true) => write!(table, "{pad}{}", style.good("+")),
+                    (true, false) => write!(table, "{pad}{}", style.bad("-")),
+                };
+            }
+            table.push('\n');
+        }
+    }
+    table
+}
+
+/// The end of a name says more than its start.
+fn cut(name: &str, width: usize) -> String {
+    let length = name.chars().count();
+    if length <= width {
+        return name.to_owned();
+    }
+    let kept: String = name.chars().skip(length + 2 - width).collect();
+    format!("..{kept}")
+}
+
+/// One line a pair.
+pub(super) fn csv(pairs: &Pairs<'_>) -> String {
+    let mut csv = String::from("from,to,protocol,port,allowed,defined\n");
+    for Pair { from, to, allowed, defined } in &pairs.pairs {
+        let (from, to) = (quoted(from), quoted(to));
+        let _ = writeln!(csv, "{from},{to},{},{},{allowed},{defined}", pairs.protocol, pairs.port);
+    }
+    csv
+}
+
+fn quoted(name: &str) -> String {
+    if name.contains(',') { format!("\"{name}\"") } else { name.to_owned() }
+}
+
+/// A graph with an arrow for each pair that is allowed, dotted where it is up to the implementation.
+pub(super) fn mermaid(pairs: &Pairs<'_>) -> String {
+    let mut graph = String::from("graph LR\n");
+    for (i, name) in pairs.workloads.iter().enumerate() {
+        let _ = writeln!(graph, "  w{i}[\"{name}\"]");
+    }
+    for (i, j, pair) in arrows(pairs) {
+        let arrow = if pair.defined { "-->" } else { "-.->" };
+        let _ = writeln!(graph, "  w{i} {arrow} w{j}");
+    }
+    graph
+}
+
+/// The same for Graphviz.
+pub(super) fn dot(pairs: &Pairs<'_>) -> String {
+    let mut graph = String::from("digraph policies {\n  rankdir=LR;\n  node [shape=box];\n");
+    for (i, name) in pairs.workloads.iter().enumerate() {
+        let _ = writeln!(graph, "  w{i} [label=\"{name}\"];");
+    }
+    for (i, j, pair) in arrows(pairs) {
+        let dotted = if pair.defined { "" } else { " [style=dotted]" };
+        let _ = writeln!(graph, "  w{i} -> w{j}{dotted};");
+    }
+    graph.push_str("}\n");
+    graph
+}
+
+/// The pairs that are not denied, but for those of a workload with itself.
+fn arrows<'a>(pairs: &'a Pairs<'_>) -> impl Iterator<Item = (usize, usize, &'a Pair<'a>)> {
+    let n = pairs.workloads.len().max(1);
+    let numbered = pairs.pairs.iter().enumerate().map(move |(at, pair)| (at / n, at % n, pair));
+    numbered.filter(|(i, j, pair)| i != j && (pair.allowed || !pair.defined))
+}

@@ -1,0 +1,47 @@
+//! Names for groups of pods.
+
+use std::collections::HashMap;
+
+use netpol_agent::{model::Pod, policy::Matrix};
+
+/// A name for each group of pods: its workload's. Where pods of one workload are in several groups, since policies
+/// tell them apart, each group's name says by its first pod which.
+pub(super) fn names(matrix: &Matrix) -> Vec<String> {
+    let of_groups: Vec<Vec<String>> = matrix.groups().iter().map(|group| workloads(group)).collect();
+    let mut groups_of: HashMap<&str, usize> = HashMap::new();
+    for name in of_groups.iter().flatten() {
+        *groups_of.entry(name).or_default() += 1;
+    }
+    let groups = matrix.groups().iter().zip(&of_groups);
+    groups
+        .map(|(pods, names)| {
+            let split = names.iter().any(|name| groups_of.get(name.as_str()).is_some_and(|n| *n > 1));
+            match (pods.first(), split) {
+                (Some(pod), true) if pods.len() == 1 => pod.key.to_string(),
+                (Some(pod), true) => format!("{}+{}", pod.key, pods.len() - 1),
+                _ => names.join(","),
+            }
+        })
+        .collect()
+}
+
+fn workloads(pods: &[std::sync::Arc<Pod>]) -> Vec<String> {
+    let mut names: Vec<String> = pods.iter().map(|pod| workload(pod)).collect();
+    names.dedup();
+    names
+}
+
+/// `namespace/name` of what made the pod: a ReplicaSet's name is its Deployment's and a hash.
+fn workload(pod: &Pod) -> String {
+    let Some(owner) = &pod.owner else { return pod.key.to_string() };
+    let name = match &*owner.kind {
+        "ReplicaSet" => pod
+            .labels()
+            .get("pod-template-hash")
+            .and_then(|hash| owner.name.strip_suffix(hash))
+            .and_then(|name| name.strip_suffix('-'))
+            .unwrap_or(&owner.name),
+        _ => &owner.name,
+    };
+    format!("{}/{name}", pod.namespace())
+}

@@ -1,0 +1,52 @@
+//! What policies can see of a pod.
+
+use std::{
+    hash::{BuildHasher as _, Hash, Hasher, RandomState},
+    ptr,
+    sync::{Arc, OnceLock},
+};
+
+use super::{ContainerPort, Labels};
+
+/// What pods of one kind share, and all that a selector or a named port can see of a pod.
+///
+/// It is looked up for every connection that is judged, so its hash is computed once.
+#[derive(Clone, Debug)]
+pub struct PodClass {
+    /// The namespace.
+    pub namespace: Arc<str>,
+    /// The labels.
+    pub labels: Labels,
+    /// Declared ports of its containers and restartable init containers.
+    pub ports: Box<[ContainerPort]>,
+    hash: u64,
+}
+
+impl PodClass {
+    /// The class of pods of a namespace with these labels and ports.
+    #[must_use]
+    pub fn new(namespace: Arc<str>, labels: Labels, ports: Box<[ContainerPort]>) -> Self {
+        // Keyed once per process, so that nobody can craft classes that collide.
+        static KEYED: OnceLock<RandomState> = OnceLock::new();
+        let hash = KEYED.get_or_init(RandomState::new).hash_one((&namespace, &labels, &ports));
+        Self { namespace, labels, ports, hash }
+    }
+}
+
+impl PartialEq for PodClass {
+    fn eq(&self, other: &Self) -> bool {
+        ptr::eq(self, other)
+            || (self.hash == other.hash
+                && self.namespace == other.namespace
+                && self.labels == other.labels
+                && self.ports == other.ports)
+    }
+}
+
+impl Eq for PodClass {}
+
+impl Hash for PodClass {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u64(self.hash);
+    }
+}
