@@ -8,6 +8,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener, TcpStream},
+    os::fd::AsRawFd as _,
     sync::mpsc,
     thread,
     time::{Duration, Instant},
@@ -19,7 +20,11 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 use netpol_agent::kernel::{LoadOptions, Loaded, load};
-use xtask::lab::{Lab, Pod, PodSpec, Probe, Server, packet};
+use nix::{
+    errno::Errno,
+    sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket},
+};
+use xtask::lab::{Lab, Pod, PodSpec, Server};
 
 static PEERS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/peers"));
 
@@ -125,16 +130,30 @@ fn bulk(client: &Pod, server: &Pod) {
     });
 }
 
-/// Opening packets alone.
+/// Opening packets alone: each connection is given up as soon as its SYN is sent.
 fn opening(client: &Pod, server: &Pod) {
-    for port in 10_000..13_000 {
-        let from = SocketAddr::new(client.ip(), port);
-        client.send(&packet::tcp(from, SocketAddr::new(server.ip(), 9), packet::SYN, b"")).unwrap();
-    }
+    let to = SockaddrStorage::from(SocketAddr::new(server.ip(), 9));
+    client
+        .run(|| {
+            for _ in 0..10_000 {
+                let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
+                let socket = socket(AddressFamily::Inet, SockType::Stream, flags, None).unwrap();
+                assert_eq!(connect(socket.as_raw_fd(), &to), Err(Errno::EINPROGRESS));
+            }
+        })
+        .unwrap();
 }
 
+/// Whole connections, one after the other.
 fn mix(client: &Pod, server: &Pod) {
-    for _ in 0..300 {
-        Probe::tcp(server.ip(), 80).run(client).unwrap();
-    }
+    client
+        .run(|| {
+            for _ in 0..2_000 {
+                let mut stream = TcpStream::connect((server.ip(), 80)).unwrap();
+                stream.write_all(b"ping").unwrap();
+                let mut answer = [0; 4];
+                stream.read_exact(&mut answer).unwrap();
+            }
+        })
+        .unwrap();
 }

@@ -50,7 +50,6 @@ const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
 pub(crate) struct Packet {
     pub(crate) tuple: FlowTuple,
     pub(crate) sequence: u32,
-    pub(crate) acknowledgment: u32,
     pub(crate) tcp_flags: u8,
     pub(crate) message: u8,
     pub(crate) code: u8,
@@ -73,7 +72,6 @@ impl Packet {
                 padding: 0,
             },
             sequence: 0,
-            acknowledgment: 0,
             tcp_flags: 0,
             message: 0,
             code: 0,
@@ -113,23 +111,42 @@ pub(crate) fn network<R: Read>(
     }
 }
 
+/// The common form: an IPv4 header without options, not a fragment, or an IPv6 header without extension headers.
+/// `false` for any other, which [`network`] reads.
+#[inline(always)]
+pub(crate) fn plain_network<R: Read>(read: &R, ethertype: u16, packet: &mut Packet) -> bool {
+    match ethertype {
+        ETHERTYPE_IPV4 => {
+            let Some(words) = read.load::<[u32; 5]>(ETHERNET) else { return false };
+            packet.transport = ETHERNET + 20;
+            set_ipv4(words, packet);
+            u32::from_be(words[0]) >> 24 == 0x45 && u32::from_be(words[1]) & 0x3fff == 0
+        }
+        ETHERTYPE_IPV6 => {
+            let Some(words) = read.load::<[u32; 10]>(ETHERNET) else { return false };
+            packet.transport = ETHERNET + 40;
+            set_ipv6(words, packet);
+            packet.tuple.protocol = (u32::from_be(words[1]) >> 8) as u8;
+            matches!(packet.tuple.protocol, TCP | UDP | SCTP | ICMPV6)
+        }
+        _ => false,
+    }
+}
+
 /// Each header is loaded whole, by one bounds check: a check of its own for each field would cost time, and the
 /// verifier loses track of which check covers which field.
 #[inline(always)]
 fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let [first, fragment, third, source, destination]: [u32; 5] = read.load(offset).ok_or(TRUNCATED)?;
-    let version_length = u32::from_be(first) >> 24;
+    let words: [u32; 5] = read.load(offset).ok_or(TRUNCATED)?;
+    let version_length = u32::from_be(words[0]) >> 24;
     let length = (version_length as usize & 0x0f) * 4;
     if version_length >> 4 != 4 || length < 20 {
         return Err(TRUNCATED);
     }
-    packet.tuple.family = 4;
-    packet.tuple.protocol = (u32::from_be(third) >> 16) as u8;
-    packet.tuple.source[0] = source;
-    packet.tuple.destination[0] = destination;
+    set_ipv4(words, packet);
     packet.transport = offset + length;
     // Bit 13: more fragments follow; the low 13 bits: where this one belongs (RFC 791, section 3.1).
-    let fragment = u32::from_be(fragment);
+    let fragment = u32::from_be(words[1]);
     if fragment & 0x1fff != 0 {
         return Err(Skip::Counted(Counter::FragmentLater));
     }
@@ -138,15 +155,28 @@ fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
 }
 
 #[inline(always)]
-fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let [first, second, s0, s1, s2, s3, d0, d1, d2, d3]: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
-    if u32::from_be(first) >> 28 != 6 {
-        return Err(TRUNCATED);
-    }
-    let mut next = (u32::from_be(second) >> 8) as u8;
+fn set_ipv4([_, _, third, source, destination]: [u32; 5], packet: &mut Packet) {
+    packet.tuple.family = 4;
+    packet.tuple.protocol = (u32::from_be(third) >> 16) as u8;
+    packet.tuple.source[0] = source;
+    packet.tuple.destination[0] = destination;
+}
+
+#[inline(always)]
+fn set_ipv6([_, _, s0, s1, s2, s3, d0, d1, d2, d3]: [u32; 10], packet: &mut Packet) {
     packet.tuple.family = 6;
     packet.tuple.source = [s0, s1, s2, s3];
     packet.tuple.destination = [d0, d1, d2, d3];
+}
+
+#[inline(always)]
+fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
+    let words: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
+    if u32::from_be(words[0]) >> 28 != 6 {
+        return Err(TRUNCATED);
+    }
+    set_ipv6(words, packet);
+    let mut next = (u32::from_be(words[1]) >> 8) as u8;
     let mut at = offset + 40;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let units = match next {
@@ -185,10 +215,9 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     let at = packet.transport;
     match packet.tuple.protocol {
         TCP => {
-            let [ports, sequence, acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            let [ports, sequence, _acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
             set_ports(packet, ports);
             packet.sequence = u32::from_be(sequence);
-            packet.acknowledgment = u32::from_be(acknowledgment);
             packet.tcp_flags = (u32::from_be(flags) >> 16) as u8;
         }
         UDP => set_ports(packet, read.load(at).ok_or(TRUNCATED)?),
@@ -212,6 +241,25 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     Ok(())
 }
 
+/// The IP header of a packet that is quoted in an ICMP error. IPv6 extension headers are not followed: the error is
+/// then of no use, and is passed over.
+#[inline(always)]
+pub(crate) fn quoted_network<R: Read>(
+    read: &R,
+    ethertype: u16,
+    offset: usize,
+    packet: &mut Packet,
+) -> Result<(), Skip> {
+    if ethertype == ETHERTYPE_IPV4 {
+        return ipv4(read, offset, packet);
+    }
+    let words: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
+    set_ipv6(words, packet);
+    packet.tuple.protocol = (u32::from_be(words[1]) >> 8) as u8;
+    packet.transport = offset + 40;
+    Ok(())
+}
+
 /// Of a packet quoted in an ICMP error: the first eight bytes of its transport header are all that is sure to be
 /// there (RFC 792).
 #[inline(always)]
@@ -223,7 +271,8 @@ pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result
             packet.sequence = u32::from_be(sequence);
             Ok(())
         }
-        _ => transport(read, packet),
+        UDP | ICMP | ICMPV6 => transport(read, packet),
+        _ => Err(Skip::Ignored),
     }
 }
 

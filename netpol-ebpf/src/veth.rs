@@ -11,8 +11,17 @@ use crate::{
     read::{Copied, Linear, Read},
 };
 
-/// TCP flags that open or end a connection; a segment without any of them is data or an acknowledgment.
-const CONTROL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
+/// TCP flags that are worth a record; a segment without any of them is data or an acknowledgment.
+///
+/// A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each veth that it
+/// passes.
+#[inline(always)]
+const fn control(direction: Direction) -> u8 {
+    match direction {
+        Direction::FromPod => tcp::SYN | tcp::RST | tcp::FIN,
+        Direction::ToPod => tcp::SYN | tcp::RST,
+    }
+}
 
 /// SCTP chunk types that open or end an association (RFC 9260, section 3.2): INIT, INIT ACK, ABORT, SHUTDOWN and
 /// SHUTDOWN COMPLETE.
@@ -52,7 +61,7 @@ struct Ipv6Tcp {
 /// Looks at one packet.
 #[inline(always)]
 pub(crate) fn observe(context: &TcContext, direction: Direction) {
-    if !is_tcp_data(&Linear::new(context)) {
+    if !is_tcp_data(&Linear::new(context), control(direction)) {
         inspect(context, direction);
     }
 }
@@ -60,7 +69,7 @@ pub(crate) fn observe(context: &TcContext, direction: Direction) {
 /// The common case, told from a few bytes: an IPv4 packet without options, not a fragment, or an IPv6 packet without
 /// extension headers, with a TCP segment that neither opens nor ends a connection.
 #[inline(always)]
-fn is_tcp_data(read: &Linear) -> bool {
+fn is_tcp_data(read: &Linear, control: u8) -> bool {
     let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
     let flags: u8 = match u16::from_be(ethertype) {
         ETHERTYPE_IPV4 => {
@@ -82,7 +91,7 @@ fn is_tcp_data(read: &Linear) -> bool {
         }
         _ => return false,
     };
-    flags & CONTROL == 0
+    flags & control == 0
 }
 
 /// Everything else. Not inlined: its stack is then its own, and the path of data packets stays short.
@@ -91,11 +100,32 @@ fn inspect(context: &TcContext, direction: Direction) {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
     let (ifindex, length) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).len) };
     let place = Place { ifindex, direction };
-    let result = match record(&Linear::new(context), place, length) {
-        Err(Skip::Counted(Counter::Truncated)) => record(&Copied(context), place, length),
-        result => result,
-    };
-    if let Err(Skip::Counted(counter)) = result {
+    if !record_plain(&Linear::new(context), place, length) {
+        inspect_odd(context, ifindex, direction, length);
+    }
+}
+
+/// The headers that nearly all packets have, at fixed places, read in place. `false` where they are of another form.
+#[inline(always)]
+fn record_plain(read: &Linear, place: Place, length: u32) -> bool {
+    let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
+    let mut packet = Packet::new();
+    if !parse::plain_network(read, u16::from_be(ethertype), &mut packet)
+        || parse::transport(read, &mut packet).is_err()
+        || parse::is_icmp_error(&packet)
+    {
+        return false;
+    }
+    record_transport(&packet, place, length);
+    true
+}
+
+/// What is out of the ordinary: options, extension headers, VLAN tags, fragments, ICMP errors, packets whose headers
+/// are not in the linear part. It is rare, and copying the headers out keeps the verifier's work small.
+#[inline(never)]
+fn inspect_odd(context: &TcContext, ifindex: u32, direction: Direction, length: u32) {
+    let place = Place { ifindex, direction };
+    if let Err(Skip::Counted(counter)) = record_odd(&Copied(context), place, length) {
         count(counter);
         debug!(
             context,
@@ -105,7 +135,7 @@ fn inspect(context: &TcContext, direction: Direction) {
 }
 
 #[inline(always)]
-fn record<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
+fn record_odd<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
     let (ethertype, offset) = parse::ethernet(read)?;
     let mut packet = Packet::new();
     parse::network(read, ethertype, offset, &mut packet)?;
@@ -113,34 +143,45 @@ fn record<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
     if packet.fragment {
         count(Counter::FragmentFirst);
     }
-    match packet.tuple.protocol {
-        TCP => {
-            // A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each
-            // veth that it passes.
-            let closing = packet.tcp_flags & CONTROL == tcp::FIN;
-            if packet.tcp_flags & CONTROL != 0 && !(closing && matches!(place.direction, Direction::ToPod)) {
-                emit::packet(place, &packet, length);
-            }
-        }
-        UDP => emit::sampled(place, &packet, length),
-        SCTP => {
-            if SCTP_CONTROL.contains(&packet.message) {
-                emit::packet(place, &packet, length);
-            }
-        }
-        _ if parse::is_echo(&packet) => emit::sampled(place, &packet, length),
-        _ if parse::is_icmp_error(&packet) => record_icmp_error(read, place, ethertype, &packet)?,
-        _ => {}
+    if parse::is_icmp_error(&packet) {
+        record_icmp_error(read, place, ethertype, &packet)?;
+    } else {
+        record_transport(&packet, place, length);
     }
     Ok(())
 }
 
+/// Records the packet if it opens, answers or ends a connection.
+#[inline(always)]
+fn record_transport(packet: &Packet, place: Place, length: u32) {
+    match packet.tuple.protocol {
+        TCP => {
+            if packet.tcp_flags & control(place.direction) != 0 {
+                emit::packet(place, packet, length);
+            }
+        }
+        UDP => emit::sampled(place, packet, length),
+        SCTP => {
+            if SCTP_CONTROL.contains(&packet.message) {
+                emit::packet(place, packet, length);
+            }
+        }
+        _ => {
+            if parse::is_echo(packet) {
+                emit::sampled(place, packet, length);
+            }
+        }
+    }
+}
+
+/// A quoted packet is read in its common form alone: with options or extension headers the eight bytes that are sure
+/// to be quoted of it tell nothing.
 #[inline(always)]
 fn record_icmp_error<R: Read>(read: &R, place: Place, ethertype: u16, packet: &Packet) -> Result<(), Skip> {
     /// Length of the ICMP header before the quoted packet (RFC 792, RFC 4443).
     const ICMP_HEADER: usize = 8;
     let mut quoted = Packet::new();
-    parse::network(read, ethertype, packet.transport + ICMP_HEADER, &mut quoted)?;
+    parse::quoted_network(read, ethertype, packet.transport + ICMP_HEADER, &mut quoted)?;
     parse::quoted_transport(read, &mut quoted)?;
     emit::icmp_error(place, packet, &quoted);
     Ok(())

@@ -27,7 +27,7 @@ pub struct LoadOptions {
 
 impl Default for LoadOptions {
     fn default() -> Self {
-        Self { ring_bytes: 4 << 20, debug: false, attach_mode: None }
+        Self { ring_bytes: 2 << 20, debug: false, attach_mode: None }
     }
 }
 
@@ -70,6 +70,7 @@ pub fn load(options: LoadOptions) -> Result<Loaded, LoadError> {
     attach_drops(&mut ebpf)?;
     let records = ebpf.take_map("RECORDS").ok_or(LoadError::Incomplete("map RECORDS"))?;
     let counters = ebpf.take_map("COUNTERS").ok_or(LoadError::Incomplete("map COUNTERS"))?;
+    give_back_memory();
     let log = if options.debug { Some(KernelLog::new(&mut ebpf).map_err(refused)?) } else { None };
     Ok(Loaded {
         records: Records::new(records).map_err(refused)?,
@@ -111,6 +112,15 @@ fn attach_drops(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     program.load("kfree_skb", &btf).map_err(refused)?;
     program.attach().map_err(refused)?;
     Ok(())
+}
+
+/// Reading the kernel's types takes tens of megabytes for a moment; the allocator would keep them for later.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: malloc_trim(3) has no preconditions.
+    unsafe {
+        nix::libc::malloc_trim(0);
+    }
 }
 
 /// Keeps the whole chain of causes: the last one is the verifier's or the system call's own word.

@@ -49,6 +49,8 @@ pub struct FindingKey {
     pub source: Party,
     /// Who was to answer.
     pub destination: Party,
+    /// Whether it is IPv6: enforcers often keep the two families apart.
+    pub ipv6: bool,
     /// The protocol.
     pub protocol: Protocol,
     /// The destination's port; 0 for an ICMP echo.

@@ -196,9 +196,9 @@ impl Agent {
                 self.pipeline.veths_mut().gone(ifindex);
             }
             VethChange::Synced => {
-                info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
                 self.tick()?;
                 self.health.ready();
+                info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
             }
             VethChange::Resynced => {
                 warn!("link messages were missed; the list of veths was read anew");

@@ -92,14 +92,19 @@ impl Findings {
         told
     }
 
-    /// A connection went as it should: findings of these kinds about the like of it hold no more.
+    /// A connection went as it should: findings of these kinds about the like of it hold no more, unless it was made
+    /// before the wrong one, and only decided later.
     fn right(&mut self, flow: &Flow, kinds: &[FindingKind]) -> Vec<Finding> {
         if self.open.is_empty() {
             return Vec::new();
         }
         kinds
             .iter()
-            .filter_map(|kind| self.open.remove(&key(*kind, flow)))
+            .filter_map(|kind| {
+                let key = key(*kind, flow);
+                let later = self.open.get(&key).is_some_and(|finding| flow.time > finding.last_seen);
+                if later || flow.attempt.revised { self.open.remove(&key) } else { None }
+            })
             .map(|finding| Finding { status: FindingStatus::Resolved, ..finding })
             .collect()
     }
@@ -111,6 +116,7 @@ fn key(kind: FindingKind, flow: &Flow) -> FindingKey {
         kind,
         source: party(&flow.source, tuple.source.address),
         destination: party(&flow.destination, tuple.destination.address),
+        ipv6: tuple.destination.address.is_ipv6(),
         protocol: tuple.protocol,
         port: if tuple.protocol.has_ports() { tuple.destination.port } else { 0 },
     }
