@@ -8,7 +8,7 @@ use netpol_common::Counter;
 use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
-    model::{Attempt, Direction, DropReasons, FindingKind, Outcome, Packet, Record, Veths},
+    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Veths},
     policy::Engine,
     sink::{Lines, Lost, Metrics, Summary},
     verify::{Clock, Findings, Judge},
@@ -79,6 +79,17 @@ impl Pipeline {
     /// Puts a cluster state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         self.judge.set_state(state, now_ns);
+    }
+
+    /// Whether a cluster state is in force.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.judge.state().is_some()
+    }
+
+    /// Says which kinds of objects are not known well enough to judge by.
+    pub fn set_gaps(&mut self, gaps: Kinds) {
+        self.judge.set_gaps(gaps);
     }
 
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a

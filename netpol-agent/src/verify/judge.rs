@@ -7,7 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use super::outcome::{insufficient, outcome};
 use crate::{
     identity::resolve,
-    model::{Attempt, DropReasons, Endpoint, Expected, Flow, Observed, Undecidable, Veths},
+    model::{
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Undecidable, Veths,
+    },
     policy::{Engine, Party, Query},
 };
 
@@ -34,6 +36,7 @@ pub struct Judge {
     grace_ns: u64,
     /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
     states: VecDeque<(u64, Arc<Engine>)>,
+    gaps: Kinds,
 }
 
 impl Judge {
@@ -41,7 +44,7 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, grace_ns, states: VecDeque::new() }
+        Self { clock, reasons, grace_ns, states: VecDeque::new(), gaps: Kinds::NONE }
     }
 
     /// Puts a state in force.
@@ -52,6 +55,11 @@ impl Judge {
             self.states.pop_front();
         }
         self.states.push_back((now_ns, state));
+    }
+
+    /// Says which kinds of objects are not known well enough to judge by.
+    pub fn set_gaps(&mut self, gaps: Kinds) {
+        self.gaps = gaps;
     }
 
     /// The state in force.
@@ -66,6 +74,7 @@ impl Judge {
         let (source, destination) = self.endpoints(&attempt);
         let expected = match self.spoofed(&attempt, veths).or_else(|| insufficient(&attempt)) {
             Some(why) => Expected::Undecidable(why),
+            None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
             None => self.expected(&attempt),
         };
         let dropped = match attempt.observed {
@@ -87,6 +96,29 @@ impl Judge {
     fn endpoints(&self, attempt: &Attempt) -> (Endpoint, Endpoint) {
         let who = |address| self.state().map_or(Endpoint::World, |state| resolve(state.snapshot(), address));
         (who(attempt.tuple.source.address), who(attempt.tuple.destination.address))
+    }
+
+    /// Whether the verdict on a connection between these depends on objects that are not known.
+    fn is_blind(&self, source: &Endpoint, destination: &Endpoint) -> bool {
+        let gaps = self.gaps;
+        if gaps.is_empty() {
+            return false;
+        }
+        let pods = matches!((source, destination), (Endpoint::Pod(_), Endpoint::Pod(_)));
+        gaps.iter().any(|kind| match kind {
+            // What is no pod may be a node, whose kubelet no policy stops, or the address of a Service.
+            ObjectKind::Node | ObjectKind::Service => !pods,
+            ObjectKind::EndpointSlice => matches!(destination, Endpoint::Service(_)),
+            ObjectKind::Namespace => self.has_policies(),
+            _ => kind.is_essential(),
+        })
+    }
+
+    fn has_policies(&self) -> bool {
+        self.state().is_none_or(|state| {
+            let snapshot = state.snapshot();
+            snapshot.network_policies().next().is_some() || snapshot.cluster_policies().next().is_some()
+        })
     }
 
     /// What came out of a pod's veth with an address that is not that pod's. A veth behind which no pod lives is a
