@@ -211,9 +211,8 @@ impl Agent {
                 self.pipeline.veths_mut().gone(ifindex);
             }
             VethChange::Synced => {
+                self.veths_known = true;
                 self.tick()?;
-                self.health.ready();
-                info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
             }
             VethChange::Resynced => {
                 warn!("link messages were missed; the list of veths was read anew");
@@ -231,8 +230,8 @@ impl Agent {
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
         let judges = self.pipeline.has_state() && !gaps.iter().any(ObjectKind::is_essential);
         if self.veths_known && judges && !self.health.is_ready() {
-            info!("ready");
             self.health.ready();
+            info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
         }
         Ok(())
     }
