@@ -8,6 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use serde_json::Value;
 use xtask::{
     agent::{Agent, Printing},
@@ -95,6 +99,10 @@ impl<'a> Watch<'a> {
 
     pub(crate) fn generation(&self) -> f64 {
         self.metric("netpol_snapshot_generation", "")
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.agent.id().cast_signed()), signal).unwrap();
     }
 
     pub(crate) fn stop(self) -> Told {

@@ -141,8 +141,14 @@ pub(crate) fn pods(namespace: &str) -> String {
     format!("/api/v1/namespaces/{namespace}/pods")
 }
 
+/// The objects of a text of manifests, lists taken apart.
 fn documents(text: &str) -> impl Iterator<Item = Value> {
-    yaml::documents(text).into_iter().map(|document| Value::deserialize(&document.unwrap()).unwrap())
+    let documents = yaml::documents(text).into_iter();
+    let documents = documents.map(|document| Value::deserialize(&document.unwrap()).unwrap());
+    documents.flat_map(|document| match document["items"].as_array() {
+        Some(items) => items.clone(),
+        None => vec![document],
+    })
 }
 
 /// Where the API keeps objects of this one's kind.

@@ -13,11 +13,14 @@ use crate::model::{Kinds, ObjectKind};
 /// Not known at all.
 const NEVER: u64 = 0;
 
+/// Current for as long as nothing else is said.
+const CURRENT: u64 = u64::MAX;
+
 /// When each kind was last known to be current. Cloning shares.
 #[derive(Clone, Debug)]
 pub struct Freshness {
     start: Instant,
-    /// Milliseconds from `start`, plus one; by kind.
+    /// By kind: milliseconds from `start`, plus one, or one of the two constants above.
     heard: Arc<[AtomicU64; ObjectKind::ALL.len()]>,
 }
 
@@ -37,12 +40,20 @@ impl Freshness {
         Self { start: now, heard: Arc::new(std::array::from_fn(|_| AtomicU64::new(NEVER))) }
     }
 
-    /// A kind is current now: all its objects are in, and the server has just said what became of them.
-    pub fn heard(&self, kind: ObjectKind, now: Instant) {
-        let since = now.saturating_duration_since(self.start).as_millis();
-        let since = u64::try_from(since).unwrap_or(u64::MAX - 1);
+    /// A kind is current, and changes come in as they happen.
+    pub fn current(&self, kind: ObjectKind) {
         if let Some(heard) = self.heard.get(kind as usize) {
-            heard.store(since + 1, Ordering::Relaxed);
+            heard.store(CURRENT, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes no longer come in: a kind that has been current was so until then.
+    pub fn lost(&self, kind: ObjectKind, last: Instant) {
+        let until = last.saturating_duration_since(self.start).as_millis();
+        let until = u64::try_from(until).unwrap_or(CURRENT - 2) + 1;
+        if let Some(heard) = self.heard.get(kind as usize) {
+            // Otherwise, it has been lost before, or is not known yet.
+            let _ = heard.compare_exchange(CURRENT, until, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 
@@ -55,6 +66,8 @@ impl Freshness {
             let heard = self.heard.get(kind as usize).map_or(NEVER, |heard| heard.load(Ordering::Relaxed));
             if heard == NEVER {
                 knowledge.gaps.insert(kind);
+            }
+            if matches!(heard, NEVER | CURRENT) {
                 continue;
             }
             let age = since.saturating_sub(Duration::from_millis(heard - 1));
@@ -78,14 +91,18 @@ mod tests {
         let freshness = Freshness::new(start);
         let all: Kinds = ObjectKind::ALL.into_iter().collect();
         assert_eq!(freshness.at(start, second), Knowledge { gaps: all, age: Duration::ZERO });
-        for kind in ObjectKind::ALL {
-            freshness.heard(kind, start + second);
-        }
-        let known = freshness.at(start + 2 * second, second);
-        assert_eq!(known, Knowledge { gaps: Kinds::NONE, age: second });
-        freshness.heard(ObjectKind::Node, start + 2 * second);
+        ObjectKind::ALL.into_iter().for_each(|kind| freshness.current(kind));
+        assert_eq!(
+            freshness.at(start + second, second),
+            Knowledge { gaps: Kinds::NONE, age: Duration::ZERO }
+        );
+        freshness.lost(ObjectKind::Node, start + second);
+        freshness.lost(ObjectKind::Node, start + 2 * second);
+        assert_eq!(freshness.at(start + 2 * second, second), Knowledge { gaps: Kinds::NONE, age: second });
         let known = freshness.at(start + 3 * second, second);
         assert_eq!(known.age, 2 * second);
-        assert!(known.gaps.contains(ObjectKind::Pod) && !known.gaps.contains(ObjectKind::Node));
+        assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
+        freshness.current(ObjectKind::Node);
+        assert!(freshness.at(start + 3 * second, second).gaps.is_empty());
     }
 }

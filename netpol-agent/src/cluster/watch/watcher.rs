@@ -107,6 +107,9 @@ impl Watcher {
     async fn handle(&mut self, trouble: Trouble) -> Duration {
         let kind = self.resource.kind;
         let random = fastrand::f64();
+        let silence = if let Trouble::Silent(time) = &trouble { *time } else { Duration::ZERO };
+        let now = Instant::now();
+        self.settings.freshness.lost(kind, now.checked_sub(silence).unwrap_or(now));
         match &trouble {
             Trouble::Absent if !self.resource.built_in => {
                 (self.served, self.position) = (None, None);
@@ -227,7 +230,7 @@ impl Watcher {
 
     /// All that is known of the kind is current.
     async fn well(&mut self) {
-        self.settings.freshness.heard(self.resource.kind, Instant::now());
+        self.settings.freshness.current(self.resource.kind);
         if std::mem::take(&mut self.troubled) {
             self.tell(News::Recovered(self.resource.kind)).await;
         }
