@@ -22,9 +22,9 @@ egress of shop/web: allowed
 
 ingress of shop/api: denied
   - shop/api isolates the pod
-    spec.podSelector, {manifests}:50
+    spec.podSelector, {manifests}:55
   - rule 0 of shop/api is for other ports
-    spec.ingress[0].ports, {manifests}:54
+    spec.ingress[0].ports, {manifests}:59
   - default deny: it is isolated, and no rule admits the connection
 "
     );
@@ -41,7 +41,7 @@ fn explain_as_json_has_the_answer_and_the_steps() {
     assert_eq!(answer["ingress"]["subject"], "shop/api");
     assert_eq!(answer["ingress"]["decided_by"], "NetworkPolicy");
     assert_eq!(answer["steps"][2]["path"], "spec.ingress[0].from");
-    assert_eq!(answer["steps"][2]["place"], format!("{manifests}:53"));
+    assert_eq!(answer["steps"][2]["place"], format!("{manifests}:58"));
 }
 
 #[test]
