@@ -10,5 +10,12 @@
 //! ```
 
 pub mod cluster;
+pub mod decode;
+pub mod flow;
+pub mod identity;
+pub mod kernel;
 pub mod model;
 pub mod policy;
+pub mod runtime;
+pub mod sink;
+pub mod verify;

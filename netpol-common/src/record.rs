@@ -64,10 +64,10 @@ pub struct RecordHead {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct FlowTuple {
-    /// Source address; IPv4 fills the first four bytes, the others are zero.
-    pub source: [u8; 16],
+    /// Source address, its bytes as they are in the packet; IPv4 fills the first word, the others are zero.
+    pub source: [u32; 4],
     /// Destination address, likewise.
-    pub destination: [u8; 16],
+    pub destination: [u32; 4],
     /// Source port; for an ICMP echo the identifier.
     pub source_port: u16,
     /// Destination port; for an ICMP echo the identifier.
@@ -91,8 +91,6 @@ pub struct PacketRecord {
     pub tuple: FlowTuple,
     /// TCP sequence number.
     pub sequence: u32,
-    /// TCP acknowledgment number.
-    pub acknowledgment: u32,
     /// Packets that this record stands for: 1, or for UDP and ICMP those since the last record of this tuple.
     pub packets: u32,
     /// Their bytes, link-layer header included.
@@ -104,7 +102,7 @@ pub struct PacketRecord {
     /// ICMP code.
     pub code: u8,
     /// Zero.
-    pub padding: [u8; 5],
+    pub padding: u8,
 }
 
 /// An ICMP or ICMPv6 error, with the packet that it complains of.
@@ -154,13 +152,15 @@ pub struct DropRecord {
     /// ICMP code.
     pub code: u8,
     /// Zero.
-    pub padding: [u8; 5],
+    pub padding: u8,
+    /// Zero, too: in a field of its own, for an odd number of bytes would be cleared one by one.
+    pub padding_end: u32,
 }
 
 const _: () = {
     assert!(size_of::<RecordHead>() == 16);
     assert!(size_of::<FlowTuple>() == 40);
-    assert!(size_of::<PacketRecord>() == 80);
+    assert!(size_of::<PacketRecord>() == 72);
     assert!(size_of::<IcmpErrorRecord>() == 104);
     assert!(size_of::<DropRecord>() == 88);
     assert!(align_of::<PacketRecord>() == 8);

@@ -110,7 +110,8 @@ fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
         tcp_flags: packet.tcp_flags,
         message: packet.message,
         code: packet.code,
-        padding: [0; 5],
+        padding: 0,
+        padding_end: 0,
     });
     entry.submit(0);
 }

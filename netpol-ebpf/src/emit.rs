@@ -44,13 +44,12 @@ fn packets(place: Place, packet: &Packet, packets: u32, bytes: u32, now: u64) {
         head: head(RecordKind::Packet, place, now),
         tuple: packet.tuple,
         sequence: packet.sequence,
-        acknowledgment: packet.acknowledgment,
         packets,
         bytes,
         tcp_flags: packet.tcp_flags,
         message: packet.message,
         code: packet.code,
-        padding: [0; 5],
+        padding: 0,
     });
     entry.submit(0);
 }

@@ -8,7 +8,7 @@ use netpol_common::{Counter, FlowTuple};
 
 /// All records, in the order of their reservation over all CPUs. User space sets the size.
 #[map]
-pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(4 << 20, 0);
+pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
 /// One slot for each [`Counter`].
 #[map]

@@ -50,7 +50,6 @@ const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
 pub(crate) struct Packet {
     pub(crate) tuple: FlowTuple,
     pub(crate) sequence: u32,
-    pub(crate) acknowledgment: u32,
     pub(crate) tcp_flags: u8,
     pub(crate) message: u8,
     pub(crate) code: u8,
@@ -64,8 +63,8 @@ impl Packet {
     pub(crate) const fn new() -> Self {
         Self {
             tuple: FlowTuple {
-                source: [0; 16],
-                destination: [0; 16],
+                source: [0; 4],
+                destination: [0; 4],
                 source_port: 0,
                 destination_port: 0,
                 protocol: 0,
@@ -73,7 +72,6 @@ impl Packet {
                 padding: 0,
             },
             sequence: 0,
-            acknowledgment: 0,
             tcp_flags: 0,
             message: 0,
             code: 0,
@@ -113,22 +111,42 @@ pub(crate) fn network<R: Read>(
     }
 }
 
+/// The common form: an IPv4 header without options, not a fragment, or an IPv6 header without extension headers.
+/// `false` for any other, which [`network`] reads.
+#[inline(always)]
+pub(crate) fn plain_network<R: Read>(read: &R, ethertype: u16, packet: &mut Packet) -> bool {
+    match ethertype {
+        ETHERTYPE_IPV4 => {
+            let Some(words) = read.load::<[u32; 5]>(ETHERNET) else { return false };
+            packet.transport = ETHERNET + 20;
+            set_ipv4(words, packet);
+            u32::from_be(words[0]) >> 24 == 0x45 && u32::from_be(words[1]) & 0x3fff == 0
+        }
+        ETHERTYPE_IPV6 => {
+            let Some(words) = read.load::<[u32; 10]>(ETHERNET) else { return false };
+            packet.transport = ETHERNET + 40;
+            set_ipv6(words, packet);
+            packet.tuple.protocol = (u32::from_be(words[1]) >> 8) as u8;
+            matches!(packet.tuple.protocol, TCP | UDP | SCTP | ICMPV6)
+        }
+        _ => false,
+    }
+}
+
+/// Each header is loaded whole, by one bounds check: a check of its own for each field would cost time, and the
+/// verifier loses track of which check covers which field.
 #[inline(always)]
 fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let version_length: u8 = read.load(offset).ok_or(TRUNCATED)?;
-    let length = usize::from(version_length & 0x0f) * 4;
+    let words: [u32; 5] = read.load(offset).ok_or(TRUNCATED)?;
+    let version_length = u32::from_be(words[0]) >> 24;
+    let length = (version_length as usize & 0x0f) * 4;
     if version_length >> 4 != 4 || length < 20 {
         return Err(TRUNCATED);
     }
-    let fragment = u16::from_be(read.load(offset + 6).ok_or(TRUNCATED)?);
-    let source: u32 = read.load(offset + 12).ok_or(TRUNCATED)?;
-    let destination: u32 = read.load(offset + 16).ok_or(TRUNCATED)?;
-    packet.tuple.family = 4;
-    packet.tuple.protocol = read.load(offset + 9).ok_or(TRUNCATED)?;
-    packet.tuple.source[..4].copy_from_slice(&source.to_ne_bytes());
-    packet.tuple.destination[..4].copy_from_slice(&destination.to_ne_bytes());
+    set_ipv4(words, packet);
     packet.transport = offset + length;
     // Bit 13: more fragments follow; the low 13 bits: where this one belongs (RFC 791, section 3.1).
+    let fragment = u32::from_be(words[1]);
     if fragment & 0x1fff != 0 {
         return Err(Skip::Counted(Counter::FragmentLater));
     }
@@ -137,15 +155,28 @@ fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
 }
 
 #[inline(always)]
+fn set_ipv4([_, _, third, source, destination]: [u32; 5], packet: &mut Packet) {
+    packet.tuple.family = 4;
+    packet.tuple.protocol = (u32::from_be(third) >> 16) as u8;
+    packet.tuple.source[0] = source;
+    packet.tuple.destination[0] = destination;
+}
+
+#[inline(always)]
+fn set_ipv6([_, _, s0, s1, s2, s3, d0, d1, d2, d3]: [u32; 10], packet: &mut Packet) {
+    packet.tuple.family = 6;
+    packet.tuple.source = [s0, s1, s2, s3];
+    packet.tuple.destination = [d0, d1, d2, d3];
+}
+
+#[inline(always)]
 fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
-    let version: u8 = read.load(offset).ok_or(TRUNCATED)?;
-    if version >> 4 != 6 {
+    let words: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
+    if u32::from_be(words[0]) >> 28 != 6 {
         return Err(TRUNCATED);
     }
-    let mut next: u8 = read.load(offset + 6).ok_or(TRUNCATED)?;
-    packet.tuple.family = 6;
-    packet.tuple.source = read.load(offset + 8).ok_or(TRUNCATED)?;
-    packet.tuple.destination = read.load(offset + 24).ok_or(TRUNCATED)?;
+    set_ipv6(words, packet);
+    let mut next = (u32::from_be(words[1]) >> 8) as u8;
     let mut at = offset + 40;
     for _ in 0..MAX_EXTENSION_HEADERS {
         let units = match next {
@@ -158,9 +189,10 @@ fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
                 return Ok(());
             }
         };
-        let [following, length]: [u8; 2] = read.load(at).ok_or(TRUNCATED)?;
+        let [start, position]: [u16; 2] = read.load(at).ok_or(TRUNCATED)?;
+        let [following, length] = start.to_ne_bytes();
         if next == FRAGMENT {
-            let position = u16::from_be(read.load(at + 2).ok_or(TRUNCATED)?);
+            let position = u16::from_be(position);
             if position & 0xfff8 != 0 {
                 return Err(Skip::Counted(Counter::FragmentLater));
             }
@@ -183,21 +215,23 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     let at = packet.transport;
     match packet.tuple.protocol {
         TCP => {
-            ports(read, packet)?;
-            packet.sequence = u32::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
-            packet.acknowledgment = u32::from_be(read.load(at + 8).ok_or(TRUNCATED)?);
-            packet.tcp_flags = read.load(at + 13).ok_or(TRUNCATED)?;
+            let [ports, sequence, _acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.sequence = u32::from_be(sequence);
+            packet.tcp_flags = (u32::from_be(flags) >> 16) as u8;
         }
-        UDP => ports(read, packet)?,
+        UDP => set_ports(packet, read.load(at).ok_or(TRUNCATED)?),
         SCTP => {
-            ports(read, packet)?;
-            packet.message = read.load(at + 12).ok_or(TRUNCATED)?;
+            let [ports, _tag, _checksum, chunk]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.message = (u32::from_be(chunk) >> 24) as u8;
         }
         ICMP | ICMPV6 => {
-            packet.message = read.load(at).ok_or(TRUNCATED)?;
-            packet.code = read.load(at + 1).ok_or(TRUNCATED)?;
+            let [start, identifier]: [u32; 2] = read.load(at).ok_or(TRUNCATED)?;
+            packet.message = (u32::from_be(start) >> 24) as u8;
+            packet.code = (u32::from_be(start) >> 16) as u8;
             if is_echo(packet) {
-                let identifier = u16::from_be(read.load(at + 4).ok_or(TRUNCATED)?);
+                let identifier = (u32::from_be(identifier) >> 16) as u16;
                 packet.tuple.source_port = identifier;
                 packet.tuple.destination_port = identifier;
             }
@@ -207,26 +241,47 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     Ok(())
 }
 
+/// The IP header of a packet that is quoted in an ICMP error. IPv6 extension headers are not followed: the error is
+/// then of no use, and is passed over.
+#[inline(always)]
+pub(crate) fn quoted_network<R: Read>(
+    read: &R,
+    ethertype: u16,
+    offset: usize,
+    packet: &mut Packet,
+) -> Result<(), Skip> {
+    if ethertype == ETHERTYPE_IPV4 {
+        return ipv4(read, offset, packet);
+    }
+    let words: [u32; 10] = read.load(offset).ok_or(TRUNCATED)?;
+    set_ipv6(words, packet);
+    packet.tuple.protocol = (u32::from_be(words[1]) >> 8) as u8;
+    packet.transport = offset + 40;
+    Ok(())
+}
+
 /// Of a packet quoted in an ICMP error: the first eight bytes of its transport header are all that is sure to be
 /// there (RFC 792).
 #[inline(always)]
 pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
     match packet.tuple.protocol {
-        TCP => {
-            ports(read, packet)?;
-            packet.sequence = u32::from_be(read.load(packet.transport + 4).ok_or(TRUNCATED)?);
+        TCP | SCTP => {
+            let [ports, sequence]: [u32; 2] = read.load(packet.transport).ok_or(TRUNCATED)?;
+            set_ports(packet, ports);
+            packet.sequence = u32::from_be(sequence);
             Ok(())
         }
-        SCTP => ports(read, packet),
-        _ => transport(read, packet),
+        UDP | ICMP | ICMPV6 => transport(read, packet),
+        _ => Err(Skip::Ignored),
     }
 }
 
+/// From the first word of a TCP, UDP or SCTP header.
 #[inline(always)]
-fn ports<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
-    packet.tuple.source_port = u16::from_be(read.load(packet.transport).ok_or(TRUNCATED)?);
-    packet.tuple.destination_port = u16::from_be(read.load(packet.transport + 2).ok_or(TRUNCATED)?);
-    Ok(())
+fn set_ports(packet: &mut Packet, word: u32) {
+    let word = u32::from_be(word);
+    packet.tuple.source_port = (word >> 16) as u16;
+    packet.tuple.destination_port = word as u16;
 }
 
 /// Echo request or reply: types 8 and 0 of ICMP (RFC 792), 128 and 129 of ICMPv6 (RFC 4443).

@@ -11,17 +11,57 @@ use crate::{
     read::{Copied, Linear, Read},
 };
 
-/// TCP flags that open or end a connection; a segment without any of them is data or an acknowledgment.
-const CONTROL: u8 = tcp::SYN | tcp::FIN | tcp::RST;
+/// TCP flags that are worth a record; a segment without any of them is data or an acknowledgment.
+///
+/// A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each veth that it
+/// passes.
+#[inline(always)]
+const fn control(direction: Direction) -> u8 {
+    match direction {
+        Direction::FromPod => tcp::SYN | tcp::RST | tcp::FIN,
+        Direction::ToPod => tcp::SYN | tcp::RST,
+    }
+}
 
 /// SCTP chunk types that open or end an association (RFC 9260, section 3.2): INIT, INIT ACK, ABORT, SHUTDOWN and
 /// SHUTDOWN COMPLETE.
 const SCTP_CONTROL: [u8; 5] = [1, 2, 6, 7, 14];
 
+/// An IPv4 header without options and a TCP header as far as its flags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv4Tcp {
+    version_length: u8,
+    _service: u8,
+    _length: u16,
+    _identification: u16,
+    fragment: u16,
+    _ttl: u8,
+    protocol: u8,
+    _checksum: u16,
+    _addresses: [u16; 4],
+    _tcp: [u16; 6],
+    _offset: u8,
+    flags: u8,
+}
+
+/// An IPv6 header and a TCP header as far as its flags.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct Ipv6Tcp {
+    _class_length: [u16; 3],
+    next: u8,
+    _hops: u8,
+    _addresses: [u16; 16],
+    _tcp: [u16; 6],
+    _offset: u8,
+    flags: u8,
+}
+
 /// Looks at one packet.
 #[inline(always)]
 pub(crate) fn observe(context: &TcContext, direction: Direction) {
-    if !is_tcp_data(&Linear::new(context)) {
+    if !is_tcp_data(&Linear::new(context), control(direction)) {
         inspect(context, direction);
     }
 }
@@ -29,26 +69,29 @@ pub(crate) fn observe(context: &TcContext, direction: Direction) {
 /// The common case, told from a few bytes: an IPv4 packet without options, not a fragment, or an IPv6 packet without
 /// extension headers, with a TCP segment that neither opens nor ends a connection.
 #[inline(always)]
-fn is_tcp_data(read: &Linear) -> bool {
-    const FLAGS: usize = 13;
+fn is_tcp_data(read: &Linear, control: u8) -> bool {
     let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
-    let flags: Option<u8> = match u16::from_be(ethertype) {
+    let flags: u8 = match u16::from_be(ethertype) {
         ETHERTYPE_IPV4 => {
-            let Some(flags) = read.load(ETHERNET + 20 + FLAGS) else { return false };
-            let (Some(0x45u8), Some(fragment), Some(TCP)) =
-                (read.load(ETHERNET), read.load::<u16>(ETHERNET + 6), read.load(ETHERNET + 9))
-            else {
+            let Some(header) = read.load::<Ipv4Tcp>(ETHERNET) else { return false };
+            if header.version_length != 0x45
+                || header.protocol != TCP
+                || u16::from_be(header.fragment) & 0x3fff != 0
+            {
                 return false;
-            };
-            (u16::from_be(fragment) & 0x3fff == 0).then_some(flags)
+            }
+            header.flags
         }
         ETHERTYPE_IPV6 => {
-            let Some(flags) = read.load(ETHERNET + 40 + FLAGS) else { return false };
-            (read.load(ETHERNET + 6) == Some(TCP)).then_some(flags)
+            let Some(header) = read.load::<Ipv6Tcp>(ETHERNET) else { return false };
+            if header.next != TCP {
+                return false;
+            }
+            header.flags
         }
-        _ => None,
+        _ => return false,
     };
-    flags.is_some_and(|flags: u8| flags & CONTROL == 0)
+    flags & control == 0
 }
 
 /// Everything else. Not inlined: its stack is then its own, and the path of data packets stays short.
@@ -57,11 +100,32 @@ fn inspect(context: &TcContext, direction: Direction) {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
     let (ifindex, length) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).len) };
     let place = Place { ifindex, direction };
-    let result = match record(&Linear::new(context), place, length) {
-        Err(Skip::Counted(Counter::Truncated)) => record(&Copied(context), place, length),
-        result => result,
-    };
-    if let Err(Skip::Counted(counter)) = result {
+    if !record_plain(&Linear::new(context), place, length) {
+        inspect_odd(context, ifindex, direction, length);
+    }
+}
+
+/// The headers that nearly all packets have, at fixed places, read in place. `false` where they are of another form.
+#[inline(always)]
+fn record_plain(read: &Linear, place: Place, length: u32) -> bool {
+    let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
+    let mut packet = Packet::new();
+    if !parse::plain_network(read, u16::from_be(ethertype), &mut packet)
+        || parse::transport(read, &mut packet).is_err()
+        || parse::is_icmp_error(&packet)
+    {
+        return false;
+    }
+    record_transport(&packet, place, length);
+    true
+}
+
+/// What is out of the ordinary: options, extension headers, VLAN tags, fragments, ICMP errors, packets whose headers
+/// are not in the linear part. It is rare, and copying the headers out keeps the verifier's work small.
+#[inline(never)]
+fn inspect_odd(context: &TcContext, ifindex: u32, direction: Direction, length: u32) {
+    let place = Place { ifindex, direction };
+    if let Err(Skip::Counted(counter)) = record_odd(&Copied(context), place, length) {
         count(counter);
         debug!(
             context,
@@ -71,7 +135,7 @@ fn inspect(context: &TcContext, direction: Direction) {
 }
 
 #[inline(always)]
-fn record<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
+fn record_odd<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
     let (ethertype, offset) = parse::ethernet(read)?;
     let mut packet = Packet::new();
     parse::network(read, ethertype, offset, &mut packet)?;
@@ -79,34 +143,45 @@ fn record<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> {
     if packet.fragment {
         count(Counter::FragmentFirst);
     }
-    match packet.tuple.protocol {
-        TCP => {
-            // A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each
-            // veth that it passes.
-            let closing = packet.tcp_flags & CONTROL == tcp::FIN;
-            if packet.tcp_flags & CONTROL != 0 && !(closing && matches!(place.direction, Direction::ToPod)) {
-                emit::packet(place, &packet, length);
-            }
-        }
-        UDP => emit::sampled(place, &packet, length),
-        SCTP => {
-            if SCTP_CONTROL.contains(&packet.message) {
-                emit::packet(place, &packet, length);
-            }
-        }
-        _ if parse::is_echo(&packet) => emit::sampled(place, &packet, length),
-        _ if parse::is_icmp_error(&packet) => record_icmp_error(read, place, ethertype, &packet)?,
-        _ => {}
+    if parse::is_icmp_error(&packet) {
+        record_icmp_error(read, place, ethertype, &packet)?;
+    } else {
+        record_transport(&packet, place, length);
     }
     Ok(())
 }
 
+/// Records the packet if it opens, answers or ends a connection.
+#[inline(always)]
+fn record_transport(packet: &Packet, place: Place, length: u32) {
+    match packet.tuple.protocol {
+        TCP => {
+            if packet.tcp_flags & control(place.direction) != 0 {
+                emit::packet(place, packet, length);
+            }
+        }
+        UDP => emit::sampled(place, packet, length),
+        SCTP => {
+            if SCTP_CONTROL.contains(&packet.message) {
+                emit::packet(place, packet, length);
+            }
+        }
+        _ => {
+            if parse::is_echo(packet) {
+                emit::sampled(place, packet, length);
+            }
+        }
+    }
+}
+
+/// A quoted packet is read in its common form alone: with options or extension headers the eight bytes that are sure
+/// to be quoted of it tell nothing.
 #[inline(always)]
 fn record_icmp_error<R: Read>(read: &R, place: Place, ethertype: u16, packet: &Packet) -> Result<(), Skip> {
     /// Length of the ICMP header before the quoted packet (RFC 792, RFC 4443).
     const ICMP_HEADER: usize = 8;
     let mut quoted = Packet::new();
-    parse::network(read, ethertype, packet.transport + ICMP_HEADER, &mut quoted)?;
+    parse::quoted_network(read, ethertype, packet.transport + ICMP_HEADER, &mut quoted)?;
     parse::quoted_transport(read, &mut quoted)?;
     emit::icmp_error(place, packet, &quoted);
     Ok(())

@@ -1,1 +1,5 @@
-//! x
+//! netpol's development tasks: the parts that its tests use too.
+
+pub mod agent;
+pub mod demo;
+pub mod lab;

@@ -1,2 +1,64 @@
-//! x
-fn main() {}
+//! `cargo xtask …`: netpol's development tasks.
+
+mod bench;
+mod build;
+mod setup;
+mod show;
+mod stage;
+mod test;
+mod tidy;
+mod tool;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// netpol's development tasks
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Install what building, testing and the demo need; what is there already stays as it is
+    Setup,
+    /// Build the release binaries
+    Build,
+    /// Prove policies on a small cluster of network namespaces, with real packets
+    Demo(show::Args),
+    /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
+    Test(test::Args),
+    /// `test`, and then what takes longer: fuzzing with a time limit
+    Ci,
+    /// Check the tree's own rules: layers, the home of unsafe code, the form of files
+    Tidy,
+    /// Measure; prints tables with ratios
+    Bench(bench::Args),
+}
+
+fn main() -> ExitCode {
+    let Args { task } = Args::parse();
+    match run(task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> Result<()> {
+    match task {
+        Task::Setup => setup::run(),
+        Task::Build => build::run(),
+        Task::Demo(args) => show::run(args),
+        Task::Test(args) => test::run(&args),
+        Task::Ci => test::ci(),
+        Task::Tidy => tidy::run(),
+        Task::Bench(args) => bench::run(args),
+    }
+}

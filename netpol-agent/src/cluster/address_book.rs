@@ -3,7 +3,7 @@
 use std::{cmp::Ordering, collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::map::Map;
-use crate::model::{Node, Pod};
+use crate::model::{Node, Pod, Service};
 
 /// Something that has addresses.
 pub(super) trait Addressed: PartialEq {
@@ -33,6 +33,16 @@ impl Addressed for Node {
 
     fn claim(&self, other: &Self) -> Ordering {
         self.name.cmp(&other.name)
+    }
+}
+
+impl Addressed for Service {
+    fn addresses(&self) -> &[IpAddr] {
+        &self.ips
+    }
+
+    fn claim(&self, other: &Self) -> Ordering {
+        self.key.cmp(&other.key)
     }
 }
 

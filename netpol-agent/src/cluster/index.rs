@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Object, ObjectRef, Snapshot, address_book::AddressBook, pool::Pool, snapshot::Changes};
-use crate::model::{Labels, Namespace, Node, Pod, object::NamespaceOrigin};
+use crate::model::{Labels, Namespace, Node, Pod, Service, object::NamespaceOrigin};
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
 const REMEMBERED: usize = 64;
@@ -21,6 +21,7 @@ pub struct Index {
     recent: VecDeque<Changes>,
     pods_by_ip: AddressBook<Pod>,
     nodes_by_ip: AddressBook<Node>,
+    services_by_ip: AddressBook<Service>,
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
     pool: Pool,
@@ -43,6 +44,7 @@ impl Index {
             recent: VecDeque::new(),
             pods_by_ip: AddressBook::new(),
             nodes_by_ip: AddressBook::new(),
+            services_by_ip: AddressBook::new(),
             residents: HashMap::new(),
             pool: Pool::default(),
         }
@@ -70,7 +72,10 @@ impl Index {
                 self.nodes_by_ip.add(&node);
                 self.state.nodes.insert(node.name.clone(), node);
             }
-            Object::Service(service) => self.state.services.insert(service.key.clone(), service),
+            Object::Service(service) => {
+                self.services_by_ip.add(&service);
+                self.state.services.insert(service.key.clone(), service);
+            }
             Object::NetworkPolicy(policy) => {
                 self.settle(&policy.namespace);
                 self.state.network_policies.insert(policy.id.clone(), policy);
@@ -100,6 +105,7 @@ impl Index {
                 self.state.nodes.remove(&node.name);
             }
             Object::Service(service) => {
+                self.services_by_ip.remove(&service);
                 self.state.services.remove(&service.key);
             }
             Object::NetworkPolicy(policy) => {
@@ -138,6 +144,7 @@ impl Index {
         self.published = Arc::new(Snapshot {
             pod_ips: self.pods_by_ip.holders().clone(),
             node_ips: self.nodes_by_ip.holders().clone(),
+            service_ips: self.services_by_ip.holders().clone(),
             recent: self.recent.iter().cloned().collect(),
             ..self.state.clone()
         });

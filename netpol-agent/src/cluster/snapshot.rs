@@ -15,6 +15,7 @@ pub struct Snapshot {
     pub(super) nodes: Map<Arc<str>, Arc<Node>>,
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
+    pub(super) service_ips: Map<IpAddr, Arc<Service>>,
     pub(super) network_policies: Map<PolicyRef, Arc<NetworkPolicy>>,
     pub(super) cluster_policies: Map<PolicyRef, Arc<ClusterPolicy>>,
     /// What the last generations changed, oldest first, without gaps up to this one.
@@ -36,6 +37,7 @@ impl Snapshot {
             nodes: Map::default(),
             node_ips: Map::default(),
             services: Map::default(),
+            service_ips: Map::default(),
             network_policies: Map::default(),
             cluster_policies: Map::default(),
             recent: Box::default(),
@@ -113,6 +115,12 @@ impl Snapshot {
     /// All NetworkPolicies, in no order.
     pub fn network_policies(&self) -> impl Iterator<Item = &Arc<NetworkPolicy>> {
         self.network_policies.values()
+    }
+
+    /// The Service that has an address: its cluster addresses and those of its load balancers.
+    #[must_use]
+    pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
+        self.service_ips.get(&ip.to_canonical())
     }
 
     /// All cluster-wide policies, in no order.

@@ -71,6 +71,8 @@ pub enum Undecidable {
     RecordsLost,
     /// A reset came from a place that this node does not see.
     UnseenOrigin,
+    /// Seen before a Service's address was translated: who answers is not known.
+    ServiceAddress,
     /// The snapshot is too old.
     Stale,
 }

@@ -1,23 +1,35 @@
 //! Plain values: no I/O, no kernel, no Kubernetes client.
 
+mod attempt;
 pub mod cluster_policy;
+mod drop;
 mod expected;
 mod field_path;
+mod finding;
+mod flow;
 mod labels;
 pub mod network_policy;
 pub mod object;
+mod packet;
 mod pod_class;
 mod policy;
 mod protocol;
 mod selector;
+mod veth;
 
+pub use attempt::{Attempt, Observed};
 pub use cluster_policy::ClusterPolicy;
+pub use drop::{DropHook, DropReasons};
 pub use expected::{Denial, Expected, NotApplicable, Undecidable};
 pub use field_path::{FieldPath, Step};
+pub use finding::{Finding, FindingKey, FindingKind, FindingStatus, Party};
+pub use flow::{Endpoint, Flow, Outcome};
 pub use labels::Labels;
 pub use network_policy::NetworkPolicy;
 pub use object::{ContainerPort, Namespace, Node, Pod, PodPhase, Service};
+pub use packet::{Direction, IcmpError, IcmpKind, KernelDrop, Packet, Peer, Record, Signal, Tuple};
 pub use pod_class::PodClass;
 pub use policy::{PolicyDirection, PolicyKind, PolicyRef, RuleRef};
 pub use protocol::{Protocol, UnknownProtocol};
 pub use selector::{LabelSelector, Requirement, Values};
+pub use veth::{Veth, Veths};

@@ -1,0 +1,269 @@
+//! From the bytes of a record to a value: total, for the bytes may be anything.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use bytemuck::AnyBitPattern;
+use netpol_common::{
+    ABI_VERSION, Direction as WireDirection, DropRecord, FlowTuple, IcmpErrorRecord, PacketRecord,
+    RecordHead, RecordKind, tcp,
+};
+use thiserror::Error;
+
+use crate::model::{
+    Direction, IcmpError, IcmpKind, KernelDrop, Packet, Peer, Protocol, Record, Signal, Tuple,
+};
+
+/// Why bytes are no record. Each is a metric's label.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
+pub enum DecodeError {
+    /// Fewer or more bytes than the kind of record has.
+    #[error("length")]
+    Length,
+    /// Written by a program of another version.
+    #[error("version")]
+    Version,
+    /// An unknown kind of record.
+    #[error("kind")]
+    Kind,
+    /// A field holds what it can't.
+    #[error("field")]
+    Field,
+}
+
+/// SCTP chunk types (RFC 9260, section 3.2).
+mod sctp {
+    pub(super) const INIT: u8 = 1;
+    pub(super) const INIT_ACK: u8 = 2;
+    pub(super) const ABORT: u8 = 6;
+}
+
+/// Reads one record.
+///
+/// # Errors
+///
+/// The bytes are none that the programs of this version write.
+pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+    let head: RecordHead = read(bytes.get(..size_of::<RecordHead>()).ok_or(DecodeError::Length)?)?;
+    if head.version != ABI_VERSION {
+        return Err(DecodeError::Version);
+    }
+    match head.kind {
+        kind if kind == RecordKind::Packet as u8 => packet(&read(bytes)?).map(Record::Packet),
+        kind if kind == RecordKind::IcmpError as u8 => icmp_error(&read(bytes)?).map(Record::IcmpError),
+        kind if kind == RecordKind::Drop as u8 => kernel_drop(&read(bytes)?).map(Record::Drop),
+        _ => Err(DecodeError::Kind),
+    }
+}
+
+fn read<T: AnyBitPattern>(bytes: &[u8]) -> Result<T, DecodeError> {
+    bytemuck::try_pod_read_unaligned(bytes).map_err(|_| DecodeError::Length)
+}
+
+fn packet(record: &PacketRecord) -> Result<Packet, DecodeError> {
+    let tuple = tuple(&record.tuple)?;
+    Ok(Packet {
+        time_ns: record.head.time_ns,
+        ifindex: record.head.ifindex,
+        direction: direction(record.head.direction)?,
+        tuple,
+        signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence)
+            .ok_or(DecodeError::Field)?,
+        packets: record.packets,
+        bytes: record.bytes,
+    })
+}
+
+fn icmp_error(record: &IcmpErrorRecord) -> Result<IcmpError, DecodeError> {
+    Ok(IcmpError {
+        time_ns: record.head.time_ns,
+        ifindex: record.head.ifindex,
+        direction: direction(record.head.direction)?,
+        reporter: address(record.tuple.family, record.tuple.source)?,
+        quoted: tuple(&record.quoted)?,
+        kind: icmp_kind(record.tuple.family, record.message, record.code),
+    })
+}
+
+fn kernel_drop(record: &DropRecord) -> Result<KernelDrop, DecodeError> {
+    let tuple = tuple(&record.tuple)?;
+    Ok(KernelDrop {
+        time_ns: record.head.time_ns,
+        netns: (record.netns != 0).then_some(record.netns),
+        tuple,
+        signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence),
+        reason: record.reason,
+        count: record.count,
+    })
+}
+
+fn direction(value: u8) -> Result<Direction, DecodeError> {
+    match value {
+        value if value == WireDirection::FromPod as u8 => Ok(Direction::FromPod),
+        value if value == WireDirection::ToPod as u8 => Ok(Direction::ToPod),
+        _ => Err(DecodeError::Field),
+    }
+}
+
+fn tuple(wire: &FlowTuple) -> Result<Tuple, DecodeError> {
+    Ok(Tuple {
+        protocol: Protocol::from_number(wire.protocol),
+        source: Peer { address: address(wire.family, wire.source)?, port: wire.source_port },
+        destination: Peer { address: address(wire.family, wire.destination)?, port: wire.destination_port },
+    })
+}
+
+fn address(family: u8, words: [u32; 4]) -> Result<IpAddr, DecodeError> {
+    match family {
+        4 => Ok(IpAddr::V4(Ipv4Addr::from(words[0].to_ne_bytes()))),
+        6 => {
+            let octets: [u8; 16] = bytemuck::cast(words);
+            Ok(IpAddr::V6(Ipv6Addr::from(octets)))
+        }
+        _ => Err(DecodeError::Field),
+    }
+}
+
+/// What a packet means; `None` for one that neither opens nor ends a connection.
+fn signal(protocol: Protocol, tcp_flags: u8, message: u8, sequence: u32) -> Option<Signal> {
+    match protocol {
+        Protocol::Tcp if tcp_flags & tcp::RST != 0 => Some(Signal::Reset),
+        Protocol::Tcp if tcp_flags & tcp::SYN != 0 && tcp_flags & tcp::ACK != 0 => Some(Signal::Accept),
+        Protocol::Tcp if tcp_flags & tcp::SYN != 0 => Some(Signal::Open(sequence)),
+        Protocol::Tcp if tcp_flags & tcp::FIN != 0 => Some(Signal::Close),
+        Protocol::Tcp => None,
+        Protocol::Udp => Some(Signal::Datagram),
+        Protocol::Sctp => match message {
+            sctp::INIT => Some(Signal::Open(0)),
+            sctp::INIT_ACK => Some(Signal::Accept),
+            sctp::ABORT => Some(Signal::Reset),
+            7 | 14 => Some(Signal::Close),
+            _ => None,
+        },
+        Protocol::Icmp | Protocol::Icmpv6 => match message {
+            8 | 128 => Some(Signal::Open(0)),
+            0 | 129 => Some(Signal::Accept),
+            _ => None,
+        },
+        Protocol::Other(_) => None,
+    }
+}
+
+fn icmp_kind(family: u8, message: u8, code: u8) -> IcmpKind {
+    match (family, message, code) {
+        (4, 3, 3) | (6, 1, 4) => IcmpKind::PortUnreachable,
+        (4, 3, 9 | 10 | 13) | (6, 1, 1 | 5 | 6) => IcmpKind::Prohibited,
+        _ => IcmpKind::Other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytemuck::Zeroable as _;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn wire_packet(change: impl FnOnce(&mut PacketRecord)) -> Vec<u8> {
+        let mut record = PacketRecord::zeroed();
+        record.head.version = ABI_VERSION;
+        record.head.kind = RecordKind::Packet as u8;
+        record.head.direction = WireDirection::FromPod as u8;
+        record.tuple.family = 4;
+        record.tuple.protocol = 6;
+        record.tcp_flags = tcp::SYN;
+        change(&mut record);
+        bytemuck::bytes_of(&record).to_vec()
+    }
+
+    #[test]
+    fn rejects() {
+        let good = wire_packet(|_| {});
+        assert!(decode(&good).is_ok());
+        for (what, bytes, error) in [
+            ("nothing", vec![], DecodeError::Length),
+            ("cut", good[..good.len() - 1].to_vec(), DecodeError::Length),
+            ("too long", [&good[..], &[0]].concat(), DecodeError::Length),
+            ("version", wire_packet(|r| r.head.version = 9), DecodeError::Version),
+            ("kind", wire_packet(|r| r.head.kind = 9), DecodeError::Kind),
+            ("direction", wire_packet(|r| r.head.direction = 3), DecodeError::Field),
+            ("family", wire_packet(|r| r.tuple.family = 5), DecodeError::Field),
+            ("protocol", wire_packet(|r| r.tuple.protocol = 50), DecodeError::Field),
+            ("TCP data", wire_packet(|r| r.tcp_flags = tcp::ACK), DecodeError::Field),
+        ] {
+            assert_eq!(decode(&bytes), Err(error), "{what}");
+        }
+    }
+
+    #[test]
+    fn signals() {
+        for (protocol, flags, message, expected) in [
+            (6, tcp::SYN, 0, Signal::Open(7)),
+            (6, tcp::SYN | 0xc0, 0, Signal::Open(7)),
+            (6, tcp::SYN | tcp::ACK, 0, Signal::Accept),
+            (6, tcp::RST | tcp::ACK, 0, Signal::Reset),
+            (6, tcp::FIN | tcp::ACK, 0, Signal::Close),
+            (17, 0, 0, Signal::Datagram),
+            (132, 0, 1, Signal::Open(0)),
+            (132, 0, 2, Signal::Accept),
+            (132, 0, 6, Signal::Reset),
+            (132, 0, 14, Signal::Close),
+            (1, 0, 8, Signal::Open(0)),
+            (1, 0, 0, Signal::Accept),
+            (58, 0, 128, Signal::Open(0)),
+            (58, 0, 129, Signal::Accept),
+        ] {
+            let bytes = wire_packet(|record| {
+                record.tuple.protocol = protocol;
+                record.tcp_flags = flags;
+                record.message = message;
+                record.sequence = 7;
+            });
+            let Ok(Record::Packet(packet)) = decode(&bytes) else { panic!("{protocol} {flags} {message}") };
+            assert_eq!(packet.signal, expected, "{protocol} {flags} {message}");
+        }
+    }
+
+    #[test]
+    fn addresses_and_ports() {
+        let bytes = wire_packet(|record| {
+            record.tuple.family = 6;
+            record.tuple.source = bytemuck::cast("fd00::1".parse::<Ipv6Addr>().unwrap().octets());
+            record.tuple.source_port = 40_000;
+        });
+        let Ok(Record::Packet(packet)) = decode(&bytes) else { panic!() };
+        assert_eq!(packet.tuple.source.to_string(), "[fd00::1]:40000");
+        assert_eq!(packet.tuple.destination.to_string(), "[::]:0");
+    }
+
+    #[test]
+    fn icmp_kinds() {
+        for (family, message, code, expected) in [
+            (4, 3, 3, IcmpKind::PortUnreachable),
+            (4, 3, 13, IcmpKind::Prohibited),
+            (4, 3, 1, IcmpKind::Other),
+            (4, 11, 0, IcmpKind::Other),
+            (6, 1, 4, IcmpKind::PortUnreachable),
+            (6, 1, 1, IcmpKind::Prohibited),
+            (6, 2, 0, IcmpKind::Other),
+        ] {
+            assert_eq!(icmp_kind(family, message, code), expected, "{family} {message} {code}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+        }
+
+        /// Bytes that get past the first checks.
+        #[test]
+        fn never_panics_with_a_good_head(kind in 1u8..4, length in prop_oneof![Just(72), Just(104), Just(88)],
+                                         mut bytes in proptest::collection::vec(any::<u8>(), 104)) {
+            bytes.truncate(length);
+            bytes[12] = ABI_VERSION;
+            bytes[13] = kind;
+            let _ = decode(&bytes);
+        }
+    }
+}

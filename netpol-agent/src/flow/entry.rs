@@ -1,0 +1,232 @@
+//! What is known of one attempt, and what follows from it.
+
+use crate::model::{
+    Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Protocol, Signal, Tuple, Veths,
+};
+
+use super::Limits;
+
+/// A drop by an enforcer.
+#[derive(Clone, Copy, Debug)]
+struct EnforcerDrop {
+    reason: u32,
+    hook: DropHook,
+    reply: bool,
+    first_ns: u64,
+}
+
+/// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Tells this attempt from an earlier one of the same tuple.
+    pub(super) number: u32,
+    pub(super) last_ns: u64,
+    /// When the table looks at it again; the queue's item of this moment is the valid one.
+    pub(super) armed_ns: u64,
+    /// What it was decided to be, once it was.
+    pub(super) decided: Option<Observed>,
+    /// Over: only late packets may come.
+    pub(super) closed: bool,
+    first_ns: u64,
+    retransmissions: u16,
+    drops: u32,
+    other_drop: Option<u32>,
+    source_veth: Option<u32>,
+    destination_veth: Option<u32>,
+    foreign_veth: Option<u32>,
+    pre_existing: bool,
+    /// The answer came out of the destination pod.
+    accepted: bool,
+    /// The answer went into the source pod.
+    accept_received: bool,
+    /// A refusal, with who sent it.
+    refusal: Option<Observed>,
+    dropped: Option<EnforcerDrop>,
+    /// Records lost in the kernel when the attempt began.
+    lost_before: u64,
+}
+
+impl Entry {
+    pub(super) fn new(number: u32, now_ns: u64, lost_before: u64) -> Self {
+        Self {
+            number,
+            last_ns: now_ns,
+            armed_ns: 0,
+            decided: None,
+            closed: false,
+            first_ns: now_ns,
+            retransmissions: 0,
+            drops: 0,
+            other_drop: None,
+            source_veth: None,
+            destination_veth: None,
+            foreign_veth: None,
+            pre_existing: false,
+            accepted: false,
+            accept_received: false,
+            refusal: None,
+            dropped: None,
+            lost_before,
+        }
+    }
+
+    /// One that was open before the agent looked.
+    pub(super) fn pre_existing(now_ns: u64, lost_before: u64) -> Self {
+        Self { pre_existing: true, ..Self::new(0, now_ns, lost_before) }
+    }
+
+    /// The opening packet, or another datagram of who opened, at a veth.
+    pub(super) fn opened(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+        // Of a packet that is seen at both veths, the second sighting is no retransmission.
+        let first_place = direction == Direction::FromPod || self.source_veth.is_none();
+        let (place, address) = match direction {
+            Direction::FromPod => (&mut self.source_veth, tuple.source.address),
+            Direction::ToPod => (&mut self.destination_veth, tuple.destination.address),
+        };
+        if veths.carries(ifindex, address) == Some(false) {
+            // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
+            // source: an uplink again, or a pod that spoofs.
+            if direction == Direction::FromPod {
+                self.foreign_veth = Some(ifindex);
+            }
+            return;
+        }
+        match place {
+            None => *place = Some(ifindex),
+            Some(_) if first_place => {
+                self.retransmissions = self.retransmissions.saturating_add(1);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The answer, at a veth. `tuple` is the attempt's.
+    pub(super) fn answered(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+        match direction {
+            Direction::FromPod => {
+                self.accepted |= veths.carries(ifindex, tuple.destination.address) != Some(false);
+            }
+            Direction::ToPod => {
+                self.accept_received |= veths.carries(ifindex, tuple.source.address) != Some(false);
+            }
+        }
+    }
+
+    /// A reset by the destination's address, at a veth.
+    pub(super) fn reset(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+        let destination = tuple.destination.address;
+        let observed = match direction {
+            Direction::FromPod if veths.carries(ifindex, destination) == Some(false) => return,
+            Direction::FromPod => Observed::Refused,
+            Direction::ToPod if veths.carries(ifindex, tuple.source.address) == Some(false) => return,
+            // The ring keeps order: had the pod sent it, its own veth would have shown it before.
+            Direction::ToPod if veths.owner(destination).is_some() => Observed::Rejected,
+            Direction::ToPod => Observed::Reset,
+        };
+        self.refusal.get_or_insert(observed);
+    }
+
+    /// An ICMP error that quotes the opening packet.
+    pub(super) fn icmp_error(&mut self, tuple: &Tuple, error: &IcmpError, veths: &Veths) {
+        let destination = tuple.destination.address;
+        if error.kind == IcmpKind::Other {
+            return;
+        }
+        let observed = match error.direction {
+            Direction::FromPod if veths.carries(error.ifindex, destination) == Some(false) => return,
+            Direction::FromPod => Observed::Refused,
+            Direction::ToPod if veths.carries(error.ifindex, tuple.source.address) == Some(false) => return,
+            // On another node: the error names who sent it.
+            Direction::ToPod if error.reporter == destination && veths.owner(destination).is_none() => {
+                Observed::Refused
+            }
+            Direction::ToPod => Observed::Rejected,
+        };
+        self.refusal.get_or_insert(observed);
+    }
+
+    /// The kernel dropped the opening packet or the answer to it; `hook` where an enforcer in the host's network
+    /// namespace did it.
+    pub(super) fn dropped(
+        &mut self,
+        reason: u32,
+        hook: Option<DropHook>,
+        reply: bool,
+        count: u32,
+        now_ns: u64,
+    ) {
+        self.drops = self.drops.saturating_add(count);
+        match hook {
+            Some(hook) => {
+                self.dropped.get_or_insert(EnforcerDrop { reason, hook, reply, first_ns: now_ns });
+            }
+            None => self.other_drop = Some(reason),
+        }
+    }
+
+    /// What is decided by what has been seen, without waiting for more.
+    pub(super) fn evident(&self, tuple: &Tuple, veths: &Veths) -> Option<Observed> {
+        let near_end_is_here = self.source_veth.is_some() || veths.owner(tuple.source.address).is_some();
+        let established = if near_end_is_here { self.accept_received } else { self.accepted };
+        if self.pre_existing || established { Some(Observed::Established) } else { self.refusal }
+    }
+
+    /// What it comes to when nothing more is waited for.
+    pub(super) fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
+        if let Some(observed) = self.evident(tuple, veths) {
+            return observed;
+        }
+        if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
+            return Observed::Dropped { reason, hook, reply };
+        }
+        if self.destination_veth.is_some() { Observed::Delivered } else { Observed::Unanswered }
+    }
+
+    /// When to settle it, if nothing comes.
+    pub(super) fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+        if let Some(drop) = self.dropped {
+            return drop.first_ns + limits.settle_ns;
+        }
+        let one_way = self.destination_veth.is_some() && protocol == Protocol::Udp;
+        self.first_ns + if one_way { limits.settle_ns } else { limits.unanswered_ns }
+    }
+
+    /// When to forget it, once it is decided.
+    pub(super) fn forget_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+        self.last_ns
+            + match (self.closed, self.decided, protocol) {
+                (true, ..) => limits.closed_ns,
+                (false, Some(Observed::Established), Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
+                _ => limits.idle_ns,
+            }
+    }
+
+    /// The outcome as a value.
+    pub(super) fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, lost: u64) -> Attempt {
+        Attempt {
+            tuple,
+            first_ns: self.first_ns,
+            decided_ns: now_ns,
+            observed,
+            retransmissions: self.retransmissions,
+            drops: self.drops,
+            other_drop: self.other_drop,
+            source_veth: self.source_veth,
+            destination_veth: self.destination_veth,
+            foreign_veth: self.foreign_veth,
+            pre_existing: self.pre_existing,
+            records_lost: lost != self.lost_before,
+            revised: self.decided.is_some(),
+        }
+    }
+
+    /// Whether a dropped packet is the attempt's opening packet, or an answer to it.
+    pub(super) fn is_about(&self, protocol: Protocol, signal: Option<Signal>, reply: bool) -> bool {
+        match (protocol, reply, signal) {
+            (Protocol::Udp, ..) => true,
+            (_, false, Some(Signal::Open(number))) => number == self.number,
+            (_, true, Some(Signal::Accept)) => true,
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The connection table: from records to connection attempts and their fate.
+//!
+//! Time is an argument: nanoseconds of `CLOCK_MONOTONIC`, as the records have them.
+
+mod deadlines;
+mod entry;
+mod table;
+
+pub use table::{FlowStats, FlowTable, Limits};
+
+#[cfg(test)]
+mod tests;

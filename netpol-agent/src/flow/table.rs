@@ -1,0 +1,338 @@
+//! All attempts of late, within a fixed bound.
+
+use hashbrown::{HashMap, hash_map::EntryRef};
+
+use crate::model::{
+    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Observed, Packet, Signal, Tuple, Veths,
+};
+
+use super::{deadlines::Deadlines, entry::Entry};
+
+/// How much is remembered, and for how long (nanoseconds).
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Attempts in the table; one more pushes out another.
+    pub entries: usize,
+    /// From an enforcer's drop, or a one-way datagram's delivery, to the decision: the time in which the first TCP
+    /// retransmission (1 s, RFC 6298) may still get through.
+    pub settle_ns: u64,
+    /// From the first packet to the decision that nobody answers.
+    pub unanswered_ns: u64,
+    /// Without a packet, until a decided attempt is forgotten. Longer than the gap before the last but one SYN
+    /// retransmission of Linux (32 s with `tcp_syn_retries` = 6), so that those do not look like new attempts.
+    pub idle_ns: u64,
+    /// Without a control packet, until an established TCP or SCTP connection is forgotten.
+    pub established_ns: u64,
+    /// From the end of a connection until it is forgotten.
+    pub closed_ns: u64,
+    /// After a veth was attached: how long a datagram that looks like an answer is taken for one.
+    pub startup_ns: u64,
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            entries: 65_536,
+            settle_ns: 2 * SECOND,
+            unanswered_ns: 5 * SECOND,
+            idle_ns: 70 * SECOND,
+            established_ns: 3600 * SECOND,
+            closed_ns: 2 * SECOND,
+            startup_ns: 30 * SECOND,
+        }
+    }
+}
+
+/// No attempt waits longer in the queue before it is looked at, so that items of attempts that are gone do not
+/// gather there.
+const HORIZON_NS: u64 = 10 * SECOND;
+
+/// Lowest port that Linux gives to clients by default (`net.ipv4.ip_local_port_range`).
+const FIRST_EPHEMERAL_PORT: u16 = 32_768;
+
+/// What the table has done, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlowStats {
+    /// Decided attempts pushed out by newer ones: their end goes unseen.
+    pub evicted: u64,
+    /// Undecided attempts pushed out: their fate is not known.
+    pub evicted_undecided: u64,
+    /// Drops that belong to no attempt in the table.
+    pub unmatched_drops: u64,
+}
+
+/// The table.
+#[derive(Debug)]
+pub struct FlowTable {
+    limits: Limits,
+    entries: HashMap<Tuple, Entry>,
+    /// Undecided ones.
+    pending: Deadlines,
+    /// Decided ones.
+    decided: Deadlines,
+    /// Records lost in the kernel so far.
+    lost: u64,
+    /// Inode of the host's network namespace.
+    host_netns: Option<u32>,
+    stats: FlowStats,
+}
+
+impl FlowTable {
+    /// An empty table. `host_netns` is the inode of the network namespace in which enforcers act: a drop in another
+    /// one is a pod's own.
+    #[must_use]
+    pub fn new(limits: Limits, host_netns: Option<u32>) -> Self {
+        Self {
+            limits,
+            entries: HashMap::new(),
+            pending: Deadlines::default(),
+            decided: Deadlines::default(),
+            lost: 0,
+            host_netns,
+            stats: FlowStats::default(),
+        }
+    }
+
+    /// Attempts in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether it is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// What it has done.
+    #[must_use]
+    pub fn stats(&self) -> FlowStats {
+        self.stats
+    }
+
+    /// Tells how many records the kernel has lost so far.
+    pub fn set_lost(&mut self, lost: u64) {
+        self.lost = lost;
+    }
+
+    /// When [`Self::expire`] has something to do next.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<u64> {
+        [self.pending.next(), self.decided.next()].into_iter().flatten().min()
+    }
+
+    /// Takes in a packet; hands out the attempts that it decides.
+    pub fn packet(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+        match packet.signal {
+            Signal::Open(number) => self.open(packet, number, veths, out),
+            Signal::Accept => self.answer(packet, veths, out),
+            Signal::Datagram => self.datagram(packet, veths, out),
+            Signal::Reset | Signal::Close => self.end(packet, veths, out),
+        }
+    }
+
+    fn open(&mut self, packet: &Packet, number: u32, veths: &Veths, out: &mut Vec<Attempt>) {
+        let tuple = packet.tuple;
+        if self.entries.get(&tuple).is_some_and(|entry| entry.number != number || entry.closed) {
+            self.conclude(tuple, packet.time_ns, veths, out);
+            self.entries.remove(&tuple);
+        }
+        self.touch(tuple, packet, veths, |now, lost| Entry::new(number, now, lost), out, Entry::opened);
+    }
+
+    fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+        // An answer to something never seen: the handshake began before the agent did.
+        self.touch(packet.tuple.reversed(), packet, veths, Entry::pre_existing, out, Entry::answered);
+    }
+
+    fn datagram(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+        let (tuple, reply) = (packet.tuple, packet.tuple.reversed());
+        if self.entries.contains_key(&reply) {
+            self.answer(packet, veths, out);
+        } else if !self.entries.contains_key(&tuple) && self.looks_like_an_answer(packet, veths) {
+            self.touch(reply, packet, veths, Entry::pre_existing, out, Entry::answered);
+        } else {
+            self.touch(tuple, packet, veths, |now, lost| Entry::new(0, now, lost), out, Entry::opened);
+        }
+    }
+
+    /// A datagram from a service's port to a client's, soon after the veth was attached: the question was probably
+    /// asked before that.
+    fn looks_like_an_answer(&self, packet: &Packet, veths: &Veths) -> bool {
+        let Tuple { source, destination, .. } = packet.tuple;
+        let young = veths
+            .get(packet.ifindex)
+            .is_some_and(|veth| packet.time_ns < veth.attached_ns.saturating_add(self.limits.startup_ns));
+        young && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
+    }
+
+    fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+        let (tuple, reply) = (packet.tuple, packet.tuple.reversed());
+        let by_opener = self.entries.contains_key(&tuple);
+        // Of a connection that was open before, the service's port is the lower one more often than not.
+        let key = if by_opener
+            || !self.entries.contains_key(&reply) && tuple.source.port >= tuple.destination.port
+        {
+            tuple
+        } else {
+            reply
+        };
+        let is_reset = packet.signal == Signal::Reset;
+        self.touch(key, packet, veths, Entry::pre_existing, out, |entry, key, ifindex, direction, veths| {
+            if is_reset && !by_opener {
+                entry.reset(key, ifindex, direction, veths);
+            }
+            entry.closed = true;
+        });
+    }
+
+    /// Takes in an ICMP error about an attempt.
+    pub fn icmp_error(&mut self, error: &IcmpError, veths: &Veths, out: &mut Vec<Attempt>) {
+        if let Some(entry) = self.entries.get_mut(&error.quoted) {
+            entry.icmp_error(&error.quoted, error, veths);
+            self.review(error.quoted, error.time_ns, veths, out);
+        }
+    }
+
+    /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
+    pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
+        let here = drop.netns.is_none() || self.host_netns.is_none() || drop.netns == self.host_netns;
+        let hook = if here { reasons.hook(drop.reason) } else { None };
+        for (tuple, reply) in [(drop.tuple, false), (drop.tuple.reversed(), true)] {
+            let Some(entry) = self.entries.get_mut(&tuple) else { continue };
+            if !entry.is_about(tuple.protocol, drop.signal, reply) || entry.decided.is_some() {
+                return;
+            }
+            entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
+            let at = entry.settle_ns(tuple.protocol, &self.limits);
+            if at < entry.armed_ns {
+                entry.armed_ns = at;
+                self.pending.push(at, tuple);
+            }
+            return;
+        }
+        self.stats.unmatched_drops += 1;
+    }
+
+    /// Decides and forgets what is due.
+    pub fn expire(&mut self, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        while let Some((at, tuple)) = self.pending.pop_due(now_ns) {
+            let Some(entry) = self.entries.get_mut(&tuple) else { continue };
+            if entry.decided.is_some() || entry.armed_ns != at {
+                continue;
+            }
+            let due = entry.settle_ns(tuple.protocol, &self.limits);
+            if due > now_ns {
+                entry.armed_ns = due;
+                self.pending.push(due, tuple);
+            } else {
+                self.conclude(tuple, now_ns, veths, out);
+            }
+        }
+        while let Some((at, tuple)) = self.decided.pop_due(now_ns) {
+            let Some(entry) = self.entries.get_mut(&tuple) else { continue };
+            if entry.decided.is_none() || entry.armed_ns != at {
+                continue;
+            }
+            let due = entry.forget_ns(tuple.protocol, &self.limits);
+            if due > now_ns {
+                entry.armed_ns = due.min(now_ns + HORIZON_NS);
+                self.decided.push(entry.armed_ns, tuple);
+            } else {
+                self.entries.remove(&tuple);
+            }
+        }
+    }
+
+    /// Finds or makes the entry, changes it, and decides it if that is enough.
+    fn touch(
+        &mut self,
+        tuple: Tuple,
+        packet: &Packet,
+        veths: &Veths,
+        new: impl FnOnce(u64, u64) -> Entry,
+        out: &mut Vec<Attempt>,
+        change: impl FnOnce(&mut Entry, &Tuple, u32, Direction, &Veths),
+    ) {
+        if self.entries.len() >= self.limits.entries && !self.entries.contains_key(&tuple) {
+            self.evict();
+        }
+        let entry = match self.entries.entry_ref(&tuple) {
+            EntryRef::Occupied(entry) => entry.into_mut(),
+            EntryRef::Vacant(vacant) => {
+                let mut entry = new(packet.time_ns, self.lost);
+                entry.armed_ns = entry.settle_ns(tuple.protocol, &self.limits);
+                self.pending.push(entry.armed_ns, tuple);
+                vacant.insert(entry)
+            }
+        };
+        entry.last_ns = entry.last_ns.max(packet.time_ns);
+        change(entry, &tuple, packet.ifindex, packet.direction, veths);
+        self.review(tuple, packet.time_ns, veths, out);
+    }
+
+    /// After a change: decides what has become evident, brings forward what is over.
+    fn review(&mut self, tuple: Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        let evident = entry.evident(&tuple, veths);
+        let stronger = evident.is_some_and(|observed| {
+            entry.decided.is_none_or(|decided| decided != observed && observed == Observed::Established)
+        });
+        if stronger || entry.closed && entry.decided.is_none() {
+            self.conclude(tuple, now_ns, veths, out);
+        } else if entry.decided.is_some() {
+            self.arm_decided(tuple, now_ns);
+        } else {
+            let at = entry.settle_ns(tuple.protocol, &self.limits);
+            if at < entry.armed_ns {
+                entry.armed_ns = at;
+                self.pending.push(at, tuple);
+            }
+        }
+    }
+
+    /// Decides an attempt with what is known, and hands it out; one that is decided already is handed out again only
+    /// if it turns out to be established.
+    fn conclude(&mut self, tuple: Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        let observed = entry.settled(&tuple, veths);
+        if entry.decided.is_some() && (entry.decided == Some(observed) || observed != Observed::Established) {
+            return;
+        }
+        let lost = self.lost;
+        out.push(entry.attempt(tuple, observed, now_ns, lost));
+        entry.decided = Some(observed);
+        entry.armed_ns = u64::MAX;
+        self.arm_decided(tuple, now_ns);
+    }
+
+    fn arm_decided(&mut self, tuple: Tuple, now_ns: u64) {
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        let at = entry.forget_ns(tuple.protocol, &self.limits).min(now_ns + HORIZON_NS);
+        if at < entry.armed_ns {
+            entry.armed_ns = at;
+            self.decided.push(at, tuple);
+        }
+    }
+
+    /// Makes room for one: a decided attempt if there is one, else the one that has been undecided longest.
+    fn evict(&mut self) {
+        while let Some((at, tuple)) = self.decided.pop() {
+            if self.entries.get(&tuple).is_some_and(|entry| entry.decided.is_some() && entry.armed_ns == at) {
+                self.entries.remove(&tuple);
+                self.stats.evicted += 1;
+                return;
+            }
+        }
+        while let Some((at, tuple)) = self.pending.pop() {
+            if self.entries.get(&tuple).is_some_and(|entry| entry.decided.is_none() && entry.armed_ns == at) {
+                self.entries.remove(&tuple);
+                self.stats.evicted_undecided += 1;
+                return;
+            }
+        }
+    }
+}

@@ -1,0 +1,445 @@
+//! Stories of packets, one a row, and what the table makes of them.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+
+use super::{FlowTable, Limits};
+use crate::model::{
+    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, Peer,
+    Protocol, Signal, Tuple, Veths,
+};
+
+const MILLISECOND: u64 = 1_000_000;
+const HOST: u32 = 100;
+const NETFILTER: u32 = 12;
+const NO_SOCKET: u32 = 3;
+
+/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere; veth 3 is the node's uplink.
+fn veths() -> Veths {
+    let mut veths = Veths::default();
+    for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
+        veths.attached(ifindex, "veth".into(), 0);
+        veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
+    }
+    veths
+}
+
+fn peer(name: char, port: u16) -> Peer {
+    let address = match name {
+        'a' => "10.0.0.1",
+        'b' => "10.0.0.2",
+        _ => "10.9.0.9",
+    };
+    Peer { address: address.parse().unwrap(), port }
+}
+
+/// `a>b` with the usual ports: the client's is 40000, the server's is 80, whoever sends.
+fn tuple(protocol: Protocol, from: char, to: char, reply: bool) -> Tuple {
+    let (source, destination) = if reply { (80, 40_000) } else { (40_000, 80) };
+    Tuple { protocol, source: peer(from, source), destination: peer(to, destination) }
+}
+
+fn reasons() -> DropReasons {
+    DropReasons::new(BTreeMap::from([(NO_SOCKET, "NO_SOCKET".into()), (NETFILTER, "NETFILTER_DROP".into())]))
+}
+
+struct World {
+    table: FlowTable,
+    veths: Veths,
+    now: u64,
+    out: Vec<Attempt>,
+    protocol: Protocol,
+}
+
+impl World {
+    fn new(protocol: Protocol) -> Self {
+        let now = 60_000 * MILLISECOND;
+        let table = FlowTable::new(Limits::default(), Some(HOST));
+        Self { table, veths: veths(), now, out: Vec::new(), protocol }
+    }
+
+    /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY @1in`,
+    /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`.
+    fn step(&mut self, step: &str) {
+        let words: Vec<&str> = step.split_whitespace().collect();
+        self.now += MILLISECOND;
+        match words[..] {
+            ["wait", ms] => {
+                self.now += ms.parse::<u64>().unwrap() * MILLISECOND;
+                self.table.expire(self.now, &self.veths, &mut self.out);
+            }
+            ["lose", count] => self.table.set_lost(count.parse().unwrap()),
+            ["icmp", kind, by, place] => self.icmp(kind, by, place),
+            ["drop", reason, netns, ends, signal] => self.drop(reason, netns, ends, signal),
+            [signal, ends, place] => self.packet(signal, ends, place),
+            _ => panic!("{step}"),
+        }
+    }
+
+    fn ends(&self, ends: &str, signal: &str) -> Tuple {
+        let (from, to) = (ends.chars().next().unwrap(), ends.chars().nth(2).unwrap());
+        let reply = ends.contains('<') || signal == "accept";
+        if ends.contains('<') {
+            tuple(self.protocol, to, from, reply)
+        } else {
+            tuple(self.protocol, from, to, reply)
+        }
+    }
+
+    fn packet(&mut self, signal: &str, ends: &str, place: &str) {
+        let tuple = self.ends(ends, signal);
+        let packet = Packet {
+            time_ns: self.now,
+            ifindex: place[1..2].parse().unwrap(),
+            direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
+            tuple,
+            signal: named(signal),
+            packets: 1,
+            bytes: 60,
+        };
+        self.table.packet(&packet, &self.veths, &mut self.out);
+    }
+
+    fn icmp(&mut self, kind: &str, by: &str, place: &str) {
+        let error = IcmpError {
+            time_ns: self.now,
+            ifindex: place[1..2].parse().unwrap(),
+            direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
+            reporter: peer(by.chars().next().unwrap(), 0).address,
+            quoted: tuple(self.protocol, 'a', if by == "r" { 'r' } else { 'b' }, false),
+            kind: match kind {
+                "port" => IcmpKind::PortUnreachable,
+                "prohibited" => IcmpKind::Prohibited,
+                _ => IcmpKind::Other,
+            },
+        };
+        self.table.icmp_error(&error, &self.veths, &mut self.out);
+    }
+
+    fn drop(&mut self, reason: &str, netns: &str, ends: &str, signal: &str) {
+        let drop = KernelDrop {
+            time_ns: self.now,
+            netns: if netns == "host" { Some(HOST) } else { Some(7) },
+            tuple: self.ends(ends, signal),
+            signal: (signal != "none").then(|| named(signal)),
+            reason: if reason == "netfilter" { NETFILTER } else { NO_SOCKET },
+            count: 1,
+        };
+        self.table.kernel_drop(&drop, &reasons());
+    }
+}
+
+fn named(signal: &str) -> Signal {
+    match signal {
+        "open" => Signal::Open(7),
+        "open2" => Signal::Open(8),
+        "accept" => Signal::Accept,
+        "reset" => Signal::Reset,
+        "close" => Signal::Close,
+        _ => Signal::Datagram,
+    }
+}
+
+fn check(name: &str, protocol: Protocol, story: &[&str], expected: &[Observed]) {
+    let mut world = World::new(protocol);
+    for step in story {
+        world.step(step);
+    }
+    let observed: Vec<Observed> = world.out.iter().map(|attempt| attempt.observed).collect();
+    assert_eq!(observed, expected, "{name}");
+}
+
+const DROPPED: Observed = Observed::Dropped { reason: NETFILTER, hook: DropHook::Netfilter, reply: false };
+const REPLY_DROPPED: Observed =
+    Observed::Dropped { reason: NETFILTER, hook: DropHook::Netfilter, reply: true };
+
+#[test]
+fn tcp() {
+    use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
+    let there = ["open a>b @1out", "open a>b @2in"];
+    let with = |rest: &[&'static str]| [&there[..], rest].concat();
+    for (name, story, expected) in [
+        ("established", with(&["accept b>a @2out", "accept b>a @1in"]), &[Established][..]),
+        ("the answer has left only", with(&["accept b>a @2out"]), &[]),
+        (
+            "the answer is dropped",
+            with(&["accept b>a @2out", "drop netfilter host b>a accept", "wait 2500"]),
+            &[REPLY_DROPPED],
+        ),
+        ("to another node", vec!["open a>r @1out", "accept r>a @1in"], &[Established]),
+        ("from another node", vec!["open r>b @2in", "accept b>r @2out"], &[Established]),
+        (
+            "through an uplink that is a veth",
+            vec!["open a>r @1out", "open a>r @3in", "accept r>a @3out", "accept r>a @1in"],
+            &[Established],
+        ),
+        ("closed port", with(&["reset a<b @2out", "reset a<b @1in"]), &[Refused]),
+        ("rejected on the way", vec!["open a>b @1out", "reset a<b @1in"], &[Rejected]),
+        ("reset by one unseen", vec!["open a>r @1out", "reset a<r @1in"], &[Reset]),
+        ("dropped", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 1500"], &[]),
+        ("dropped, settled", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 2500"], &[DROPPED]),
+        (
+            "dropped once, then through",
+            vec![
+                "open a>b @1out",
+                "drop netfilter host a>b open",
+                "wait 1000",
+                "open a>b @1out",
+                "open a>b @2in",
+                "accept b>a @2out",
+                "accept b>a @1in",
+                "wait 5000",
+            ],
+            &[Established],
+        ),
+        ("dropped behind our program", with(&["drop netfilter host a>b open", "wait 2500"]), &[DROPPED]),
+        (
+            "dropped by the pod's own filter",
+            with(&["drop netfilter pod a>b open", "wait 6000"]),
+            &[Delivered],
+        ),
+        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Delivered]),
+        (
+            "data dropped is not the attempt",
+            vec!["open a>b @1out", "drop netfilter host a>b none", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "another attempt's drop",
+            vec!["open a>b @1out", "drop netfilter host a>b open2", "wait 6000"],
+            &[Unanswered],
+        ),
+        ("nobody answers", vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 3000"], &[]),
+        (
+            "nobody answered",
+            vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 4500"],
+            &[Unanswered],
+        ),
+        ("late answer", vec!["open a>r @1out", "wait 6000", "accept r>a @1in"], &[Unanswered, Established]),
+        (
+            "late reset decides nothing more",
+            vec!["open a>r @1out", "wait 6000", "reset a<r @1in"],
+            &[Unanswered],
+        ),
+        (
+            "two attempts from one port",
+            vec![
+                "open a>r @1out",
+                "accept r>a @1in",
+                "close a>r @1out",
+                "open2 a>r @1out",
+                "accept r>a @1in",
+            ],
+            &[Established, Established],
+        ),
+        (
+            "the first is overtaken",
+            vec!["open a>r @1out", "open2 a>r @1out", "accept r>a @1in"],
+            &[Unanswered, Established],
+        ),
+        ("icmp from the filter", vec!["open a>b @1out", "icmp port n @1in"], &[Rejected]),
+        ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n @1in"], &[Rejected]),
+        ("icmp no route is no policy", vec!["open a>b @1out", "icmp other n @1in"], &[]),
+        (
+            "the end of the handshake's connection",
+            with(&[
+                "accept b>a @2out",
+                "accept b>a @1in",
+                "close a>b @1out",
+                "close a<b @2out",
+                "reset a>b @1out",
+            ]),
+            &[Established],
+        ),
+    ] {
+        check(name, Protocol::Tcp, &story, expected);
+    }
+}
+
+#[test]
+fn udp() {
+    use Observed::{Delivered, Established, Refused, Rejected, Unanswered};
+    for (name, story, expected) in [
+        (
+            "answered",
+            vec!["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"],
+            &[Established][..],
+        ),
+        ("one way", vec!["data a>b @1out", "data a>b @2in", "wait 2500"], &[Delivered]),
+        ("one way, to another node", vec!["data a>r @1out", "wait 2500"], &[]),
+        ("nobody answered", vec!["data a>r @1out", "wait 5500"], &[Unanswered]),
+        ("dropped", vec!["data a>b @1out", "drop netfilter host a>b data", "wait 2500"], &[DROPPED]),
+        (
+            "the answer is dropped",
+            vec![
+                "data a>b @1out",
+                "data a>b @2in",
+                "data a<b @2out",
+                "drop netfilter host a<b data",
+                "wait 2500",
+            ],
+            &[REPLY_DROPPED],
+        ),
+        (
+            "closed port",
+            vec!["data a>b @1out", "data a>b @2in", "icmp port b @2out", "icmp port b @1in"],
+            &[Refused],
+        ),
+        ("closed port on another node", vec!["data a>r @1out", "icmp port r @1in"], &[Refused]),
+        ("rejected", vec!["data a>b @1out", "icmp port n @1in"], &[Rejected]),
+    ] {
+        check(name, Protocol::Udp, &story, expected);
+    }
+}
+
+#[test]
+fn echo_and_sctp() {
+    let story = ["open a>b @1out", "open a>b @2in", "accept b>a @2out", "accept b>a @1in"];
+    for protocol in [Protocol::Icmp, Protocol::Icmpv6, Protocol::Sctp] {
+        check("answered", protocol, &story, &[Observed::Established]);
+        check(
+            "dropped",
+            protocol,
+            &["open a>b @1out", "drop netfilter host a>b open", "wait 2500"],
+            &[DROPPED],
+        );
+    }
+}
+
+#[test]
+fn what_else_an_attempt_tells() {
+    let run = |protocol, story: &[&str]| {
+        let mut world = World::new(protocol);
+        story.iter().for_each(|step| world.step(step));
+        world.out.pop().unwrap()
+    };
+    let retried = run(
+        Protocol::Tcp,
+        &[
+            "open a>b @1out",
+            "open a>b @2in",
+            "wait 999",
+            "open a>b @1out",
+            "open a>b @2in",
+            "accept b>a @2out",
+            "accept b>a @1in",
+        ],
+    );
+    assert_eq!(
+        (retried.retransmissions, retried.source_veth, retried.destination_veth),
+        (1, Some(1), Some(2))
+    );
+
+    let spoofed = run(Protocol::Tcp, &["open r>b @1out", "open r>b @2in", "wait 6000"]);
+    assert_eq!(
+        (spoofed.foreign_veth, spoofed.source_veth, spoofed.destination_veth),
+        (Some(1), None, Some(2))
+    );
+
+    let lossy = run(Protocol::Tcp, &["open a>r @1out", "lose 3", "wait 6000"]);
+    assert!(lossy.records_lost);
+
+    for story in [&["close b>a @2out"][..], &["accept b>a @2out"], &["reset a>b @1out"]] {
+        assert!(run(Protocol::Tcp, story).pre_existing, "{story:?}");
+    }
+
+    let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
+    assert!(late.revised);
+}
+
+/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it.
+#[test]
+fn datagrams_at_the_start() {
+    for (attached_ms, pre_existing) in [(59_000, true), (10_000, false)] {
+        let mut world = World::new(Protocol::Udp);
+        world.veths.gone(2);
+        world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
+        world.veths.set_addresses(2, vec![peer('b', 0).address]);
+        for step in ["data a<b @2out", "wait 6000"] {
+            world.step(step);
+        }
+        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms");
+    }
+}
+
+#[test]
+fn forgets() {
+    for (story, wait_ms, left) in [
+        (&["open a>r @1out", "accept r>a @1in", "close a>r @1out"][..], 2_500, 0),
+        (&["open a>r @1out", "accept r>a @1in"], 600_000, 1),
+        (&["open a>r @1out", "accept r>a @1in"], 3_700_000, 0),
+        (&["open a>r @1out"], 60_000, 1),
+        (&["open a>r @1out"], 80_000, 0),
+    ] {
+        let mut world = World::new(Protocol::Tcp);
+        story.iter().for_each(|step| world.step(step));
+        // In steps, as time goes.
+        for _ in 0..wait_ms / 500 {
+            world.step("wait 500");
+        }
+        assert_eq!(world.table.len(), left, "{story:?} {wait_ms}");
+    }
+}
+
+#[test]
+fn eviction_takes_decided_ones_first() {
+    let limits = Limits { entries: 2, ..Limits::default() };
+    let mut table = FlowTable::new(limits, None);
+    let (veths, mut out) = (veths(), Vec::new());
+    let mut send = |table: &mut FlowTable, port, signal, reply: bool| {
+        let opened = Tuple { protocol: Protocol::Tcp, source: peer('a', port), destination: peer('r', 80) };
+        let (tuple, direction) =
+            if reply { (opened.reversed(), Direction::ToPod) } else { (opened, Direction::FromPod) };
+        let packet =
+            Packet { time_ns: u64::from(port), ifindex: 1, direction, tuple, signal, packets: 1, bytes: 0 };
+        table.packet(&packet, &veths, &mut out);
+    };
+    send(&mut table, 1, Signal::Open(1), false);
+    send(&mut table, 2, Signal::Open(1), false);
+    send(&mut table, 2, Signal::Accept, true);
+    send(&mut table, 3, Signal::Open(1), false);
+    assert_eq!((table.stats().evicted, table.stats().evicted_undecided), (1, 0));
+    send(&mut table, 4, Signal::Open(1), false);
+    assert_eq!((table.stats().evicted, table.stats().evicted_undecided, table.len()), (1, 1, 2));
+}
+
+proptest! {
+    /// Whatever comes, in whatever order: the bound holds, and each attempt is handed out at most twice.
+    #[test]
+    fn bound(steps in proptest::collection::vec((0u16..40, 0u8..6, 0u32..4, any::<bool>(), 0u64..3_000), 1..400)) {
+        let limits = Limits { entries: 16, ..Limits::default() };
+        let mut table = FlowTable::new(limits, Some(HOST));
+        let (veths, mut out, mut now) = (veths(), Vec::new(), 1_000 * MILLISECOND);
+        for (port, signal, ifindex, reply, gap) in steps {
+            now += gap * MILLISECOND;
+            let protocol = if port % 3 == 0 { Protocol::Udp } else { Protocol::Tcp };
+            let forward = Tuple { protocol, source: peer('a', port), destination: peer('b', 80) };
+            let tuple = if reply { forward.reversed() } else { forward };
+            let direction = if reply == (ifindex == 1) { Direction::ToPod } else { Direction::FromPod };
+            let signal = match (protocol, signal) {
+                (Protocol::Udp, _) => Signal::Datagram,
+                (_, 0 | 1) => Signal::Open(gap as u32 % 3),
+                (_, 2) => Signal::Accept,
+                (_, 3) => Signal::Reset,
+                _ => Signal::Close,
+            };
+            if signal == Signal::Close && gap % 5 == 0 {
+                let drop = KernelDrop { time_ns: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
+                table.kernel_drop(&drop, &reasons());
+            } else {
+                let packet = Packet { time_ns: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
+                table.packet(&packet, &veths, &mut out);
+            }
+            table.expire(now, &veths, &mut out);
+            prop_assert!(table.len() <= 16);
+        }
+        // In time everything is decided and forgotten, and nothing stays behind in the queues.
+        for _ in 0..1_000 {
+            now += 10_000 * MILLISECOND;
+            table.expire(now, &veths, &mut out);
+        }
+        prop_assert!(table.is_empty());
+        prop_assert_eq!(table.next_deadline(), None);
+    }
+}

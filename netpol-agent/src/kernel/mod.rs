@@ -1,0 +1,17 @@
+//! The running kernel: loading and attaching the eBPF programs, their records and counters, the node's veths.
+//!
+//! The only module with `unsafe` code.
+
+mod btf;
+mod load;
+mod preflight;
+mod programs;
+mod records;
+mod veths;
+
+pub use btf::{BtfError, KernelTypes};
+pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};
+pub use programs::{AttachError, AttachMode, Programs};
+pub use records::{Counters, KernelLog, Records};
+pub use veths::{VethChange, VethError, VethWatcher};

@@ -1,0 +1,174 @@
+//! Attaching the TC programs to the host ends of pod veths.
+
+use std::{collections::HashMap, io};
+
+use aya::{
+    Ebpf,
+    programs::{
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
+        tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
+    },
+};
+use thiserror::Error;
+
+use super::{LoadError, load::refused};
+
+/// Names of the programs in the object.
+pub(super) const DROP_PROGRAM: &str = "netpol_kfree_skb";
+const FROM_POD: &str = "netpol_from_pod";
+const TO_POD: &str = "netpol_to_pod";
+
+/// Priority of the clsact filters: lowest number, first to run.
+const FILTER_PRIORITY: u16 = 1;
+
+/// How a program is attached to an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttachMode {
+    /// At the head of the TCX chain (Linux 6.6). The link goes with the process, however it ends.
+    Tcx,
+    /// As a clsact filter of the highest priority. A filter outlives a process that is killed; the next agent removes
+    /// what an earlier one left.
+    Clsact,
+}
+
+/// Why a program is not on an interface.
+#[derive(Debug, Error)]
+pub enum AttachError {
+    /// The interface went away: a pod that ended meanwhile.
+    #[error("interface {0} is gone")]
+    Gone(String),
+    /// The kernel refused.
+    #[error("cannot attach to interface {interface}: {reason}")]
+    Refused {
+        /// Its name.
+        interface: String,
+        /// The kernel's word.
+        reason: String,
+    },
+}
+
+/// The two TC programs and where they are attached.
+pub struct Programs {
+    ebpf: Ebpf,
+    mode: AttachMode,
+    links: HashMap<u32, [SchedClassifierLink; 2]>,
+}
+
+impl Programs {
+    pub(super) fn new(mut ebpf: Ebpf, mode: Option<AttachMode>) -> Result<Self, LoadError> {
+        for name in [FROM_POD, TO_POD] {
+            classifier(&mut ebpf, name)?.load().map_err(refused)?;
+        }
+        let mode =
+            mode.unwrap_or(if super::preflight::has_tcx() { AttachMode::Tcx } else { AttachMode::Clsact });
+        Ok(Self { ebpf, mode, links: HashMap::new() })
+    }
+
+    /// How programs are attached.
+    #[must_use]
+    pub fn mode(&self) -> AttachMode {
+        self.mode
+    }
+
+    /// Interfaces that have the programs.
+    #[must_use]
+    pub fn attached(&self) -> usize {
+        self.links.len()
+    }
+
+    /// Attaches both programs to an interface; does nothing where they are already.
+    ///
+    /// # Errors
+    ///
+    /// The interface is gone, or the kernel refuses.
+    pub fn attach(&mut self, ifindex: u32, name: &str) -> Result<(), AttachError> {
+        if self.links.contains_key(&ifindex) {
+            return Ok(());
+        }
+        let gone = || AttachError::Gone(name.to_owned());
+        // The name may have passed to another interface since the message that told of this one.
+        if nix::net::if_::if_nametoindex(name).ok() != Some(ifindex) {
+            return Err(gone());
+        }
+        let attached = [(FROM_POD, TcAttachType::Ingress), (TO_POD, TcAttachType::Egress)]
+            .map(|(program, side)| self.attach_one(program, side, name));
+        match attached {
+            [Ok(from_pod), Ok(to_pod)] => {
+                self.links.insert(ifindex, [from_pod, to_pod]);
+                Ok(())
+            }
+            [Err(error), _] | [_, Err(error)] if is_gone(&error) => Err(gone()),
+            [Err(error), _] | [_, Err(error)] => {
+                let reason = format!("{:#}", anyhow::Error::from(error));
+                Err(AttachError::Refused { interface: name.to_owned(), reason })
+            }
+        }
+    }
+
+    fn attach_one(
+        &mut self,
+        program: &str,
+        side: TcAttachType,
+        interface: &str,
+    ) -> Result<SchedClassifierLink, ProgramError> {
+        let options = match self.mode {
+            AttachMode::Tcx => TcAttachOptions::TcxOrder(LinkOrder::first()),
+            AttachMode::Clsact => {
+                prepare_clsact(program, side, interface)?;
+                TcAttachOptions::Netlink(NlOptions {
+                    priority: FILTER_PRIORITY,
+                    handle: TcHandle::AUTO_ASSIGN,
+                    classid: None,
+                })
+            }
+        };
+        let classifier: &mut SchedClassifier =
+            self.ebpf.program_mut(program).ok_or(ProgramError::NotLoaded)?.try_into()?;
+        let link = classifier.attach_with_options(interface, side, options)?;
+        classifier.take_link(link)
+    }
+
+    /// Forgets an interface that is gone; the kernel has removed what was attached to it.
+    pub fn forget(&mut self, ifindex: u32) {
+        // Dropping the link tries to detach it, which fails for an interface that is gone, and that is right.
+        self.links.remove(&ifindex);
+    }
+
+    /// Detaches from all interfaces.
+    pub fn detach_all(&mut self) {
+        self.links.clear();
+    }
+}
+
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, LoadError> {
+    ebpf.program_mut(name).ok_or(LoadError::Incomplete("TC program"))?.try_into().map_err(refused)
+}
+
+/// Makes sure of the clsact qdisc and removes what a killed agent left.
+fn prepare_clsact(program: &str, side: TcAttachType, interface: &str) -> Result<(), ProgramError> {
+    match tc::qdisc_add_clsact(interface) {
+        Ok(()) => {}
+        // There is one already: it stays, also when this program goes, for others may use it.
+        Err(TcError::AlreadyAttached) => {}
+        Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(nix::libc::EEXIST) => {}
+        Err(error) => return Err(error.into()),
+    }
+    match tc::qdisc_detach_program(interface, side, program) {
+        Err(TcError::IoError(error)) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error.into()),
+        Ok(()) => Ok(()),
+    }
+}
+
+/// Whether the error says that there is no such interface (`ENODEV`).
+fn is_gone(error: &ProgramError) -> bool {
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(current) = cause {
+        let io = current.downcast_ref::<io::Error>();
+        if io.and_then(io::Error::raw_os_error) == Some(nix::libc::ENODEV) {
+            return true;
+        }
+        cause = current.source();
+    }
+    false
+}

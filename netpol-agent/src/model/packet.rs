@@ -1,0 +1,139 @@
+//! What the kernel reports, as values.
+
+use std::{fmt, net::IpAddr};
+
+use super::Protocol;
+
+/// An address and a port; for an ICMP echo the port is the identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Peer {
+    /// The address.
+    pub address: IpAddr,
+    /// The port.
+    pub port: u16,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        std::net::SocketAddr::new(self.address, self.port).fmt(f)
+    }
+}
+
+/// Who to whom, as one packet has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Tuple {
+    /// Transport protocol.
+    pub protocol: Protocol,
+    /// Sender.
+    pub source: Peer,
+    /// Receiver.
+    pub destination: Peer,
+}
+
+impl Tuple {
+    /// The tuple of an answer.
+    #[must_use]
+    pub const fn reversed(self) -> Self {
+        Self { protocol: self.protocol, source: self.destination, destination: self.source }
+    }
+}
+
+/// Which way a packet crossed a veth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Direction {
+    /// Out of the pod.
+    FromPod,
+    /// Into the pod.
+    ToPod,
+}
+
+/// What a packet means to its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// TCP SYN, SCTP INIT, ICMP echo request. The number tells one attempt from the next that uses the same tuple
+    /// (TCP sequence number; 0 elsewhere).
+    Open(u32),
+    /// TCP SYN and ACK, SCTP INIT ACK, ICMP echo reply.
+    Accept,
+    /// TCP RST, SCTP ABORT.
+    Reset,
+    /// TCP FIN, SCTP SHUTDOWN.
+    Close,
+    /// A UDP datagram: which side opened is told by who was first.
+    Datagram,
+}
+
+/// A packet at a veth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Host end of the veth.
+    pub ifindex: u32,
+    /// Which way.
+    pub direction: Direction,
+    /// Who to whom.
+    pub tuple: Tuple,
+    /// What it means.
+    pub signal: Signal,
+    /// Packets that this one stands for.
+    pub packets: u32,
+    /// Their bytes.
+    pub bytes: u32,
+}
+
+/// An ICMP error at a veth.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IcmpError {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Host end of the veth.
+    pub ifindex: u32,
+    /// Which way.
+    pub direction: Direction,
+    /// Who complains.
+    pub reporter: IpAddr,
+    /// Of what.
+    pub quoted: Tuple,
+    /// What the complaint is.
+    pub kind: IcmpKind,
+}
+
+/// What an ICMP error says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IcmpKind {
+    /// Nobody listens: port unreachable (RFC 792 type 3 code 3; RFC 4443 type 1 code 4). Packet filters send it too.
+    PortUnreachable,
+    /// Administratively prohibited (RFC 1812 type 3 codes 9, 10 and 13; RFC 4443 type 1 codes 1, 5 and 6).
+    Prohibited,
+    /// Anything else: no route, time exceeded, too big. It says nothing of policy.
+    Other,
+}
+
+/// A packet that the kernel dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KernelDrop {
+    /// Nanoseconds of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// Inode of the network namespace in which it happened; `None` if unknown.
+    pub netns: Option<u32>,
+    /// Who to whom.
+    pub tuple: Tuple,
+    /// What the packet meant; `None` for data.
+    pub signal: Option<Signal>,
+    /// The kernel's number for the reason.
+    pub reason: u32,
+    /// Drops that this one stands for.
+    pub count: u32,
+}
+
+/// One record of the ring buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// A packet at a veth.
+    Packet(Packet),
+    /// An ICMP error at a veth.
+    IcmpError(IcmpError),
+    /// A packet that the kernel dropped.
+    Drop(KernelDrop),
+}

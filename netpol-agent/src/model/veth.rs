@@ -1,0 +1,108 @@
+//! The veth pairs whose far end is a pod's interface.
+
+use std::{collections::HashMap, net::IpAddr, sync::Arc};
+
+/// The host end of a veth pair whose other end is in another network namespace.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Veth {
+    /// Its name in the host's network namespace.
+    pub name: Arc<str>,
+    /// Addresses of the other end, both families.
+    pub addresses: Vec<IpAddr>,
+    /// When the programs were attached, nanoseconds of `CLOCK_MONOTONIC`.
+    pub attached_ns: u64,
+}
+
+/// All of them, by interface index and by address.
+#[derive(Debug, Default)]
+pub struct Veths {
+    by_index: HashMap<u32, Veth>,
+    by_address: HashMap<IpAddr, u32>,
+}
+
+impl Veths {
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.by_index.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.by_index.is_empty()
+    }
+
+    /// A veth by its interface index.
+    #[must_use]
+    pub fn get(&self, ifindex: u32) -> Option<&Veth> {
+        self.by_index.get(&ifindex)
+    }
+
+    /// The interface behind which an address lives.
+    #[must_use]
+    pub fn owner(&self, address: IpAddr) -> Option<u32> {
+        self.by_address.get(&address).copied()
+    }
+
+    /// Whether the interface at this veth carries the address; `None` for an unknown veth, or one whose addresses
+    /// are not known yet.
+    #[must_use]
+    pub fn carries(&self, ifindex: u32, address: IpAddr) -> Option<bool> {
+        let veth = self.by_index.get(&ifindex)?;
+        (!veth.addresses.is_empty()).then(|| veth.addresses.contains(&address))
+    }
+
+    /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.
+    pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now_ns: u64) {
+        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns };
+        self.by_index.entry(ifindex).or_insert(veth);
+    }
+
+    /// Sets the addresses of a veth's other end.
+    pub fn set_addresses(&mut self, ifindex: u32, addresses: Vec<IpAddr>) {
+        let Some(veth) = self.by_index.get_mut(&ifindex) else { return };
+        let old = std::mem::replace(&mut veth.addresses, addresses.clone());
+        self.disown(ifindex, &old);
+        for address in addresses {
+            self.by_address.insert(address, ifindex);
+        }
+    }
+
+    /// Forgets a veth that is gone.
+    pub fn gone(&mut self, ifindex: u32) {
+        if let Some(veth) = self.by_index.remove(&ifindex) {
+            self.disown(ifindex, &veth.addresses);
+        }
+    }
+
+    /// An address may have passed to another veth in the meantime: that one keeps it.
+    fn disown(&mut self, ifindex: u32, addresses: &[IpAddr]) {
+        for address in addresses {
+            if self.by_address.get(address) == Some(&ifindex) {
+                self.by_address.remove(address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_follows_its_last_owner() {
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let mut veths = Veths::default();
+        veths.attached(1, "a".into(), 0);
+        veths.attached(2, "b".into(), 0);
+        assert_eq!(veths.carries(1, address), None, "addresses not known yet");
+        veths.set_addresses(1, vec![address]);
+        veths.set_addresses(2, vec![address]);
+        veths.gone(1);
+        assert_eq!(veths.owner(address), Some(2));
+        veths.set_addresses(2, vec!["10.0.0.2".parse().unwrap()]);
+        assert_eq!(veths.owner(address), None);
+        assert_eq!(veths.carries(2, address), Some(false));
+    }
+}

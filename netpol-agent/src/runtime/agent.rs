@@ -1,0 +1,249 @@
+//! One agent: from the start to the signal that ends it.
+
+use std::{io, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, anyhow};
+use jiff::{SignedDuration, Timestamp};
+use nix::time::{ClockId, clock_gettime};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::{mpsc, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
+};
+use tracing::{info, warn};
+
+use super::{Options, Pipeline, Setup, manifests::Manifests};
+use crate::{
+    kernel::{
+        AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
+        own_network_namespace, preflight, raise_file_limit,
+    },
+    policy::Engine,
+    sink::{Health, Metrics, serve, writer},
+    verify::Clock,
+};
+
+/// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
+const BATCH: Duration = Duration::from_millis(5);
+
+/// Records taken at a time, before signals and veths have their turn.
+const BATCH_RECORDS: usize = 16_384;
+
+/// How often deadlines and metrics are looked after.
+const TICK: Duration = Duration::from_millis(200);
+
+/// Requests to look again at a veth's addresses that may wait.
+const LOOK_AGAIN: usize = 64;
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+///
+/// The machine lacks something that the agent needs, or a part of it has failed for good.
+pub async fn run(options: Options) -> Result<()> {
+    // From here on a signal ends the run in order, also while the programs are being loaded.
+    let signals = Signals::new()?;
+    preflight()?;
+    if let Err(error) = raise_file_limit() {
+        warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
+    }
+    let metrics = Metrics::default();
+    let health = Health::default();
+    let (manifests, state) = Manifests::open(options.manifests.clone(), metrics.clone())?;
+    let loaded = load(options.load)?;
+    let (states, state_changes) = watch::channel(state.clone());
+    let (veth_told, veth_changes) = mpsc::unbounded_channel();
+    let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
+    let (stop, stopped) = watch::channel(());
+    let veth_watcher = VethWatcher::new(veth_told)?;
+
+    let (lines, lines_thread) = match options.output {
+        Some(format) => {
+            let (lines, thread) = writer(format, io::stdout())?;
+            (Some(lines), Some(thread))
+        }
+        None => (None, None),
+    };
+    let Loaded { programs, records, counters, drop_reasons, log } = loaded;
+    let setup = Setup {
+        limits: options.limits,
+        grace_ns: u64::try_from(options.grace.as_nanos()).unwrap_or(u64::MAX),
+        host_netns: own_network_namespace(),
+        reasons: drop_reasons.unwrap_or_default(),
+        clock: clock()?,
+    };
+    let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
+    pipeline.set_state(state, monotonic_ns()?);
+    let agent =
+        Agent { pipeline, programs, counters, look_again, health: health.clone(), metrics: metrics.clone() };
+
+    let server = match options.metrics {
+        Some(address) => {
+            let listener = TcpListener::bind(address)
+                .await
+                .with_context(|| format!("cannot listen on {address} (--metrics-addr)"))?;
+            let mut stopped = stopped.clone();
+            let stop = async move {
+                // The sender has gone: that is a stop, too.
+                let _ = stopped.changed().await;
+            };
+            let metrics = metrics.clone();
+            Some(tokio::spawn(async move { serve(listener, &metrics, health, stop).await }))
+        }
+        None => None,
+    };
+    let following = tokio::spawn(manifests.follow(states));
+    let watching = tokio::spawn(veth_watcher.run(again_wanted));
+    let logging = log.map(|log| tokio::spawn(log.forward()));
+
+    let result = agent.work(signals, records, veth_changes, state_changes, options.summary).await;
+    drop(stop);
+    for task in [following.abort_handle(), watching.abort_handle()] {
+        task.abort();
+    }
+    if let Some(logging) = logging {
+        logging.abort();
+    }
+    if let Some(server) = server {
+        server.abort();
+    }
+    if let Some(thread) = lines_thread {
+        thread
+            .join()
+            .map_err(|_| anyhow!("the thread that writes lines has failed"))?
+            .context("standard output")?;
+    }
+    result
+}
+
+/// What asks the agent to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// The one task that owns the stages.
+struct Agent {
+    pipeline: Pipeline,
+    programs: Programs,
+    counters: Counters,
+    look_again: mpsc::Sender<u32>,
+    health: Health,
+    metrics: Metrics,
+}
+
+impl Agent {
+    async fn work(
+        mut self,
+        mut signals: Signals,
+        mut records: Records,
+        mut veths: mpsc::UnboundedReceiver<VethChange>,
+        mut states: watch::Receiver<Arc<Engine>>,
+        summary: bool,
+    ) -> Result<()> {
+        let mut tick = interval(TICK);
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        // While a batch gathers: when to take it.
+        let mut batch: Option<Instant> = None;
+        loop {
+            tokio::select! {
+                biased;
+                () = signals.stop() => break,
+                change = veths.recv() => self.veth(change.context("the veth watcher has ended")?)?,
+                changed = states.changed() => {
+                    changed.context("the manifest watcher has ended")?;
+                    let state = states.borrow_and_update().clone();
+                    self.pipeline.set_state(state, monotonic_ns()?);
+                }
+                ready = records.ready(), if batch.is_none() => {
+                    ready.context("the ring buffer")?;
+                    batch = Some(Instant::now());
+                }
+                () = sleep_until(batch.unwrap_or_else(Instant::now)), if batch.is_some() => {
+                    let count = self.drain(&mut records);
+                    batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
+                }
+                _ = tick.tick() => self.tick()?,
+            }
+        }
+        self.programs.detach_all();
+        while self.drain(&mut records) > 0 {}
+        self.tick()?;
+        self.pipeline.finish(summary);
+        Ok(())
+    }
+
+    fn drain(&mut self, records: &mut Records) -> usize {
+        let Self { pipeline, look_again, .. } = self;
+        records.drain(BATCH_RECORDS, |bytes| {
+            if let Some(ifindex) = pipeline.record(bytes) {
+                // Full: so many are waiting already; the next strange packet asks again.
+                let _ = look_again.try_send(ifindex);
+            }
+        })
+    }
+
+    fn veth(&mut self, change: VethChange) -> Result<()> {
+        match change {
+            VethChange::Found { ifindex, name } => match self.programs.attach(ifindex, &name) {
+                Ok(()) => self.pipeline.veths_mut().attached(ifindex, name, monotonic_ns()?),
+                Err(AttachError::Gone(_)) => {}
+                Err(error) => {
+                    warn!("{error}: connections of its pod are not seen");
+                    self.metrics.attach_error();
+                }
+            },
+            VethChange::Addresses { ifindex, addresses } => {
+                self.pipeline.veths_mut().set_addresses(ifindex, addresses);
+            }
+            VethChange::Gone { ifindex } => {
+                self.programs.forget(ifindex);
+                self.pipeline.veths_mut().gone(ifindex);
+            }
+            VethChange::Synced => {
+                self.tick()?;
+                self.health.ready();
+                info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
+            }
+            VethChange::Resynced => {
+                warn!("link messages were missed; the list of veths was read anew");
+                self.metrics.netlink_resync();
+            }
+        }
+        Ok(())
+    }
+
+    fn tick(&mut self) -> Result<()> {
+        self.pipeline.kernel_counters(|counter| self.counters.read(counter));
+        self.pipeline.expire(monotonic_ns()?, Timestamp::now());
+        // Files are watched: what was read last is what there is.
+        self.pipeline.refresh_metrics(self.programs.attached(), 0.0);
+        Ok(())
+    }
+}
+
+/// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` gives it.
+fn monotonic_ns() -> Result<u64> {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
+    Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
+}
+
+fn clock() -> Result<Clock> {
+    let since_boot = SignedDuration::from_nanos(i64::try_from(monotonic_ns()?)?);
+    Ok(Clock { boot: Timestamp::now().checked_sub(since_boot)? })
+}

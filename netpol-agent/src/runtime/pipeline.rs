@@ -1,0 +1,195 @@
+//! The way of a record through the stages, without any I/O.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+use netpol_common::Counter;
+
+use crate::{
+    decode::decode,
+    flow::{FlowTable, Limits},
+    model::{Attempt, Direction, DropReasons, FindingKind, Outcome, Packet, Record, Veths},
+    policy::Engine,
+    sink::{Lines, Lost, Metrics, Summary},
+    verify::{Clock, Findings, Judge},
+};
+
+/// All stages from decoding to the sinks.
+pub struct Pipeline {
+    veths: Veths,
+    table: FlowTable,
+    judge: Judge,
+    findings: Findings,
+    reasons: DropReasons,
+    metrics: Metrics,
+    lines: Option<Lines>,
+    outcomes: BTreeMap<Outcome, u64>,
+    decided: Vec<Attempt>,
+    seen: Seen,
+}
+
+/// Records read, by kind.
+#[derive(Default)]
+struct Seen {
+    packets: u64,
+    icmp_errors: u64,
+    drops: u64,
+    undecodable: u64,
+    kernel_lost: u64,
+}
+
+/// What the pipeline needs to know at its start.
+pub struct Setup {
+    /// What the connection table holds.
+    pub limits: Limits,
+    /// See [`Judge::new`].
+    pub grace_ns: u64,
+    /// See [`FlowTable::new`].
+    pub host_netns: Option<u32>,
+    /// The kernel's drop reasons.
+    pub reasons: DropReasons,
+    /// Ties the kernel's clock to the calendar.
+    pub clock: Clock,
+}
+
+impl Pipeline {
+    /// One that has seen nothing.
+    #[must_use]
+    pub fn new(setup: Setup, metrics: Metrics, lines: Option<Lines>) -> Self {
+        let Setup { limits, grace_ns, host_netns, reasons, clock } = setup;
+        Self {
+            veths: Veths::default(),
+            table: FlowTable::new(limits, host_netns),
+            judge: Judge::new(clock, reasons.clone(), grace_ns),
+            findings: Findings::default(),
+            reasons,
+            metrics,
+            lines,
+            outcomes: BTreeMap::new(),
+            decided: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    /// The node's veths, to change.
+    pub fn veths_mut(&mut self) -> &mut Veths {
+        &mut self.veths
+    }
+
+    /// Puts a cluster state in force.
+    pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
+        self.judge.set_state(state, now_ns);
+    }
+
+    /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a
+    /// packet came out of it with an address that it is not known to have.
+    pub fn record(&mut self, bytes: &[u8]) -> Option<u32> {
+        let mut look_again = None;
+        match decode(bytes) {
+            Ok(Record::Packet(packet)) => {
+                self.seen.packets += 1;
+                look_again = self.is_strange(&packet).then_some(packet.ifindex);
+                self.table.packet(&packet, &self.veths, &mut self.decided);
+            }
+            Ok(Record::IcmpError(error)) => {
+                self.seen.icmp_errors += 1;
+                self.table.icmp_error(&error, &self.veths, &mut self.decided);
+            }
+            Ok(Record::Drop(drop)) => {
+                self.seen.drops += 1;
+                self.metrics.drops(&self.reasons.name(drop.reason), drop.count);
+                self.table.kernel_drop(&drop, &self.reasons);
+            }
+            Err(_) => self.seen.undecodable += 1,
+        }
+        self.judge_decided();
+        look_again
+    }
+
+    fn is_strange(&self, packet: &Packet) -> bool {
+        packet.direction == Direction::FromPod
+            && self.veths.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
+    }
+
+    /// Decides and forgets what is due.
+    pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
+        self.table.expire(now_ns, &self.veths, &mut self.decided);
+        self.judge_decided();
+        for finding in self.findings.expire(now) {
+            self.tell(&finding);
+        }
+    }
+
+    fn judge_decided(&mut self) {
+        let mut decided = std::mem::take(&mut self.decided);
+        for attempt in decided.drain(..) {
+            let flow = self.judge.judge(attempt, &self.veths);
+            if !flow.attempt.revised {
+                *self.outcomes.entry(flow.outcome).or_default() += 1;
+            }
+            self.metrics.flow(&flow);
+            if let Some(lines) = &mut self.lines {
+                lines.flow(&flow);
+            }
+            for finding in self.findings.flow(&flow) {
+                self.tell(&finding);
+            }
+        }
+        self.decided = decided;
+    }
+
+    fn tell(&mut self, finding: &crate::model::Finding) {
+        self.metrics.finding(finding);
+        self.metrics.findings_open(finding.key.kind, self.findings.count(finding.key.kind));
+        if let Some(lines) = &mut self.lines {
+            lines.finding(finding);
+        }
+    }
+
+    /// Takes over what the programs have counted.
+    pub fn kernel_counters(&mut self, read: impl Fn(Counter) -> u64) {
+        for counter in Counter::ALL {
+            let total = read(counter);
+            match counter {
+                Counter::PacketRingFull => self.metrics.lost(Lost::PacketRing, total),
+                Counter::DropRingFull => self.metrics.lost(Lost::DropRing, total),
+                Counter::TableFull => self.metrics.lost(Lost::KernelTable, total),
+                Counter::FragmentFirst => self.metrics.packets_skipped("fragment_first", total),
+                Counter::FragmentLater => self.metrics.packets_skipped("fragment_later", total),
+                Counter::Truncated => self.metrics.packets_skipped("truncated", total),
+                Counter::ExtensionHeaders => self.metrics.packets_skipped("extension_headers", total),
+                Counter::OtherProtocol => self.metrics.packets_skipped("other_protocol", total),
+                Counter::DropUnreadable => self.metrics.packets_skipped("drop_unreadable", total),
+            }
+        }
+        self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
+        self.table.set_lost(self.seen.kernel_lost);
+    }
+
+    /// Brings sizes and totals in the metrics up to date.
+    pub fn refresh_metrics(&self, attached: usize, snapshot_age_seconds: f64) {
+        self.metrics.sizes(attached, self.table.len());
+        self.metrics.records("packet", self.seen.packets);
+        self.metrics.records("icmp_error", self.seen.icmp_errors);
+        self.metrics.records("drop", self.seen.drops);
+        self.metrics.lost(Lost::Decode, self.seen.undecodable);
+        self.metrics.lost(Lost::FlowTable, self.table.stats().evicted_undecided);
+        self.metrics.lost(Lost::Findings, self.findings.stats().overflowed);
+        self.metrics.lost(Lost::SlowReader, self.lines.as_ref().map_or(0, Lines::lost));
+        for kind in FindingKind::ALL {
+            self.metrics.findings_open(kind, self.findings.count(kind));
+        }
+        let generation = self.judge.state().map_or(0, |state| state.snapshot().generation());
+        self.metrics.snapshot(generation, snapshot_age_seconds);
+    }
+
+    /// The end: tells what was seen, if asked to, and lets go of the lines.
+    pub fn finish(mut self, summary: bool) {
+        let Some(mut lines) = self.lines.take() else { return };
+        if summary {
+            let stats = self.table.stats();
+            let lost = self.seen.kernel_lost + self.seen.undecodable + stats.evicted_undecided + lines.lost();
+            lines.summary(&Summary { flows: &self.outcomes, findings: self.findings.list(), lost });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! One line for each connection and finding, in the order and style of `hubble observe -o compact`.
+
+use jiff::tz::TimeZone;
+
+use super::words;
+use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome};
+
+/// A flow's line.
+pub(super) fn flow(flow: &Flow) -> String {
+    let attempt = &flow.attempt;
+    let source = words::end(&flow.source, attempt.tuple.source, attempt);
+    let destination = words::end(&flow.destination, attempt.tuple.destination, attempt);
+    let observed = attempt.observed.name();
+    let drop = flow.drop_reason.as_ref().map_or_else(String::new, |reason| format!(" {reason}"));
+    format!(
+        "{}: {source} -> {destination} {} {observed}{drop} {} ({})",
+        time(flow.time),
+        attempt.tuple.protocol,
+        outcome(flow.outcome),
+        why(&flow.expected),
+    )
+}
+
+/// A finding's line.
+pub(super) fn finding(finding: &Finding) -> String {
+    let status = match finding.status {
+        FindingStatus::Open => "FINDING",
+        FindingStatus::Resolved => "RESOLVED",
+        FindingStatus::Expired => "EXPIRED",
+    };
+    format!("{}: {status} {}", time(finding.last_seen), about(finding))
+}
+
+/// What a finding says, without time and status.
+pub(super) fn about(finding: &Finding) -> String {
+    let key = &finding.key;
+    let port = if key.protocol.has_ports() { format!(":{}", key.port) } else { String::new() };
+    let policies = match key.kind {
+        FindingKind::NotEnforced => {
+            let denials: Vec<String> = finding.denials.iter().map(words::denial).collect();
+            format!("denied: {}", denials.join("; "))
+        }
+        FindingKind::OverBlocked if finding.policies.is_empty() => {
+            "allowed: no policy selects either side".to_owned()
+        }
+        FindingKind::OverBlocked => format!("allowed: by {}", words::policies(&finding.policies)),
+    };
+    format!(
+        "{} {} -> {}{port} {}; {policies}; evidence: {}",
+        key.kind.name(),
+        key.source.name,
+        key.destination.name,
+        key.protocol,
+        finding.evidence
+    )
+}
+
+/// Hubble's time stamp.
+fn time(at: jiff::Timestamp) -> String {
+    at.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S.%3f").to_string()
+}
+
+/// The two errors stand out.
+fn outcome(outcome: Outcome) -> String {
+    match outcome {
+        Outcome::NotEnforced | Outcome::OverBlocked => outcome.name().to_uppercase(),
+        _ => outcome.name().to_owned(),
+    }
+}
+
+fn why(expected: &Expected) -> String {
+    match expected {
+        Expected::Allowed { by } if by.is_empty() => "allowed: no policy".to_owned(),
+        Expected::Allowed { by } => {
+            let rules: Vec<String> = by
+                .iter()
+                .map(|rule| format!("{} {} rule {}", rule.policy, rule.direction, rule.index))
+                .collect();
+            format!("allowed by {}", rules.join(", "))
+        }
+        Expected::Denied { by } => {
+            let denials: Vec<String> = by.iter().map(words::denial).collect();
+            format!("denied {}", denials.join("; "))
+        }
+        Expected::NotApplicable(why) => words::not_applicable(*why).replace('_', " "),
+        Expected::Undecidable(why) => words::undecidable(why).replace('_', " "),
+    }
+}

@@ -1,0 +1,183 @@
+//! One JSON object a line. Field names are an interface: they are only added to.
+
+use std::{net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+
+use super::words;
+use crate::model::{
+    Denial, Endpoint, Expected, Finding, FindingKind, Flow, Observed, Outcome, Peer, PolicyRef, RuleRef,
+};
+
+#[derive(Serialize)]
+struct FlowLine<'a> {
+    r#type: &'static str,
+    time: String,
+    source: End<'a>,
+    destination: End<'a>,
+    protocol: String,
+    expected: ExpectedView<'a>,
+    observed: ObservedView<'a>,
+    outcome: Outcome,
+}
+
+#[derive(Serialize)]
+struct End<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+#[derive(Serialize)]
+struct ExpectedView<'a> {
+    verdict: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    rules: &'a [RuleRef],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    denials: &'a [Denial],
+}
+
+#[derive(Serialize)]
+struct ObservedView<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drop_reason: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hook: Option<&'static str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    retransmissions: u16,
+    #[serde(skip_serializing_if = "is_zero")]
+    drops: u32,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    revised: bool,
+}
+
+/// A finding, as lines and the summary show it.
+#[derive(Serialize)]
+pub(super) struct FindingLine<'a> {
+    r#type: &'static str,
+    kind: FindingKind,
+    status: &'static str,
+    source: Side<'a>,
+    destination: Side<'a>,
+    protocol: String,
+    port: u16,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<String>,
+    policies: &'a [PolicyRef],
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    denials: &'a [Denial],
+    evidence: &'a str,
+    first_seen: String,
+    last_seen: String,
+    count: u64,
+}
+
+#[derive(Serialize)]
+struct Side<'a> {
+    kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    name: &'a str,
+    ip: IpAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    port: Option<u16>,
+}
+
+fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// A flow's line.
+pub(super) fn flow(flow: &Flow) -> serde_json::Result<String> {
+    let attempt = &flow.attempt;
+    let has_ports = attempt.tuple.protocol.has_ports();
+    serde_json::to_string(&FlowLine {
+        r#type: "flow",
+        time: flow.time.to_string(),
+        source: end(&flow.source, attempt.tuple.source, has_ports),
+        destination: end(&flow.destination, attempt.tuple.destination, has_ports),
+        protocol: attempt.tuple.protocol.to_string(),
+        expected: expected(&flow.expected),
+        observed: ObservedView {
+            kind: attempt.observed.name(),
+            drop_reason: flow.drop_reason.as_deref(),
+            hook: match attempt.observed {
+                Observed::Dropped { hook, .. } => Some(hook.name()),
+                _ => None,
+            },
+            retransmissions: attempt.retransmissions,
+            drops: attempt.drops,
+            revised: attempt.revised,
+        },
+        outcome: flow.outcome,
+    })
+}
+
+/// A finding's line.
+pub(super) fn finding(finding: &Finding) -> serde_json::Result<String> {
+    serde_json::to_string(&view(finding))
+}
+
+/// A finding as a value.
+pub(super) fn view(finding: &Finding) -> FindingLine<'_> {
+    let key = &finding.key;
+    let has_ports = key.protocol.has_ports();
+    let [source, destination] = finding.last;
+    let directions: Vec<String> = finding.denials.iter().map(|denial| denial.direction.to_string()).collect();
+    FindingLine {
+        r#type: "finding",
+        kind: key.kind,
+        status: finding.status.name(),
+        source: side(key.source.kind, &key.source.name, source, has_ports),
+        destination: side(key.destination.kind, &key.destination.name, destination, has_ports),
+        protocol: key.protocol.to_string(),
+        port: key.port,
+        direction: (!directions.is_empty()).then(|| directions.join(",")),
+        policies: &finding.policies,
+        denials: &finding.denials,
+        evidence: &finding.evidence,
+        first_seen: finding.first_seen.to_string(),
+        last_seen: finding.last_seen.to_string(),
+        count: finding.count,
+    }
+}
+
+fn end(endpoint: &Endpoint, peer: Peer, has_ports: bool) -> End<'_> {
+    let (namespace, name) = split(endpoint.name());
+    End { kind: endpoint.kind(), namespace, name, ip: peer.address, port: has_ports.then_some(peer.port) }
+}
+
+fn side<'a>(kind: &'static str, name: &'a Arc<str>, last: (IpAddr, u16), has_ports: bool) -> Side<'a> {
+    let (namespace, name) = match kind {
+        "pod" | "service" => split(Some(name)),
+        _ => (None, Some(&**name)),
+    };
+    Side { kind, namespace, name: name.unwrap_or_default(), ip: last.0, port: has_ports.then_some(last.1) }
+}
+
+/// `namespace/name` in two.
+fn split(name: Option<&Arc<str>>) -> (Option<&str>, Option<&str>) {
+    match name.map(|name| name.split_once('/').ok_or(&**name)) {
+        Some(Ok((namespace, name))) => (Some(namespace), Some(name)),
+        Some(Err(name)) => (None, Some(name)),
+        None => (None, None),
+    }
+}
+
+fn expected(expected: &Expected) -> ExpectedView<'_> {
+    let (reason, rules, denials): (_, &[RuleRef], &[Denial]) = match expected {
+        Expected::Allowed { by } => (None, by, &[]),
+        Expected::Denied { by } => (None, &[], by),
+        Expected::NotApplicable(why) => (Some(words::not_applicable(*why)), &[], &[]),
+        Expected::Undecidable(why) => (Some(words::undecidable(why)), &[], &[]),
+    };
+    ExpectedView { verdict: words::expected(expected), reason, rules, denials }
+}

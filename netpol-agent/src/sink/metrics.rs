@@ -1,0 +1,239 @@
+//! Prometheus metrics. Label values are bounded: enums, the kernel's drop reasons, and no names of pods.
+
+use std::sync::atomic::AtomicU64;
+
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
+    registry::Registry,
+};
+
+use super::words;
+use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow};
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct FlowLabels {
+    verdict: &'static str,
+    protocol: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ConnectionLabels {
+    expected: &'static str,
+    observed: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: String,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct KindLabel {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct CauseLabel {
+    cause: &'static str,
+}
+
+/// Where records are lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Lost {
+    /// In the kernel: no room in the ring for a packet's record.
+    PacketRing,
+    /// In the kernel: no room in the ring for a drop's record.
+    DropRing,
+    /// In the kernel: no room in the table of recent tuples.
+    KernelTable,
+    /// Bytes that are no record.
+    Decode,
+    /// Attempts pushed out of the full table before they were decided.
+    FlowTable,
+    /// Wrong connections for which no finding could be opened.
+    Findings,
+    /// Lines that nobody took.
+    SlowReader,
+}
+
+impl Lost {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::PacketRing => "packet_ring_full",
+            Self::DropRing => "drop_ring_full",
+            Self::KernelTable => "kernel_table_full",
+            Self::Decode => "decode",
+            Self::FlowTable => "flow_table_full",
+            Self::Findings => "too_many_findings",
+            Self::SlowReader => "slow_reader",
+        }
+    }
+}
+
+/// All of them. Cloning shares.
+#[derive(Clone, Debug, Default)]
+pub struct Metrics {
+    flows: Family<FlowLabels, Counter>,
+    connections: Family<ConnectionLabels, Counter>,
+    drops: Family<ReasonLabel, Counter>,
+    findings: Family<KindLabel, Counter>,
+    findings_open: Family<KindLabel, Gauge>,
+    undecidable: Family<ReasonLabel, Counter>,
+    lost: Family<CauseLabel, Counter>,
+    packets_skipped: Family<CauseLabel, Counter>,
+    records: Family<KindLabel, Counter>,
+    attach_errors: Counter,
+    netlink_resyncs: Counter,
+    veths: Gauge,
+    flow_table: Gauge,
+    generation: Gauge,
+    manifest_errors: Gauge,
+    snapshot_age: Gauge<f64, AtomicU64>,
+}
+
+impl Metrics {
+    /// The registry to encode from.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix("netpol");
+        let r = &mut registry;
+        let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+        r.register("build", "Version of the agent", version);
+        r.register("flows", "Connections by what the policies say of them", self.flows.clone());
+        r.register(
+            "connections",
+            "Connections by expectation, observation and outcome",
+            self.connections.clone(),
+        );
+        r.register("drops", "Packets that the kernel dropped, by its reason", self.drops.clone());
+        r.register("findings", "Findings opened", self.findings.clone());
+        r.register("findings_open", "Findings that hold now", self.findings_open.clone());
+        r.register("undecidable", "Connections that can't be judged, by reason", self.undecidable.clone());
+        r.register("records_lost", "Records lost, by cause", self.lost.clone());
+        r.register("packets_skipped", "Packets that yield no record, by cause", self.packets_skipped.clone());
+        r.register("records", "Records read from the kernel", self.records.clone());
+        r.register(
+            "veth_attach_errors",
+            "Veths that the programs could not be attached to",
+            self.attach_errors.clone(),
+        );
+        r.register("netlink_resyncs", "Times that link messages were missed", self.netlink_resyncs.clone());
+        r.register("veths_attached", "Veths that have the programs", self.veths.clone());
+        r.register("flow_table_entries", "Connections in the table", self.flow_table.clone());
+        r.register(
+            "snapshot_generation",
+            "Generation of the cluster state in force",
+            self.generation.clone(),
+        );
+        r.register(
+            "manifest_errors",
+            "Objects in the manifests that could not be read",
+            self.manifest_errors.clone(),
+        );
+        r.register(
+            "snapshot_age_seconds",
+            "Time since the cluster state was last known to be current",
+            self.snapshot_age.clone(),
+        );
+        registry
+    }
+
+    /// Encodes all of them as Prometheus reads them (OpenMetrics text).
+    ///
+    /// # Errors
+    ///
+    /// Never, as long as labels are text.
+    pub fn encode(registry: &Registry) -> Result<String, std::fmt::Error> {
+        let mut text = String::new();
+        encode(&mut text, registry)?;
+        Ok(text)
+    }
+
+    /// A judged connection. One that is judged again, on better evidence, is counted in its new outcome, too.
+    pub fn flow(&self, flow: &Flow) {
+        let verdict = words::expected(&flow.expected);
+        if !flow.attempt.revised {
+            let protocol = flow.attempt.tuple.protocol.to_string();
+            self.flows.get_or_create(&FlowLabels { verdict, protocol }).inc();
+        }
+        let labels = ConnectionLabels {
+            expected: verdict,
+            observed: flow.attempt.observed.name(),
+            outcome: flow.outcome.name(),
+        };
+        self.connections.get_or_create(&labels).inc();
+        if let Expected::Undecidable(why) = &flow.expected {
+            self.undecidable.get_or_create(&ReasonLabel { reason: words::undecidable(why).to_owned() }).inc();
+        }
+    }
+
+    /// A finding that has opened or closed.
+    pub fn finding(&self, finding: &Finding) {
+        if finding.status == FindingStatus::Open {
+            self.findings.get_or_create(&KindLabel { kind: finding.key.kind.name() }).inc();
+        }
+    }
+
+    /// How many findings of a kind are open.
+    pub fn findings_open(&self, kind: FindingKind, count: usize) {
+        self.findings_open.get_or_create(&KindLabel { kind: kind.name() }).set(gauge(count));
+    }
+
+    /// Drops, by the kernel's reason.
+    pub fn drops(&self, reason: &str, count: u32) {
+        self.drops.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc_by(u64::from(count));
+    }
+
+    /// How much has been lost so far for one cause.
+    pub fn lost(&self, cause: Lost, total: u64) {
+        raise(&self.lost.get_or_create(&CauseLabel { cause: cause.name() }), total);
+    }
+
+    /// How many packets have been passed over so far for one cause.
+    pub fn packets_skipped(&self, cause: &'static str, total: u64) {
+        raise(&self.packets_skipped.get_or_create(&CauseLabel { cause }), total);
+    }
+
+    /// Records read, by kind: `packet`, `icmp_error`, `drop`.
+    pub fn records(&self, kind: &'static str, total: u64) {
+        raise(&self.records.get_or_create(&KindLabel { kind }), total);
+    }
+
+    /// A veth that the programs could not be attached to.
+    pub fn attach_error(&self) {
+        self.attach_errors.inc();
+    }
+
+    /// Link messages were missed.
+    pub fn netlink_resync(&self) {
+        self.netlink_resyncs.inc();
+    }
+
+    /// Sizes.
+    pub fn sizes(&self, veths: usize, flow_table: usize) {
+        self.veths.set(gauge(veths));
+        self.flow_table.set(gauge(flow_table));
+    }
+
+    /// The cluster state in force.
+    pub fn snapshot(&self, generation: u64, age_seconds: f64) {
+        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
+        self.snapshot_age.set(age_seconds);
+    }
+
+    /// Objects in the manifests that could not be read.
+    pub fn manifest_errors(&self, count: usize) {
+        self.manifest_errors.set(gauge(count));
+    }
+}
+
+/// Raises a counter to a total that is kept elsewhere.
+fn raise(counter: &Counter, total: u64) {
+    counter.inc_by(total.saturating_sub(counter.get()));
+}
+
+fn gauge(value: usize) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
+}

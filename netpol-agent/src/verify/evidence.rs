@@ -1,0 +1,41 @@
+//! What was seen, in words that a person can check.
+
+use crate::model::{Flow, Observed, Protocol};
+
+/// One sentence on how the fate of a connection shows.
+pub(super) fn sentence(flow: &Flow) -> String {
+    let attempt = &flow.attempt;
+    match attempt.observed {
+        Observed::Established => established(flow).to_owned(),
+        Observed::Refused => match attempt.tuple.protocol {
+            Protocol::Tcp => "the destination pod itself answered with RST: the packet got there".to_owned(),
+            Protocol::Sctp => {
+                "the destination pod itself answered with ABORT: the packet got there".to_owned()
+            }
+            _ => "the destination pod itself answered with port unreachable: the packet got there".to_owned(),
+        },
+        Observed::Delivered => {
+            "the packet went into the destination pod's veth and was not dropped".to_owned()
+        }
+        Observed::Rejected => "a reset or ICMP error came that the destination pod did not send".to_owned(),
+        Observed::Reset => "a reset came from outside this node".to_owned(),
+        Observed::Dropped { hook, reply, .. } => {
+            let packet = if reply { "answer" } else { "packet" };
+            let reason = flow.drop_reason.as_deref().unwrap_or("unknown reason");
+            format!("the kernel dropped the {packet}: {reason} ({hook})")
+        }
+        Observed::Unanswered => "no answer and no drop seen on this node".to_owned(),
+    }
+}
+
+fn established(flow: &Flow) -> &'static str {
+    let at_source = flow.attempt.source_veth.is_some();
+    match (flow.attempt.tuple.protocol, at_source) {
+        (Protocol::Tcp, true) => "SYN-ACK reached the source pod's veth",
+        (Protocol::Tcp, false) => "SYN-ACK left the destination pod's veth",
+        (Protocol::Sctp, true) => "INIT ACK reached the source pod's veth",
+        (Protocol::Sctp, false) => "INIT ACK left the destination pod's veth",
+        (_, true) => "a reply reached the source pod's veth",
+        (_, false) => "a reply left the destination pod's veth",
+    }
+}

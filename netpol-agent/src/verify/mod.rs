@@ -1,0 +1,13 @@
+//! What was declared against what was observed, and the findings that come of it.
+
+mod evidence;
+mod findings;
+mod judge;
+mod outcome;
+
+pub use findings::{FindingStats, Findings};
+pub use judge::{Clock, Judge};
+pub use outcome::outcome;
+
+#[cfg(test)]
+mod tests;

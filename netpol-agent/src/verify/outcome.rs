@@ -1,0 +1,74 @@
+//! The table: expected × observed → outcome.
+
+use crate::model::{Attempt, Expected, Observed, Outcome, Undecidable};
+
+/// What the two make together.
+#[must_use]
+pub fn outcome(expected: &Expected, observed: Observed) -> Outcome {
+    match expected {
+        Expected::NotApplicable(_) => Outcome::NotApplicable,
+        Expected::Undecidable(_) => Outcome::Undecidable,
+        Expected::Allowed { .. } => match observed {
+            Observed::Established | Observed::Refused | Observed::Delivered => Outcome::Conforming,
+            Observed::Dropped { .. } | Observed::Rejected => Outcome::OverBlocked,
+            Observed::Unanswered => Outcome::Unanswered,
+            Observed::Reset => Outcome::Undecidable,
+        },
+        Expected::Denied { .. } => match observed {
+            Observed::Established | Observed::Refused | Observed::Delivered => Outcome::NotEnforced,
+            Observed::Dropped { .. } | Observed::Rejected => Outcome::Enforced,
+            Observed::Unanswered => Outcome::PresumedEnforced,
+            Observed::Reset => Outcome::Undecidable,
+        },
+    }
+}
+
+/// Why what was seen of an attempt is not enough to judge it by, whatever the policies say.
+pub(super) fn insufficient(attempt: &Attempt) -> Option<Undecidable> {
+    if attempt.pre_existing {
+        Some(Undecidable::PreExisting)
+    } else if attempt.records_lost && !attempt.observed.is_positive() {
+        Some(Undecidable::RecordsLost)
+    } else if attempt.observed == Observed::Reset {
+        Some(Undecidable::UnseenOrigin)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{DropHook, NotApplicable};
+
+    #[test]
+    fn table() {
+        use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
+        use Outcome::{
+            Conforming, Enforced, NotEnforced, OverBlocked, PresumedEnforced, Undecidable as Unknown,
+        };
+        let dropped = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
+        let allowed = Expected::Allowed { by: Vec::new() };
+        let denied = Expected::Denied { by: Vec::new() };
+        let undecidable = Expected::Undecidable(Undecidable::RecentChange);
+        let not_applicable = Expected::NotApplicable(NotApplicable::SelfTraffic);
+        for (observed, if_allowed, if_denied) in [
+            (Established, Conforming, NotEnforced),
+            (Refused, Conforming, NotEnforced),
+            (Delivered, Conforming, NotEnforced),
+            (dropped, OverBlocked, Enforced),
+            (Rejected, OverBlocked, Enforced),
+            (Unanswered, Outcome::Unanswered, PresumedEnforced),
+            (Reset, Unknown, Unknown),
+        ] {
+            assert_eq!(outcome(&allowed, observed), if_allowed, "allowed, {observed}");
+            assert_eq!(outcome(&denied, observed), if_denied, "denied, {observed}");
+            assert_eq!(outcome(&undecidable, observed), Unknown, "undecidable, {observed}");
+            assert_eq!(
+                outcome(&not_applicable, observed),
+                Outcome::NotApplicable,
+                "not applicable, {observed}"
+            );
+        }
+    }
+}

@@ -1,0 +1,84 @@
+//! What is wrong is said in one line that tells what to do, and the exit status says so, too.
+
+use std::{fs, process::Command};
+
+use tempfile::TempDir;
+use xtask::lab::{Lab, PodSpec};
+
+use crate::agent::binary;
+
+fn check(what: &str, mut command: Command, expected: &str) {
+    let output = command.output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{what}: must fail");
+    assert!(stderr.contains(expected), "{what}: {stderr:?} does not say {expected:?}");
+    assert!(!stderr.contains("panicked"), "{what}: {stderr}");
+}
+
+fn agent(arguments: &[&str]) -> Command {
+    let mut command = Command::new(binary());
+    command.args(arguments);
+    command
+}
+
+/// The agent in a changed surrounding, which ends with it.
+fn changed(prefix: &str, manifests: &str) -> Command {
+    let mut command = Command::new("unshare");
+    command.args([
+        "--mount",
+        "--net",
+        "sh",
+        "-c",
+        &format!("{prefix} \"$AGENT\" run --manifests \"$MANIFESTS\""),
+    ]);
+    // A folder that everybody may read: the unprivileged agent gets as far as it would on a node.
+    command.env("AGENT", binary()).env("MANIFESTS", manifests);
+    command
+}
+
+#[test]
+fn refusals() {
+    let folder = TempDir::with_prefix("netpol-test-").unwrap();
+    let lab = Lab::new().unwrap();
+    lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    lab.write_manifests(folder.path()).unwrap();
+    let good = folder.path().display().to_string();
+    let empty = TempDir::with_prefix("netpol-test-").unwrap();
+    let empty = empty.path().display().to_string();
+
+    check("unknown flag", agent(&["run", "--manifest", &good]), "--manifests");
+    check("no manifests", agent(&["run"]), "--manifests");
+    check("no such folder", agent(&["run", "--manifests", "/nowhere"]), "/nowhere");
+    check("empty folder", agent(&["run", "--manifests", &empty]), "no Kubernetes object");
+    check("ring", agent(&["run", "--manifests", &good, "--ring-kib", "5"]), "power of two");
+    check("address", agent(&["run", "--manifests", &good, "--metrics-addr", "here"]), "--metrics-addr");
+    check("no privileges", changed("exec setpriv --reuid 65534 --clear-groups", &good), "CAP_BPF");
+    check("no BTF", changed("mount -t tmpfs none /sys/kernel/btf && exec", &good), "CONFIG_DEBUG_INFO_BTF");
+}
+
+/// One bad file costs that file, not the start.
+#[test]
+fn a_broken_manifest_among_good_ones() {
+    let lab = Lab::new().unwrap();
+    lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    for (name, text, line) in [
+        ("not-yaml", "a: [\n", 2),
+        (
+            "cidr",
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec:\n  podSelector: {}\n  ingress:\n  - from:\n    - ipBlock: {cidr: 10.0.0.0/99}\n",
+            8,
+        ),
+    ] {
+        let folder = TempDir::with_prefix("netpol-test-").unwrap();
+        lab.write_manifests(folder.path()).unwrap();
+        fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        let mut command = lab.command(binary());
+        let manifests = folder.path().display().to_string();
+        command.args(["run", "--manifests", &manifests, "--metrics-addr", "203.0.113.1:1"]);
+        // It gets as far as the address, which is not this machine's.
+        let output = command.output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains("cannot listen"), "{stderr}");
+        assert!(stderr.contains(&format!("{name}.yaml:{line}")), "{name}: {stderr}");
+    }
+}

@@ -1,0 +1,44 @@
+//! Running a program to its end, with its complaint in the error.
+
+use std::{
+    env,
+    ffi::OsStr,
+    io::Write as _,
+    process::{Command, Stdio},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+/// A program that is looked for where system tools are, too: a shell's `PATH` need not have those.
+pub(super) fn command(program: &str) -> Command {
+    let path = env::var("PATH").unwrap_or_default();
+    let mut command = Command::new(program);
+    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command
+}
+
+/// Runs `program` with `input` on its stdin; returns its stdout.
+///
+/// # Errors
+/// Where it can't be started, or ends with a failure: its stderr is in the error.
+pub(super) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String> {
+    let missing = || format!("starting `{program}` (`cargo xtask setup` installs it)");
+    let mut child = command(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(missing)?;
+    if let Some(mut stdin) = child.stdin.take() {
+        // A program that does not want its input says so by its exit status.
+        let _ = stdin.write_all(input.as_bytes());
+    }
+    let output = child.wait_with_output().with_context(missing)?;
+    if !output.status.success() {
+        let args: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
+        let complaint = String::from_utf8_lossy(&output.stderr);
+        bail!("`{program} {}` ended with {}: {}\n{input}", args.join(" "), output.status, complaint.trim());
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}

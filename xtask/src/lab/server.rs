@@ -1,0 +1,159 @@
+//! What listens in a pod.
+
+use std::{
+    io,
+    net::{IpAddr, Ipv6Addr, Shutdown, SocketAddr, TcpStream},
+    os::fd::AsRawFd as _,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread::{self, JoinHandle},
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::socket::{MsgFlags, SockaddrStorage, recvfrom, sendto};
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::{Namespace, sctp};
+
+/// A server on all addresses of a namespace, of both families; it stops when it is dropped.
+#[derive(Debug)]
+pub struct Server {
+    sockets: Vec<Arc<Socket>>,
+    threads: Vec<JoinHandle<()>>,
+    served: Arc<AtomicUsize>,
+}
+
+/// How a server treats what comes in on one socket; ends when the socket is shut down.
+type Serve = fn(&Socket, u16, &AtomicUsize) -> io::Result<()>;
+
+impl Server {
+    /// Accepts TCP connections and sends back what comes in.
+    ///
+    /// # Errors
+    /// The port is in use.
+    pub fn tcp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
+        Self::start(at.as_ref(), port, &[listener], |socket, _, served| accept(socket, served, echo))
+    }
+
+    /// Sends each UDP datagram back.
+    ///
+    /// # Errors
+    /// The port is in use.
+    pub fn udp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
+        Self::start(at.as_ref(), port, &[datagrams], |socket, _, served| receive(socket, served, true))
+    }
+
+    /// Takes UDP datagrams and never answers.
+    ///
+    /// # Errors
+    /// The port is in use.
+    pub fn udp_sink(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
+        Self::start(at.as_ref(), port, &[datagrams], |socket, _, served| receive(socket, served, false))
+    }
+
+    /// Accepts SCTP associations: the kernel's, or crafted ones where the kernel has no SCTP. Other ports of the
+    /// namespace refuse.
+    ///
+    /// # Errors
+    /// The port is in use.
+    pub fn sctp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
+        if sctp::in_kernel() {
+            let open = |port| listen(port, sctp::PROTOCOL);
+            return Self::start(at.as_ref(), port, &[open], |socket, _, served| accept(socket, served, drop));
+        }
+        Self::start(
+            at.as_ref(),
+            port,
+            &[|_| sctp::socket(Domain::IPV4), |_| sctp::socket(Domain::IPV6)],
+            sctp::serve,
+        )
+    }
+
+    /// How many connections or datagrams have come in so far.
+    pub fn served(&self) -> usize {
+        self.served.load(Ordering::Relaxed)
+    }
+
+    fn start(
+        at: &Namespace,
+        port: u16,
+        open: &[fn(u16) -> io::Result<Socket>],
+        serve: Serve,
+    ) -> Result<Self> {
+        let mut server = Self { sockets: Vec::new(), threads: Vec::new(), served: Arc::default() };
+        at.run(|| {
+            for open in open {
+                let socket = Arc::new(open(port).with_context(|| format!("listening on port {port}"))?);
+                server.sockets.push(Arc::clone(&socket));
+                let served = Arc::clone(&server.served);
+                server.threads.push(thread::spawn(move || {
+                    // It ends with an error whenever the socket is shut down.
+                    let _ = serve(&socket, port, &served);
+                }));
+            }
+            Ok(server)
+        })?
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        for socket in &self.sockets {
+            // On a socket without a peer it fails, and yet wakes the thread that waits on it.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        for thread in self.threads.drain(..) {
+            let _ = thread.join();
+        }
+    }
+}
+
+fn listener(port: u16) -> io::Result<Socket> {
+    listen(port, Protocol::TCP)
+}
+
+fn listen(port: u16, protocol: Protocol) -> io::Result<Socket> {
+    let socket = bind(port, Type::STREAM, protocol)?;
+    socket.listen(1024)?;
+    Ok(socket)
+}
+
+fn datagrams(port: u16) -> io::Result<Socket> {
+    bind(port, Type::DGRAM, Protocol::UDP)
+}
+
+fn bind(port: u16, kind: Type, protocol: Protocol) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV6, kind, Some(protocol))?;
+    socket.set_only_v6(false)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&SocketAddr::new(IpAddr::from(Ipv6Addr::UNSPECIFIED), port).into())?;
+    Ok(socket)
+}
+
+fn accept(listener: &Socket, served: &AtomicUsize, handle: fn(Socket)) -> io::Result<()> {
+    loop {
+        let (socket, _) = listener.accept()?;
+        served.fetch_add(1, Ordering::Relaxed);
+        thread::spawn(move || handle(socket));
+    }
+}
+
+fn echo(socket: Socket) {
+    let stream = TcpStream::from(socket);
+    // A peer that resets has had enough.
+    let _ = io::copy(&mut &stream, &mut &stream);
+}
+
+fn receive(socket: &Socket, served: &AtomicUsize, answer: bool) -> io::Result<()> {
+    let mut buffer = [0; 2048];
+    while let (length, Some(from)) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)? {
+        served.fetch_add(1, Ordering::Relaxed);
+        if answer {
+            // Who asked may be gone.
+            let _ = sendto(socket.as_raw_fd(), &buffer[..length], &from, MsgFlags::empty());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,31 @@
+//! `setup`: installs what is missing, and says what it is for.
+
+mod debian;
+mod kernel;
+mod linker;
+mod programs;
+mod toolchain;
+
+use anyhow::Result;
+
+/// Looks for each need, and meets those that are not met. Running it again changes nothing.
+///
+/// # Errors
+/// The first need that can't be met, with what to do about it.
+pub(crate) fn run() -> Result<()> {
+    kernel::check()?;
+    programs::install()?;
+    toolchain::components()?;
+    let toolchain = toolchain::install()?;
+    linker::install(&toolchain)
+}
+
+/// One line for a need that is met.
+fn found(what: &str, detail: &str) {
+    eprintln!("    found   {what:<14} {detail}");
+}
+
+/// One line for a need that is about to be met.
+fn missing(what: &str, why: &str) {
+    eprintln!("    missing {what:<14} {why}");
+}

@@ -1,0 +1,59 @@
+//! Programs that come with a distribution.
+
+use anyhow::{Result, bail};
+
+use super::{debian, found, missing};
+use crate::tool;
+
+struct Program {
+    name: &'static str,
+    /// Debian's package.
+    package: &'static str,
+    why: &'static str,
+    /// A service that the package starts, and that nobody asked for.
+    service: Option<&'static str>,
+}
+
+const PROGRAMS: [Program; 8] = [
+    program("git", "git", "lists the files that `tidy` checks"),
+    program("ip", "iproute2", "makes the lab's interfaces and routes"),
+    program("tc", "iproute2", "puts other programs' filters in the agent's way, in tests"),
+    program("nft", "nftables", "is the packet filter that enforces policies in the lab"),
+    program("nsenter", "util-linux", "starts programs inside the lab"),
+    program("bpftool", "bpftool", "shows which programs are attached, and what they cost"),
+    program("iperf3", "iperf3", "measures throughput"),
+    Program {
+        service: Some("prometheus"),
+        ..program("promtool", "prometheus", "checks metrics and alert rules")
+    },
+];
+
+const fn program(name: &'static str, package: &'static str, why: &'static str) -> Program {
+    Program { name, package, why, service: None }
+}
+
+/// Installs those that are missing, all at once.
+pub(super) fn install() -> Result<()> {
+    let absent: Vec<_> = PROGRAMS.iter().filter(|program| tool::find(program.name).is_none()).collect();
+    let present: Vec<_> =
+        PROGRAMS.iter().map(|program| program.name).filter(|name| tool::find(name).is_some()).collect();
+    found("programs", &present.join(", "));
+    if absent.is_empty() {
+        return Ok(());
+    }
+    for program in &absent {
+        missing(program.name, program.why);
+    }
+    if !debian::is_here() {
+        let names: Vec<_> = absent.iter().map(|program| program.name).collect();
+        bail!("install {} with this system's package manager; `setup` knows only Debian's", names.join(", "));
+    }
+    let mut packages: Vec<_> = absent.iter().map(|program| program.package).collect();
+    packages.dedup();
+    debian::install(&packages, "programs for the lab")?;
+    absent.iter().filter_map(|program| program.service).for_each(debian::stop_service);
+    match absent.iter().find(|program| tool::find(program.name).is_none()) {
+        Some(program) => bail!("Debian's package {} came without `{}`", program.package, program.name),
+        None => Ok(()),
+    }
+}

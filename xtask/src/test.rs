@@ -1,0 +1,57 @@
+//! `test`: everything that decides on a change; and `ci`, which goes on for longer.
+
+use anyhow::{Result, ensure};
+use clap::Parser;
+
+use crate::{setup, stage::Stages, tidy, tool};
+
+#[derive(Debug, Parser)]
+pub(crate) struct Args {
+    /// Arguments for `cargo test`, such as a part of a test's name; then only tests run, no other checks
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    cargo_test: Vec<String>,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let Args { cargo_test } = args;
+    let stages = Stages::start();
+    check(&stages, cargo_test)?;
+    stages.done("all tests passed");
+    Ok(())
+}
+
+pub(crate) fn ci() -> Result<()> {
+    let stages = Stages::start();
+    check(&stages, &[])?;
+    stages.run("fuzz, with a time limit", fuzz)?;
+    stages.done("all checks passed");
+    Ok(())
+}
+
+fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "the kernel tests make network namespaces and load eBPF programs: run this as root"
+    );
+    stages.run("set up", setup::run)?;
+    if cargo_test.is_empty() {
+        stages.run("tidy", tidy::run)?;
+        stages.run("format", || tool::run(tool::cargo().args(["fmt", "--all", "--check"])))?;
+        stages.run("lints", || {
+            tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
+        })?;
+    }
+    stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
+    stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
+}
+
+/// The library's tests again, optimized, with many more random cases for the property tests than a test run has time
+/// for. What they find is kept beside them, and is a case of every run from then on.
+fn fuzz() -> Result<()> {
+    tool::run(
+        tool::cargo()
+            .args(["test", "--release", "--package", "netpol-agent", "--lib"])
+            .env("PROPTEST_CASES", "100000")
+            .env("PROPTEST_MAX_SHRINK_TIME", "60000"),
+    )
+}
