@@ -2,6 +2,7 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod lint;
 mod run;
 mod scenarios;
 
@@ -245,40 +246,6 @@ fn a_large_matrix_is_cut_into_tables_that_fit() {
     let widest = run.out.lines().map(|line| line.chars().count()).max();
     assert!(widest.is_some_and(|widest| widest <= 80), "{widest:?}");
     assert_eq!(run.out.matches('+').count(), 120 * 120 + 1);
-}
-
-#[test]
-fn lint_reports_what_could_not_be_loaded_and_says_how_bad_it_is() {
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("m.yaml");
-    std::fs::write(&file, "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p}\nspec: {ingress: [{from: [{}]}]}\n").unwrap();
-    let run = netpol(&["lint", "-f", file.to_str().unwrap(), "-o", "json"]);
-    let findings: Value = serde_json::from_str(&run.out).unwrap();
-    assert_eq!(
-        (findings[0]["code"].as_str(), findings[0]["line"].as_u64(), run.status),
-        (Some("invalid-object"), Some(4), 2)
-    );
-    assert_eq!(netpol(&["lint", "-f", &scenario("09-typo")]).status, 1);
-    assert_eq!(netpol(&["lint", "-f", &scenario("08-gateway")]).status, 0);
-    assert_eq!(netpol(&["lint", "-f", &scenario("06-three-tiers")]).status, 0);
-}
-
-#[test]
-fn lint_as_sarif() {
-    let manifests = scenario("09-typo");
-    let run = netpol(&["lint", "-f", &manifests, "-o", "sarif"]);
-    let log: Value = serde_json::from_str(&run.out).unwrap();
-    assert_eq!(log["version"], "2.1.0");
-    let result = &log["runs"][0]["results"][0];
-    assert_eq!(result["ruleId"], "selector-matches-no-pod");
-    assert_eq!(result["level"], "warning");
-    let place = &result["locations"][0]["physicalLocation"];
-    assert_eq!(
-        (place["artifactLocation"]["uri"].as_str(), place["region"]["startLine"].as_u64()),
-        (Some(&*manifests), Some(46))
-    );
-    let rules = log["runs"][0]["tool"]["driver"]["rules"].as_array().unwrap();
-    assert!(rules.iter().any(|rule| rule["id"] == "selector-matches-no-pod"));
 }
 
 #[test]

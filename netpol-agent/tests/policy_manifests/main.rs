@@ -111,6 +111,20 @@ fn kinds_that_are_not_read() {
 }
 
 #[test]
+fn both_versions_of_cluster_network_policies_are_read() {
+    for version in ["v1alpha2", "v1beta1"] {
+        let head = format!(
+            "apiVersion: policy.networking.k8s.io/{version}\nkind: ClusterNetworkPolicy\nmetadata: {{name: p}}\n"
+        );
+        let spec = "spec: {tier: Admin, priority: 0, subject: {namespaces: {}}}\n";
+        check(&(head + spec), &["ClusterNetworkPolicy p"], &[]);
+    }
+    let newer = "apiVersion: policy.networking.k8s.io/v2\nkind: ClusterNetworkPolicy\nmetadata: {name: p}\n";
+    let manifests = parse("f.yaml", newer);
+    assert!(errors(&manifests)[0].ends_with("write policy.networking.k8s.io/v1alpha2"), "{manifests:?}");
+}
+
+#[test]
 fn fields_are_named_with_their_lines() {
     let policy = |rest: &str| {
         format!(

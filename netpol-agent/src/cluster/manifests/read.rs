@@ -92,9 +92,10 @@ impl Reader<'_> {
             ("v1", "Service") => read::<wire::Service, _>(&document).map(|s| Object::Service(Arc::new(s))),
             ("networking.k8s.io/v1", "NetworkPolicy") => read::<wire::NetworkPolicy, _>(&document)
                 .map(|policy| Object::NetworkPolicy(Arc::new(policy))),
-            ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => {
-                read::<wire::ClusterNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
-            }
+            (
+                "policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1",
+                "ClusterNetworkPolicy",
+            ) => read::<wire::ClusterNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p))),
             ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => {
                 read::<wire::AdminNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
             }
