@@ -9,4 +9,5 @@ mod bad_input;
 mod churn;
 mod headers;
 mod outcomes;
+mod prometheus;
 mod start;

@@ -28,6 +28,8 @@ enum Bench {
     Throughput(throughput::Args),
     /// Resident memory of the agent after many connections among many pods
     Memory(memory::Args),
+    /// Time from a pod's interface to the programs on it
+    Attach,
     /// Nanoseconds for each run of the TC programs, against a program that does nothing
     Programs,
     /// Records a second from bytes to verdict, on one core
@@ -52,6 +54,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Throughput(Parser::parse_from([""])),
             Bench::Memory(Parser::parse_from([""])),
             Bench::Latency(Parser::parse_from([""])),
+            Bench::Attach,
             Bench::Programs,
             Bench::Pipeline,
             Bench::Policy,
@@ -63,6 +66,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Throughput(args) => stages.run("throughput", || throughput::run(&args))?,
             Bench::Memory(args) => stages.run("memory", || memory::run(&args))?,
             Bench::Latency(args) => stages.run("latency", || latency::run(&args))?,
+            Bench::Attach => stages.run("attach", || harness("attach"))?,
             Bench::Programs => stages.run("programs", || harness("programs"))?,
             Bench::Pipeline => stages.run("pipeline", || harness("pipeline"))?,
             Bench::Policy => stages.run("policy", || harness("policy"))?,
