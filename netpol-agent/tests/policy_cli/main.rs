@@ -210,7 +210,7 @@ spec: {ingress: [{from: [{ipBlock: {cidr: 10.0.0.0/24}}]}]}
         netpol(&["matrix", "-f", file.to_str().unwrap(), "--port", "80"]).out
     };
     let two = pod("web-1", "10.0.0.1", "app: web") + &pod("web-2", "10.0.0.2", "app: web");
-    assert!(table(two.clone() + policy).ends_with("from  1\n1 n/web +\n"), "{}", table(two.clone() + policy));
+    assert!(table(two.clone() + policy).ends_with("from  1\n1 n/web +\n"), "{}", table(two + policy));
     // The third has an address outside of the range that the policy admits.
     let three = two + &pod("web-3", "10.0.1.1", "app: web");
     let shown = table(three + policy);
