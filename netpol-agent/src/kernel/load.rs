@@ -1,13 +1,13 @@
 //! Loading the embedded eBPF object into the kernel.
 
 use aya::{Btf, Ebpf, EbpfLoader, include_bytes_aligned, programs::BtfTracePoint};
-use thiserror::Error;
 
 use crate::model::DropReasons;
 
 use super::{
-    BtfError, Counters, KernelLog, KernelTypes, Programs, Records,
+    BtfError, Counters, KernelLog, KernelTypes, LoadError, Programs, Records,
     btf::wanted,
+    error::refused,
     programs::{AttachMode, DROP_PROGRAM},
 };
 
@@ -29,20 +29,6 @@ impl Default for LoadOptions {
     fn default() -> Self {
         Self { ring_bytes: 2 << 20, debug: false, attach_mode: None }
     }
-}
-
-/// Why the programs could not be loaded.
-#[derive(Debug, Error)]
-pub enum LoadError {
-    /// The kernel's types are unknown.
-    #[error(transparent)]
-    Btf(#[from] BtfError),
-    /// The kernel refused the object.
-    #[error("the kernel refused netpol's eBPF programs: {0}")]
-    Refused(String),
-    /// The object lacks something: agent and object do not fit.
-    #[error("the embedded eBPF object has no {0}; rebuild the agent")]
-    Incomplete(&'static str),
 }
 
 /// The parts of the loaded object, each with one owner.
@@ -121,9 +107,4 @@ fn give_back_memory() {
     unsafe {
         nix::libc::malloc_trim(0);
     }
-}
-
-/// Keeps the whole chain of causes: the last one is the verifier's or the system call's own word.
-pub(super) fn refused(error: impl Into<anyhow::Error>) -> LoadError {
-    LoadError::Refused(format!("{:#}", error.into()))
 }

@@ -3,6 +3,7 @@
 //! The only module with `unsafe` code.
 
 mod btf;
+mod error;
 mod load;
 mod preflight;
 mod programs;
@@ -10,7 +11,8 @@ mod records;
 mod veths;
 
 pub use btf::{BtfError, KernelTypes};
-pub use load::{LoadError, LoadOptions, Loaded, load};
+pub use error::LoadError;
+pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};
 pub use programs::{AttachError, AttachMode, Programs};
 pub use records::{Counters, KernelLog, Records};

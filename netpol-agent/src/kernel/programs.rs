@@ -11,7 +11,7 @@ use aya::{
 };
 use thiserror::Error;
 
-use super::{LoadError, load::refused};
+use super::{LoadError, error::refused};
 
 /// Names of the programs in the object.
 pub(super) const DROP_PROGRAM: &str = "netpol_kfree_skb";

@@ -57,7 +57,7 @@ impl Engine {
             notes.add(Note::HostNetwork);
         }
         if let (Some(from), Some(to)) = (source.pod(), destination.pod())
-            && from.key == to.key
+            && is_same(from, to)
         {
             if !query.via_service {
                 return Verdict::to_itself(from, notes);
@@ -145,4 +145,9 @@ impl Engine {
             None => End::unselectable(ips, Note::UnknownPod),
         }
     }
+}
+
+/// Whether both are one pod, be it at different times. Names are compared only where nothing cheaper tells.
+fn is_same(a: &Arc<Pod>, b: &Arc<Pod>) -> bool {
+    Arc::ptr_eq(a, b) || (a.namespace() == b.namespace() && a.key == b.key)
 }

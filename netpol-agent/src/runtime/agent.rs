@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
@@ -44,6 +44,8 @@ const LOOK_AGAIN: usize = 64;
 ///
 /// The machine lacks something that the agent needs, or a part of it has failed for good.
 pub async fn run(options: Options) -> Result<()> {
+    // From here on a signal ends the run in order, also while the programs are being loaded.
+    let signals = Signals::new()?;
     preflight()?;
     if let Err(error) = raise_file_limit() {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
@@ -106,7 +108,7 @@ pub async fn run(options: Options) -> Result<()> {
     let watching = tokio::spawn(veth_watcher.run(again_wanted));
     let logging = log.map(|log| tokio::spawn(log.forward()));
 
-    let result = agent.work(records, veth_changes, source.states, options.summary).await;
+    let result = agent.work(signals, records, veth_changes, source.states, options.summary).await;
     drop(stop);
     for task in [following.abort_handle(), watching.abort_handle()] {
         task.abort();
@@ -126,6 +128,26 @@ pub async fn run(options: Options) -> Result<()> {
     result
 }
 
+/// What asks the agent to stop.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self> {
+        let listen = |kind| signal(kind).context("cannot listen for signals");
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
 /// The one task that owns the stages.
 struct Agent {
     pipeline: Pipeline,
@@ -142,13 +164,12 @@ struct Agent {
 impl Agent {
     async fn work(
         mut self,
+        mut signals: Signals,
         mut records: Records,
         mut veths: mpsc::UnboundedReceiver<VethChange>,
         mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
     ) -> Result<()> {
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // While a batch gathers: when to take it.
@@ -156,8 +177,7 @@ impl Agent {
         loop {
             tokio::select! {
                 biased;
-                _ = terminate.recv() => break,
-                _ = interrupt.recv() => break,
+                () = signals.stop() => break,
                 change = veths.recv() => self.veth(change.context("the veth watcher has ended")?)?,
                 changed = states.changed() => {
                     changed.context("the source of the cluster's state has ended")?;

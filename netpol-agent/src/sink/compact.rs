@@ -3,7 +3,7 @@
 use jiff::tz::TimeZone;
 
 use super::words;
-use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome};
+use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome, Undecidable};
 
 /// A flow's line.
 pub(super) fn flow(flow: &Flow) -> String {
@@ -83,6 +83,7 @@ fn why(expected: &Expected) -> String {
             format!("denied {}", denials.join("; "))
         }
         Expected::NotApplicable(why) => words::not_applicable(*why).replace('_', " "),
+        Expected::Undecidable(Undecidable::Undefined(note)) => format!("undefined: {note}"),
         Expected::Undecidable(why) => words::undecidable(why).replace('_', " "),
     }
 }

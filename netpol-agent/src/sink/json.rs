@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::words;
 use crate::model::{
     Denial, Endpoint, Expected, Finding, FindingKind, Flow, Observed, Outcome, Peer, PolicyRef, RuleRef,
+    Undecidable,
 };
 
 #[derive(Serialize)]
@@ -38,6 +39,8 @@ struct ExpectedView<'a> {
     verdict: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    note: Option<&'a str>,
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
     rules: &'a [RuleRef],
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -179,5 +182,9 @@ fn expected(expected: &Expected) -> ExpectedView<'_> {
         Expected::NotApplicable(why) => (Some(words::not_applicable(*why)), &[], &[]),
         Expected::Undecidable(why) => (Some(words::undecidable(why)), &[], &[]),
     };
-    ExpectedView { verdict: words::expected(expected), reason, rules, denials }
+    let note = match expected {
+        Expected::Undecidable(Undecidable::Undefined(note)) => Some(&**note),
+        _ => None,
+    };
+    ExpectedView { verdict: words::expected(expected), reason, note, rules, denials }
 }

@@ -79,6 +79,8 @@ impl Judge {
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
+            // A drop that did not keep the packet from getting there explains nothing.
+            observed if observed.got_there() => None,
             _ => attempt.other_drop,
         };
         Flow {

@@ -8,3 +8,6 @@ mod outcome;
 pub use findings::{FindingStats, Findings};
 pub use judge::{Clock, Judge};
 pub use outcome::outcome;
+
+#[cfg(test)]
+mod tests;

@@ -10,6 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::util::KernelVersion;
 use serde_json::Value;
 use tempfile::TempDir;
 use xtask::{
@@ -103,6 +104,28 @@ fn start(lab: &Lab, manifests: &Path, arguments: &[&str]) -> Agent {
     let fixed =
         ["run", "--manifests", &manifests, "--output", "json", "--summary", "--metrics-addr", METRICS];
     Agent::start(lab, &binary(), fixed.iter().chain(arguments), Printing::Kept).unwrap()
+}
+
+/// What a test may need of the kernel beyond what the agent needs, with the version it came in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Feature {
+    /// Reasons in `kfree_skb`.
+    DropReasons,
+    /// TCX links.
+    Tcx,
+}
+
+/// Whether the kernel lacks the feature; says so, for the test is passed over.
+pub(crate) fn lacks(feature: Feature) -> bool {
+    let since = match feature {
+        Feature::DropReasons => KernelVersion::new(5, 17, 0),
+        Feature::Tcx => KernelVersion::new(6, 6, 0),
+    };
+    let lacks = KernelVersion::current().unwrap() < since;
+    if lacks {
+        eprintln!("skipped: this kernel has no {feature:?}, which came with {since:?}");
+    }
+    lacks
 }
 
 /// Waits for something that has to happen, however slow the machine is.

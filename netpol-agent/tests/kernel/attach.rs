@@ -13,7 +13,7 @@ use aya::{
 };
 use xtask::lab::{Attempt, Lab, Namespace, Pod, PodSpec, Probe, Server};
 
-use crate::agent::Watch;
+use crate::agent::{Feature, Watch, lacks};
 
 /// Programs such as a CNI might have.
 static PEERS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/peers"));
@@ -56,6 +56,9 @@ fn attached(node: &Namespace, pods: &[&Pod]) -> usize {
 /// Another program was there before, another comes after: ours runs first either way.
 #[test]
 fn at_the_head_of_the_chain() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
     let (lab, client, server) = two_pods();
     let _before = peer(&lab, "pass", client.host_ifname(), TcAttachType::Ingress, 0);
     let _server = Server::tcp(&server, 80).unwrap();
@@ -70,6 +73,9 @@ fn at_the_head_of_the_chain() {
 /// A program behind ours drops: its drop is seen, and so is the packet.
 #[test]
 fn before_a_program_that_drops() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
     for (side, reason) in [(TcAttachType::Ingress, "TC_INGRESS"), (TcAttachType::Egress, "TC_EGRESS")] {
         let (lab, client, server) = two_pods();
         let interface =
@@ -87,6 +93,9 @@ fn before_a_program_that_drops() {
 /// A program behind ours takes packets past the rest of the chain and the host's stack.
 #[test]
 fn before_a_program_that_redirects() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
     let (lab, client, server) = two_pods();
     // The redirected frame is addressed to the gateway: the server must take it all the same.
     let link = lab.exec("ip", &["-o", "link", "show", "dev", client.host_ifname()], "").unwrap();
@@ -106,6 +115,9 @@ fn before_a_program_that_redirects() {
 /// After SIGTERM, and after SIGKILL, nothing is attached, and a connection that was open goes on.
 #[test]
 fn nothing_stays() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
     for killed in [false, true] {
         let (lab, client, server) = two_pods();
         let (port, ports) = mpsc::channel();

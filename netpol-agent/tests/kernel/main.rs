@@ -1,7 +1,7 @@
 //! The agent on real packets: pods are network namespaces, each test has a node of its own, so that all may run at
 //! once. As root, with the kernel features that the README names.
 
-#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
 
 mod agent;
 mod attach;
@@ -9,4 +9,5 @@ mod bad_input;
 mod churn;
 mod headers;
 mod outcomes;
+mod prometheus;
 mod start;

@@ -7,9 +7,11 @@
     reason = "helpers of tests fail as tests do"
 )]
 
+mod addresses;
 mod agreement;
 mod cluster_policy;
 mod dsl;
+mod expected;
 mod naive;
 mod network_policy;
 mod random;

@@ -12,7 +12,7 @@ mod throughput;
 use anyhow::{Result, ensure};
 use clap::{Parser, Subcommand};
 
-use crate::{build, setup, stage::Stages};
+use crate::{build, setup, stage::Stages, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -28,6 +28,14 @@ enum Bench {
     Throughput(throughput::Args),
     /// Resident memory of the agent after many connections among many pods
     Memory(memory::Args),
+    /// Time from a pod's interface to the programs on it
+    Attach,
+    /// Nanoseconds for each run of the TC programs, against a program that does nothing
+    Programs,
+    /// Records a second from bytes to verdict, on one core
+    Pipeline,
+    /// How fast policies compile and judge, and what they take of memory
+    Policy,
     /// Time from a connection that should not be to the finding in /metrics
     Latency(latency::Args),
 }
@@ -46,6 +54,10 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Throughput(Parser::parse_from([""])),
             Bench::Memory(Parser::parse_from([""])),
             Bench::Latency(Parser::parse_from([""])),
+            Bench::Attach,
+            Bench::Programs,
+            Bench::Pipeline,
+            Bench::Policy,
         ],
     };
     for bench in benches {
@@ -54,8 +66,17 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Throughput(args) => stages.run("throughput", || throughput::run(&args))?,
             Bench::Memory(args) => stages.run("memory", || memory::run(&args))?,
             Bench::Latency(args) => stages.run("latency", || latency::run(&args))?,
+            Bench::Attach => stages.run("attach", || harness("attach"))?,
+            Bench::Programs => stages.run("programs", || harness("programs"))?,
+            Bench::Pipeline => stages.run("pipeline", || harness("pipeline"))?,
+            Bench::Policy => stages.run("policy", || harness("policy"))?,
         }
     }
     stages.done("measured");
     Ok(())
+}
+
+/// Runs one of the agent's own benchmarks, which print their tables themselves.
+fn harness(name: &str) -> Result<()> {
+    tool::run(tool::cargo().args(["bench", "--package", "netpol-agent", "--bench", name]))
 }

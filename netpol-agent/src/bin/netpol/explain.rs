@@ -124,13 +124,9 @@ fn text(explanation: &Explanation, verdict: &Verdict<'_>) -> String {
         let _ = write!(text, "\n{} of {of}: {word}\n", style.strong(judgement.direction));
         for step in explanation.steps.iter().filter(|step| step.direction == judgement.direction) {
             let _ = writeln!(text, "  - {}", wrapped(&step.text, 4));
-            let place =
-                [step.policy.as_ref().map(ToString::to_string), step.path.as_ref().map(ToString::to_string)];
-            let place: Vec<String> = place.into_iter().flatten().collect();
-            if let Some(at) = &step.place {
-                let _ = writeln!(text, "    {} ({at})", place.join(" "));
-            } else if !place.is_empty() {
-                let _ = writeln!(text, "    {}", place.join(" "));
+            if let Some(path) = &step.path {
+                let place = step.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
+                let _ = writeln!(text, "    {path}{place}");
             }
         }
     }

@@ -27,7 +27,13 @@ pub fn load(paths: &[PathBuf]) -> Result<Manifests, FileError> {
 /// Loads one text, as if it were a file of that name.
 #[must_use]
 pub fn parse(name: &str, text: &str) -> Manifests {
+    parse_bytes(name, text.as_bytes())
+}
+
+/// Loads what may be text.
+#[must_use]
+pub fn parse_bytes(name: &str, bytes: &[u8]) -> Manifests {
     let mut manifests = Manifests::default();
-    read::source(&Source { name: name.into(), bytes: text.as_bytes().to_vec() }, &mut manifests);
+    read::source(&Source { name: name.into(), bytes: bytes.to_vec() }, &mut manifests);
     manifests
 }

@@ -155,7 +155,10 @@ fn kind(type_: &Type) -> Option<ObjectKind> {
         ("v1", "Service") => ObjectKind::Service,
         ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => ObjectKind::EndpointSlice,
         ("networking.k8s.io/v1", "NetworkPolicy") => ObjectKind::NetworkPolicy,
-        ("policy.networking.k8s.io/v1alpha2", "ClusterNetworkPolicy") => ObjectKind::ClusterNetworkPolicy,
+        (
+            "policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1",
+            "ClusterNetworkPolicy",
+        ) => ObjectKind::ClusterNetworkPolicy,
         ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => ObjectKind::AdminNetworkPolicy,
         ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
             ObjectKind::BaselineAdminNetworkPolicy

@@ -22,7 +22,7 @@ impl Resource {
             }
             ObjectKind::EndpointSlice => ("discovery.k8s.io", &["v1", "v1beta1"], false),
             ObjectKind::NetworkPolicy => ("networking.k8s.io", &["v1"], true),
-            ObjectKind::ClusterNetworkPolicy => ("policy.networking.k8s.io", &["v1alpha2"], false),
+            ObjectKind::ClusterNetworkPolicy => ("policy.networking.k8s.io", &["v1beta1", "v1alpha2"], false),
             ObjectKind::AdminNetworkPolicy | ObjectKind::BaselineAdminNetworkPolicy => {
                 ("policy.networking.k8s.io", &["v1alpha1"], false)
             }

@@ -13,7 +13,7 @@ use crate::model::{
     network_policy::{Port, PortNumber},
 };
 
-/// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy.
+/// `policy.networking.k8s.io/v1alpha2` ClusterNetworkPolicy; `v1beta1` has the same fields.
 #[derive(Debug, Deserialize)]
 pub struct ClusterNetworkPolicy {
     metadata: Metadata,

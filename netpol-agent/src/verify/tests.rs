@@ -1,0 +1,294 @@
+//! Attempts in a small cluster, one a row, and what comes of them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use jiff::Timestamp;
+
+use super::{Clock, Findings, Judge};
+use crate::{
+    cluster::manifests,
+    model::{
+        Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, Observed,
+        Outcome, Peer, Protocol, Tuple, Undecidable, Veths,
+    },
+    policy::Engine,
+};
+
+const SECOND: u64 = 1_000_000_000;
+const GRACE: u64 = 5 * SECOND;
+const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
+
+/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`.
+const CLUSTER: &str = "
+{apiVersion: v1, kind: Node, metadata: {name: node}, status: {addresses: [{type: InternalIP, address: 10.1.0.1}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}},
+ spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.1}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}},
+ spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: free, namespace: tools},
+ spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.3}]}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
+ spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432}]}}
+---
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db, namespace: shop},
+ spec: {podSelector: {matchLabels: {app: db}},
+        ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]}}
+";
+
+/// The same without the policy.
+fn without_policy() -> String {
+    CLUSTER.rsplit_once("---").unwrap().0.to_owned()
+}
+
+fn engine(cluster: &str) -> Arc<Engine> {
+    let manifests = manifests::parse("test.yaml", cluster);
+    assert!(manifests.errors.is_empty(), "{:?}", manifests.errors);
+    Engine::compile(&manifests.snapshot())
+}
+
+fn reasons() -> DropReasons {
+    DropReasons::new(BTreeMap::from([(3, "NO_SOCKET".into()), (12, "NETFILTER_DROP".into())]))
+}
+
+/// A judge that has known the cluster for long.
+fn judge() -> Judge {
+    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+    judge.set_state(engine(CLUSTER), SECOND);
+    judge
+}
+
+fn veths() -> Veths {
+    let mut veths = Veths::default();
+    for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "10.0.0.3"), (9, "172.16.0.1")] {
+        veths.attached(ifindex, "veth".into(), 0);
+        veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
+    }
+    veths
+}
+
+fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
+    let peer = |address: &str, port| Peer { address: address.parse().unwrap(), port };
+    let tuple = Tuple { protocol: Protocol::Tcp, source: peer(from, 40_000), destination: peer(to, port) };
+    let veths = veths();
+    Attempt {
+        tuple,
+        first_ns: 100 * SECOND,
+        decided_ns: 101 * SECOND,
+        observed,
+        retransmissions: 0,
+        drops: 0,
+        other_drop: None,
+        source_veth: veths.owner(tuple.source.address),
+        destination_veth: veths.owner(tuple.destination.address),
+        foreign_veth: None,
+        pre_existing: false,
+        records_lost: false,
+        revised: false,
+    }
+}
+
+const WEB: &str = "10.0.0.1";
+const DB: &str = "10.0.0.2";
+const FREE: &str = "10.0.0.3";
+
+fn why(flow: &Flow) -> Option<&Undecidable> {
+    match &flow.expected {
+        Expected::Undecidable(why) => Some(why),
+        _ => None,
+    }
+}
+
+#[test]
+fn outcomes() {
+    use Observed::{Established, Rejected, Reset, Unanswered};
+    for (from, to, port, observed, expected) in [
+        (WEB, DB, 5432, Established, Outcome::Conforming),
+        (WEB, DB, 5432, DROPPED, Outcome::OverBlocked),
+        (WEB, DB, 5432, Rejected, Outcome::OverBlocked),
+        (WEB, DB, 5432, Unanswered, Outcome::Unanswered),
+        (WEB, DB, 22, Established, Outcome::NotEnforced),
+        (FREE, DB, 5432, Established, Outcome::NotEnforced),
+        (FREE, DB, 5432, DROPPED, Outcome::Enforced),
+        (FREE, DB, 5432, Unanswered, Outcome::PresumedEnforced),
+        (FREE, DB, 5432, Reset, Outcome::Undecidable),
+        ("203.0.113.9", DB, 5432, Established, Outcome::NotEnforced),
+        ("203.0.113.9", FREE, 80, Established, Outcome::Conforming),
+        ("10.1.0.1", DB, 5432, Established, Outcome::NotApplicable),
+        (DB, DB, 1, Established, Outcome::NotApplicable),
+        (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),
+    ] {
+        let flow = judge().judge(attempt(from, to, port, observed), &veths());
+        assert_eq!(flow.outcome, expected, "{from} -> {to}:{port} {observed}: {:?}", flow.expected);
+    }
+}
+
+#[test]
+fn what_makes_an_attempt_undecidable() {
+    let plain = || attempt(FREE, DB, 5432, Observed::Established);
+    let unanswered = || attempt(FREE, DB, 5432, Observed::Unanswered);
+    for (name, attempt, expected) in [
+        ("nothing", plain(), None),
+        ("open before", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
+        ("losses do not undo what was seen", Attempt { records_lost: true, ..plain() }, None),
+        (
+            "losses undo what was not seen",
+            Attempt { records_lost: true, ..unanswered() },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
+            "another pod's address",
+            Attempt { foreign_veth: Some(1), ..plain() },
+            Some(Undecidable::SpoofedSource),
+        ),
+        ("through an uplink", Attempt { foreign_veth: Some(9), ..plain() }, None),
+        ("a veth that is gone", Attempt { foreign_veth: Some(77), ..plain() }, None),
+        (
+            "before its Service's address is translated",
+            attempt(WEB, "10.96.0.2", 5432, Observed::Established),
+            Some(Undecidable::ServiceAddress),
+        ),
+        (
+            "reset from elsewhere",
+            attempt(WEB, "10.0.0.99", 80, Observed::Reset),
+            Some(Undecidable::UnseenOrigin),
+        ),
+    ] {
+        let flow = judge().judge(attempt, &veths());
+        assert_eq!(why(&flow), expected.as_ref(), "{name}");
+    }
+}
+
+/// Each state holds from its moment on; all that held shortly before an attempt or during it must agree.
+#[test]
+fn changes() {
+    let without = without_policy();
+    for (name, changes, expected) in [
+        ("long before", vec![(80, CLUSTER)], Outcome::NotEnforced),
+        ("just before", vec![(98, CLUSTER)], Outcome::Undecidable),
+        ("while it was undecided", vec![(99, &*without), (101, CLUSTER)], Outcome::Undecidable),
+        ("after it", vec![(102, CLUSTER)], Outcome::Conforming),
+        ("nothing that matters", vec![(60, CLUSTER), (98, CLUSTER), (99, CLUSTER)], Outcome::NotEnforced),
+        ("there and back", vec![(60, CLUSTER), (97, &without), (98, CLUSTER)], Outcome::Undecidable),
+    ] {
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+        judge.set_state(engine(&without), SECOND);
+        for (at, cluster) in changes {
+            judge.set_state(engine(cluster), at * SECOND);
+        }
+        let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+        assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
+    }
+}
+
+#[test]
+fn no_state_yet() {
+    let judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+    let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+    assert_eq!(why(&flow), Some(&Undecidable::Stale));
+}
+
+#[test]
+fn words() {
+    let flow = judge().judge(attempt(WEB, DB, 5432, DROPPED), &veths());
+    assert_eq!(flow.drop_reason.as_deref(), Some("NETFILTER_DROP"));
+    assert_eq!(flow.time, Timestamp::from_second(100).unwrap());
+    assert_eq!(flow.source.name().map(|name| &**name), Some("shop/web"));
+    let other = Attempt { other_drop: Some(3), ..attempt(WEB, DB, 5432, Observed::Unanswered) };
+    assert_eq!(judge().judge(other, &veths()).drop_reason.as_deref(), Some("NO_SOCKET"));
+}
+
+/// One story a row: `TIME FROM PORT OBSERVED` against `db`; what is told, and what is open at the end.
+fn story(steps: &[(u64, &str, u16, Observed)]) -> (Vec<Finding>, Findings) {
+    let (judge, veths, mut findings, mut told) = (judge(), veths(), Findings::default(), Vec::new());
+    for &(time, from, port, observed) in steps {
+        let attempt = Attempt { first_ns: time * SECOND, ..attempt(from, DB, port, observed) };
+        told.extend(findings.flow(&judge.judge(attempt, &veths)));
+    }
+    (told, findings)
+}
+
+#[test]
+fn a_finding_opens_once_and_counts() {
+    let (told, findings) = story(&[
+        (100, FREE, 5432, Observed::Established),
+        (103, FREE, 5432, Observed::Refused),
+        (102, FREE, 5432, Observed::Delivered),
+    ]);
+    assert_eq!(told.len(), 1);
+    let [finding] = findings.list()[..] else { panic!("{:?}", findings.list()) };
+    assert_eq!((finding.key.kind, finding.count), (FindingKind::NotEnforced, 3));
+    assert_eq!(finding.first_seen, Timestamp::from_second(100).unwrap());
+    assert_eq!(finding.last_seen, Timestamp::from_second(103).unwrap());
+    assert_eq!(finding.policies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shop/db"]);
+    assert_eq!(&*finding.key.source.name, "tools/free");
+    assert!(finding.evidence.contains("went into the destination pod's veth"), "{}", finding.evidence);
+}
+
+#[test]
+fn what_resolves_a_finding() {
+    let wrong = (100, FREE, 5432, Observed::Established);
+    for (name, next, open) in [
+        ("a later one was enforced", (110, FREE, 5432, DROPPED), 0),
+        ("an earlier one, decided later, was", (99, FREE, 5432, DROPPED), 1),
+        ("nobody answers: that proves nothing", (110, FREE, 5432, Observed::Unanswered), 1),
+        ("another port", (110, FREE, 22, DROPPED), 1),
+        ("another source", (110, WEB, 5432, Observed::Established), 1),
+    ] {
+        let (told, findings) = story(&[wrong, next]);
+        assert_eq!(findings.count(FindingKind::NotEnforced), open, "{name}");
+        assert_eq!(
+            told.iter().filter(|finding| finding.status == FindingStatus::Resolved).count(),
+            1 - open,
+            "{name}"
+        );
+    }
+}
+
+/// The demo once lost a finding so: one family enforced, the other not.
+#[test]
+fn families_are_apart() {
+    let judge = judge();
+    let mut findings = Findings::default();
+    let wrong = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+    findings.flow(&wrong);
+    let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &veths());
+    other.attempt.tuple.destination.address = "fd00::2".parse().unwrap();
+    other.time = Timestamp::from_second(200).unwrap();
+    findings.flow(&other);
+    assert_eq!(findings.count(FindingKind::NotEnforced), 1);
+}
+
+#[test]
+fn an_over_blocked_connection_that_gets_through_after_all() {
+    let (judge, veths, mut findings) = (judge(), veths(), Findings::default());
+    findings.flow(&judge.judge(attempt(WEB, DB, 5432, DROPPED), &veths));
+    assert_eq!(findings.count(FindingKind::OverBlocked), 1);
+    let revised = Attempt { revised: true, ..attempt(WEB, DB, 5432, Observed::Established) };
+    let told = findings.flow(&judge.judge(revised, &veths));
+    assert_eq!(told[0].status, FindingStatus::Resolved);
+    assert_eq!(findings.count(FindingKind::OverBlocked), 0);
+}
+
+#[test]
+fn findings_expire() {
+    let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
+    assert!(findings.expire(Timestamp::from_second(3_600).unwrap()).is_empty());
+    let told = findings.expire(Timestamp::from_second(4_000).unwrap());
+    assert_eq!(told[0].status, FindingStatus::Expired);
+    assert!(findings.list().is_empty());
+}
+
+#[test]
+fn findings_are_bounded() {
+    let (judge, veths, mut findings) = (judge(), veths(), Findings::default());
+    for port in 1..=10_100 {
+        findings.flow(&judge.judge(attempt(FREE, DB, port, Observed::Established), &veths));
+    }
+    // 5432 is denied to `free`, too.
+    assert_eq!(findings.count(FindingKind::NotEnforced), 10_000);
+    assert_eq!(findings.stats().overflowed, 100);
+}

@@ -1,0 +1,220 @@
+//! Manifests as people write them, the broken ones too.
+
+#![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
+
+use std::{fs, path::PathBuf};
+
+use netpol_agent::cluster::manifests::{Manifests, load, parse};
+
+fn errors(manifests: &Manifests) -> Vec<String> {
+    manifests.errors.iter().map(ToString::to_string).collect()
+}
+
+fn objects(manifests: &Manifests) -> Vec<String> {
+    manifests.objects.iter().map(|object| object.reference().to_string()).collect()
+}
+
+/// A text, the objects in it, and the errors it has.
+#[track_caller]
+fn check(text: &str, wanted_objects: &[&str], wanted_errors: &[&str]) {
+    let manifests = parse("f.yaml", text);
+    assert_eq!(
+        (objects(&manifests), errors(&manifests)),
+        (owned(wanted_objects), owned(wanted_errors)),
+        "{text}"
+    );
+}
+
+fn owned(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(ToString::to_string).collect()
+}
+
+const NS: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n";
+
+#[test]
+fn documents() {
+    check("", &[], &[]);
+    check("# nothing\n---\n---\n", &[], &[]);
+    check(NS, &["Namespace a"], &[]);
+    check(
+        &format!("---\n{NS}---\n{}", NS.replace("name: a", "name: b")),
+        &["Namespace a", "Namespace b"],
+        &[],
+    );
+    check(
+        &format!("{NS}...\n---  # second\n{}", NS.replace("name: a", "name: b")),
+        &["Namespace a", "Namespace b"],
+        &[],
+    );
+    check(&format!("\u{feff}{NS}"), &["Namespace a"], &[]);
+    check(&NS.replace('\n', "\r\n"), &["Namespace a"], &[]);
+}
+
+#[test]
+fn a_broken_document_costs_no_other() {
+    let text = format!("{NS}---\nkind: [\n---\n{}", NS.replace("name: a", "name: b"));
+    let manifests = parse("f.yaml", &text);
+    assert_eq!(objects(&manifests), ["Namespace a", "Namespace b"]);
+    let errors = errors(&manifests);
+    assert!(errors[0].starts_with("f.yaml:") && errors[0].contains("not valid YAML"), "{errors:?}");
+    assert!((5..=7).contains(&manifests.errors[0].line), "{errors:?}");
+}
+
+#[test]
+fn json_and_lists() {
+    let json = "{\n\t\"apiVersion\": \"v1\", \"kind\": \"Namespace\",\n\t\"metadata\": {\"name\": \"a\", \"labels\": {\"x\": \"\\u00e9\"}}}";
+    check(
+        json,
+        &[],
+        &[
+            "f.yaml:3: Namespace a: metadata.labels.x: \"é\" is no label value: at most 63 of A-Z, a-z, 0-9, -, _ and .",
+        ],
+    );
+    check(&json.replace("\\u00e9", "y"), &["Namespace a"], &[]);
+    let list = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Namespace, metadata: {name: a}}\n- {apiVersion: v1, kind: Namespace, metadata: {}}\n";
+    check(list, &["Namespace a"], &["f.yaml:5: Namespace: metadata.name: an object needs a name"]);
+    let typed =
+        "apiVersion: v1\nkind: PodList\nitems:\n- metadata: {name: p, namespace: n}\n- metadata: {name: q}\n";
+    check(typed, &["Pod n/p", "Pod default/q"], &[]);
+    check("apiVersion: v1\nkind: List\nitems: \n", &[], &[]);
+    check(
+        "apiVersion: v1\nkind: List\nitems: 5\n",
+        &[],
+        &["f.yaml:1: List: items: must be a list of objects"],
+    );
+}
+
+#[test]
+fn what_is_no_object() {
+    let reason = "not a Kubernetes object: it needs `apiVersion` and `kind`";
+    check("just text", &[], &[&format!("f.yaml:1: {reason}")]);
+    check("- a\n- b\n", &[], &[&format!("f.yaml:1: {reason}")]);
+    check("replicas: 3\n", &[], &[&format!("f.yaml:1: {reason}")]);
+    check("\n\nkind: Pod\n", &[], &[&format!("f.yaml:3: {reason}")]);
+}
+
+#[test]
+fn kinds_that_are_not_read() {
+    let manifests =
+        parse("f.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n");
+    assert_eq!((manifests.objects.len(), manifests.errors.len()), (0, 0));
+    assert!(manifests.notes[0].to_string().starts_with("f.yaml:1: Deployment shop/web is not read"));
+    // An old version of a policy would otherwise silently be missing.
+    let old = "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
+    check(
+        old,
+        &[],
+        &[
+            "f.yaml:1: NetworkPolicy p: apiVersion: version \"extensions/v1beta1\" is not known: write networking.k8s.io/v1",
+        ],
+    );
+}
+
+#[test]
+fn both_versions_of_cluster_network_policies_are_read() {
+    for version in ["v1alpha2", "v1beta1"] {
+        let head = format!(
+            "apiVersion: policy.networking.k8s.io/{version}\nkind: ClusterNetworkPolicy\nmetadata: {{name: p}}\n"
+        );
+        let spec = "spec: {tier: Admin, priority: 0, subject: {namespaces: {}}}\n";
+        check(&(head + spec), &["ClusterNetworkPolicy p"], &[]);
+    }
+    let newer = "apiVersion: policy.networking.k8s.io/v2\nkind: ClusterNetworkPolicy\nmetadata: {name: p}\n";
+    let manifests = parse("f.yaml", newer);
+    assert!(errors(&manifests)[0].ends_with("write policy.networking.k8s.io/v1alpha2"), "{manifests:?}");
+}
+
+#[test]
+fn fields_are_named_with_their_lines() {
+    let policy = |rest: &str| {
+        format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata:\n  name: p\n  namespace: n\nspec:\n{rest}"
+        )
+    };
+    check(
+        &policy("  podSelector: {}\n  ingress:\n  - from:\n    - ipBlock:\n        cidr: 10.0.0.300/8\n"),
+        &[],
+        &[
+            "f.yaml:11: NetworkPolicy n/p: spec.ingress[0].from[0].ipBlock.cidr: \"10.0.0.300/8\" is no CIDR: write an address range such as 10.0.0.0/8 or fd00::/8",
+        ],
+    );
+    check(
+        &policy("  podSelector:\n    matchLabels:\n      app: web\n      on: true\n"),
+        &[],
+        &[
+            "f.yaml:10: NetworkPolicy n/p: spec.podSelector.matchLabels.on: must be a string: put true in quotes",
+        ],
+    );
+    check(
+        &policy("  podSelector: {}\n  podSelector: {}\n"),
+        &[],
+        &["f.yaml:8: not valid YAML: key \"podSelector\" is given twice, first on line 7"],
+    );
+    let unknown = parse("f.yaml", &policy("  podSelectr: {}\n"));
+    assert!(
+        errors(&unknown)[0].starts_with("f.yaml:7: NetworkPolicy n/p: spec.podSelectr: unknown field"),
+        "{unknown:?}"
+    );
+}
+
+#[test]
+fn the_later_of_two_objects_with_one_name_counts() {
+    let pod = |app: &str| {
+        format!(
+            "---\napiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: n, labels: {{app: {app}}}}}\n"
+        )
+    };
+    let manifests = parse("f.yaml", &(pod("first") + &pod("second")));
+    let snapshot = manifests.snapshot();
+    assert_eq!(snapshot.pod("n/p").unwrap().labels().get("app"), Some("second"));
+    assert_eq!(manifests.notes[0].text, "Pod n/p replaces the one in f.yaml:2");
+}
+
+#[test]
+fn anchors_merges_and_their_limits() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  labels: &l {app: a}\n---\napiVersion: v1\nkind: Pod\nmetadata: {name: q, labels: {<<: {tier: t}, app: b}}\n";
+    let snapshot = parse("f.yaml", text).snapshot();
+    assert_eq!(snapshot.pod("default/q").unwrap().labels().get("tier"), Some("t"));
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
+    for i in 1..12 {
+        bomb += &format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "));
+    }
+    let errors_of_bomb = errors(&parse("f.yaml", &bomb));
+    assert!(errors_of_bomb[0].contains("aliases stand for more than"), "{errors_of_bomb:?}");
+    for (depth, reason) in [(150, "nested deeper than"), (5_000, "not valid YAML")] {
+        let deep = format!("a: {}{}", "[".repeat(depth), "]".repeat(depth));
+        let errors = errors(&parse("f.yaml", &deep));
+        assert!(errors[0].contains(reason), "{errors:?}");
+    }
+}
+
+#[test]
+fn files_and_folders() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    };
+    write("b.yaml", NS.as_bytes());
+    write("deep/er/a.yml", NS.replace("name: a", "name: b").as_bytes());
+    write("c.json", b"{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {\"name\": \"c\"}}");
+    write("notes.txt", b"not: [a manifest");
+    write(".hidden.yaml", b"not: [a manifest");
+    write("latin1.yaml", b"\nkind: \xff\n");
+    let manifests = load(&[folder.path().to_owned()]).unwrap();
+    assert_eq!(objects(&manifests), ["Namespace a", "Namespace c", "Namespace b"]);
+    assert!(errors(&manifests)[0].ends_with("latin1.yaml:2: not UTF-8 text: save the file as UTF-8"));
+    // A file that is named is read whatever it is called.
+    assert_eq!(load(&[folder.path().join("notes.txt")]).unwrap().errors.len(), 1);
+    let missing = load(&[PathBuf::from("/no/such/folder")]).unwrap_err();
+    assert!(missing.to_string().contains("/no/such/folder"), "{missing}");
+}
+
+#[test]
+fn a_manifest_of_nothing_but_pods_makes_their_namespaces() {
+    let manifests = parse("f.yaml", "apiVersion: v1\nkind: Pod\nmetadata: {name: p, namespace: n}\n");
+    let snapshot = manifests.snapshot();
+    let label = snapshot.namespace("n").unwrap().labels.get("kubernetes.io/metadata.name").map(str::to_owned);
+    assert_eq!(label.as_deref(), Some("n"));
+}
