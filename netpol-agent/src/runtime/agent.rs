@@ -232,6 +232,7 @@ impl Agent {
             }
             VethChange::Synced => {
                 self.veths_known = true;
+                self.pipeline.veths_mut().synced();
                 self.tick()?;
             }
             VethChange::Resynced => {
