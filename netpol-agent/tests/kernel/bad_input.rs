@@ -47,7 +47,10 @@ fn refusals() {
     let empty = empty.path().display().to_string();
 
     check("unknown flag", agent(&["run", "--manifest", &good]), "--manifests");
-    check("no manifests", agent(&["run"]), "--manifests");
+    let mut alone = agent(&["run"]);
+    alone.env("KUBECONFIG", "/nowhere").env_remove("KUBERNETES_SERVICE_HOST");
+    check("no cluster", alone, "--manifests");
+    check("no such context", agent(&["run", "--context", "c", "--kubeconfig", &good]), &good);
     check("no such folder", agent(&["run", "--manifests", "/nowhere"]), "/nowhere");
     check("empty folder", agent(&["run", "--manifests", &empty]), "no Kubernetes object");
     check("ring", agent(&["run", "--manifests", &good, "--ring-kib", "5"]), "power of two");
