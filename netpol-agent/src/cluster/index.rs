@@ -2,10 +2,13 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
+    net::IpAddr,
     sync::Arc,
 };
 
-use super::{Object, ObjectRef, Snapshot, address_book::AddressBook, pool::Pool, snapshot::Changes};
+use super::{
+    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, pool::Pool, snapshot::Changes,
+};
 use crate::model::{
     EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Service, object::NamespaceOrigin,
 };
@@ -27,6 +30,7 @@ pub struct Index {
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
     pool: Pool,
+    historian: Historian,
 }
 
 impl Default for Index {
@@ -49,16 +53,25 @@ impl Index {
             services_by_ip: AddressBook::new(),
             residents: HashMap::new(),
             pool: Pool::default(),
+            historian: Historian::default(),
         }
+    }
+
+    /// What is applied and deleted from now on happens at this time, in nanoseconds of `CLOCK_MONOTONIC`. Without it,
+    /// nothing is remembered of the past.
+    pub fn set_time(&mut self, now_ns: u64) {
+        self.historian.set_time(&mut self.state.history, now_ns);
     }
 
     /// Adds an object, or replaces the one with its name. One that is as before changes nothing.
     pub fn apply(&mut self, object: Object) {
         let reference = object.reference();
-        if self.get(&reference).as_ref() == Some(&object) {
+        let old = self.get(&reference);
+        if old.as_ref() == Some(&object) {
             return;
         }
-        self.delete(&reference);
+        let holders = self.holders([old.as_ref(), Some(&object)]);
+        self.remove(&reference);
         self.pending.push(reference);
         match object {
             Object::Pod(pod) => {
@@ -88,10 +101,38 @@ impl Index {
             }
             Object::ClusterPolicy(policy) => self.state.cluster_policies.insert(policy.id.clone(), policy),
         }
+        self.remember(holders);
     }
 
     /// Removes an object, where it is there.
     pub fn delete(&mut self, reference: &ObjectRef) {
+        let holders = self.holders([self.get(reference).as_ref(), None]);
+        self.remove(reference);
+        self.remember(holders);
+    }
+
+    /// Which pods have the addresses that a change of these may concern.
+    fn holders(&self, objects: [Option<&Object>; 2]) -> Vec<(IpAddr, Option<Arc<Pod>>)> {
+        let pods = objects.into_iter().flatten().filter_map(|object| match object {
+            Object::Pod(pod) => Some(pod),
+            _ => None,
+        });
+        let mut addresses: Vec<IpAddr> = pods.flat_map(|pod| pod.ips.iter().copied()).collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        let holder = |address| (address, self.pods_by_ip.holders().get(&address).cloned());
+        addresses.into_iter().map(holder).collect()
+    }
+
+    /// Notes which addresses have passed to another pod.
+    fn remember(&mut self, holders: Vec<(IpAddr, Option<Arc<Pod>>)>) {
+        for (address, old) in holders {
+            let new = self.pods_by_ip.holders().get(&address);
+            self.historian.pass(&mut self.state.history, address, old, new);
+        }
+    }
+
+    fn remove(&mut self, reference: &ObjectRef) {
         let Some(object) = self.get(reference) else { return };
         self.pending.push(reference.clone());
         match object {

@@ -6,6 +6,7 @@
 //! ```
 
 mod address_book;
+mod history;
 mod index;
 pub mod manifests;
 mod map;
@@ -16,6 +17,7 @@ pub mod watch;
 pub mod wire;
 pub mod yaml;
 
+pub use history::Tenure;
 pub use index::Index;
 pub use map::Map;
 pub use object::{Object, ObjectRef};

@@ -2,7 +2,11 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{ObjectRef, map::Map};
+use super::{
+    ObjectRef,
+    history::{History, Tenure},
+    map::Map,
+};
 use crate::model::{ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
@@ -11,6 +15,8 @@ pub struct Snapshot {
     pub(super) generation: u64,
     pub(super) pods: Map<Arc<str>, Arc<Pod>>,
     pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    /// Who had those addresses of late.
+    pub(super) history: History,
     pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
     pub(super) nodes: Map<Arc<str>, Arc<Node>>,
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
@@ -36,6 +42,7 @@ impl Snapshot {
             generation: 0,
             pods: Map::default(),
             pod_ips: Map::default(),
+            history: History::default(),
             namespaces: Map::default(),
             nodes: Map::default(),
             node_ips: Map::default(),
@@ -65,6 +72,18 @@ impl Snapshot {
     #[must_use]
     pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
         self.pod_ips.get(&ip.to_canonical())
+    }
+
+    /// The pods that had an address of late and have it no longer, oldest first.
+    #[must_use]
+    pub fn past_holders(&self, ip: IpAddr) -> &[Tenure] {
+        self.history.past(ip.to_canonical())
+    }
+
+    /// Since when the pod that has an address has it, in nanoseconds of `CLOCK_MONOTONIC`; 0 where that is long ago.
+    #[must_use]
+    pub fn holder_since(&self, ip: IpAddr) -> u64 {
+        self.history.since(ip.to_canonical())
     }
 
     /// The node that has an address.

@@ -1,6 +1,10 @@
 //! The veth pairs whose far end is a pod's interface.
 
-use std::{collections::HashMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    net::IpAddr,
+    sync::Arc,
+};
 
 /// The host end of a veth pair whose other end is in another network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,11 +19,16 @@ pub struct Veth {
     pub is_new: bool,
 }
 
+/// How many of those that are gone are remembered, for connections that are decided after their end.
+const REMEMBERED: usize = 1024;
+
 /// All of them, by interface index and by address.
 #[derive(Debug, Default)]
 pub struct Veths {
     by_index: HashMap<u32, Veth>,
     by_address: HashMap<IpAddr, u32>,
+    /// Those that went last, oldest first.
+    gone: VecDeque<(u32, Veth)>,
     /// Whether those that were there before the agent are all known.
     synced: bool,
 }
@@ -41,6 +50,13 @@ impl Veths {
     #[must_use]
     pub fn get(&self, ifindex: u32) -> Option<&Veth> {
         self.by_index.get(&ifindex)
+    }
+
+    /// A veth by its interface index, be it one that has gone of late.
+    #[must_use]
+    pub fn get_or_gone(&self, ifindex: u32) -> Option<&Veth> {
+        let gone = || self.gone.iter().rfind(|(index, _)| *index == ifindex).map(|(_, veth)| veth);
+        self.get(ifindex).or_else(gone)
     }
 
     /// The interface behind which an address lives.
@@ -82,6 +98,10 @@ impl Veths {
     pub fn gone(&mut self, ifindex: u32) {
         if let Some(veth) = self.by_index.remove(&ifindex) {
             self.disown(ifindex, &veth.addresses);
+            if self.gone.len() == REMEMBERED {
+                self.gone.pop_front();
+            }
+            self.gone.push_back((ifindex, veth));
         }
     }
 

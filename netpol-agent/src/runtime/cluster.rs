@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::options::ApiOptions;
+use super::{agent::monotonic_ns, options::ApiOptions};
 use crate::{
     cluster::{
         Index, ObjectRef,
@@ -85,6 +85,10 @@ impl Cluster {
                     states.send_replace(self.publish());
                 }
                 _ = self.news.recv_many(&mut batch, BATCH) => {
+                    // What was there at the start has no beginning.
+                    if self.published.is_some() {
+                        self.index.set_time(monotonic_ns()?);
+                    }
                     batch.drain(..).for_each(|news| self.take(news));
                 }
             }

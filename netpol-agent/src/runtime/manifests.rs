@@ -7,6 +7,7 @@ use notify::{RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use super::agent::monotonic_ns;
 use crate::{
     cluster::{Index, manifests},
     policy::{Compiler, Engine},
@@ -89,6 +90,7 @@ impl Manifests {
             };
             self.report(&loaded);
             if loaded.errors.is_empty() {
+                self.index.set_time(monotonic_ns()?);
                 let state = self.apply(loaded);
                 info!("manifests read anew: generation {}", state.snapshot().generation());
                 states.send_replace(state);

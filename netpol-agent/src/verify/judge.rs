@@ -9,7 +9,7 @@ use super::{
     service,
 };
 use crate::{
-    identity::{History, Whose, resolve},
+    identity::{Whose, resolve, whose},
     model::{
         Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Undecidable, Veths,
     },
@@ -42,7 +42,6 @@ pub struct Judge {
     grace_ns: u64,
     /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
     states: VecDeque<(u64, Arc<Engine>)>,
-    history: History,
     gaps: Kinds,
 }
 
@@ -51,23 +50,13 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self {
-            clock,
-            reasons,
-            grace_ns,
-            states: VecDeque::new(),
-            history: History::default(),
-            gaps: Kinds::NONE,
-        }
+        Self { clock, reasons, grace_ns, states: VecDeque::new(), gaps: Kinds::NONE }
     }
 
     /// Puts a state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         // What has held since before the window is needed; what it replaced is not.
         let start = now_ns.saturating_sub(self.grace_ns + DECISION_NS);
-        if let Some((_, before)) = self.states.back() {
-            self.history.update(before.snapshot(), state.snapshot(), now_ns);
-        }
         while self.states.len() > 1 && self.states.get(1).is_some_and(|(since, _)| *since <= start) {
             self.states.pop_front();
         }
@@ -130,9 +119,9 @@ impl Judge {
             return (nobody.clone(), nobody);
         };
         let whose = |address, veth: Option<u32>| {
-            let veth = veth.and_then(|ifindex| veths.get(ifindex)).filter(|veth| veth.is_new);
+            let veth = veth.and_then(|ifindex| veths.get_or_gone(ifindex)).filter(|veth| veth.is_new);
             let born = veth.filter(|veth| veth.addresses.contains(&address)).map(|veth| veth.attached_ns);
-            self.history.whose(state.snapshot(), address, attempt.first_ns, born)
+            whose(state.snapshot(), address, attempt.first_ns, born)
         };
         let tuple = &attempt.tuple;
         (

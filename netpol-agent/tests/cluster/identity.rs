@@ -1,6 +1,8 @@
 //! Who was behind an address, at the time.
 
-use serde_json::json;
+use std::{net::Ipv4Addr, thread};
+
+use serde_json::{Value, json};
 use xtask::{
     apiserver::{ADMIN, ApiServer},
     lab::{Attempt, Lab, PodSpec, Probe, Server, Stack},
@@ -63,11 +65,7 @@ fn address_used_again() {
     let api = Api::new(&lab, &apiserver);
     api.apply_lab(&lab);
     // The next pod waits for an address.
-    let new = json!({
-        "metadata": { "name": "new" },
-        "spec": { "nodeName": Lab::NODE, "containers": [{ "name": "main", "image": "lab" }] },
-    });
-    api.create(&pods("shop"), &new);
+    api.create(&pods("shop"), &running("new"));
     let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
 
     // Lost on its way to the old pod: it is decided seconds later, when the address has long been the new pod's.
@@ -75,13 +73,73 @@ fn address_used_again() {
     assert_eq!(Probe::tcp(address, 81).run(&client).unwrap(), Attempt::TimedOut);
     let generation = watch.generation();
     lab.delete_pod(&old).unwrap();
-    api.delete_pod(&old);
-    let status = json!({ "status": { "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] } });
-    api.patch(&pods("shop"), "new", Some("status"), status);
     let new = lab.add_pod(PodSpec::new("shop", "new").address(address)).unwrap();
+    api.delete_pod(&old);
+    api.patch(&pods("shop"), "new", Some("status"), status(&address.to_string()));
     watch.wait_for_state_after(generation);
     let _listening = Server::tcp(&new, 80).unwrap();
     assert_eq!(Probe::tcp(address, 80).run(&client).unwrap(), Attempt::Answered);
     watch.wait_for_flows(2.0);
     assert_eq!(watch.stop().connections(), ["client > old:81 over_blocked", "client > new:80 conforming"]);
+}
+
+/// Pods that are in no lab, made and removed by the way.
+const STRANGERS: u32 = 2000;
+
+/// Pods that have the same address, one after the other.
+const ROUNDS: u16 = 20;
+
+/// While 2,000 pods come and go, pods that share an address are connected to, each on a port of its own: no connection
+/// is another pod's, and none is nobody's.
+#[test]
+fn churn() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let first = lab.add_pod(PodSpec::new("shop", "first")).unwrap();
+    let address = first.ip();
+    lab.delete_pod(&first).unwrap();
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    thread::scope(|scope| {
+        let strangers = scope.spawn(|| strangers(&api));
+        for round in 0..ROUNDS {
+            let name = format!("round-{round}");
+            let pod = lab.add_pod(PodSpec::new("shop", &name).address(address)).unwrap();
+            let _listening = Server::tcp(&pod, 1000 + round).unwrap();
+            api.create(&pods("shop"), &running(&name));
+            api.patch(&pods("shop"), &name, Some("status"), status(&address.to_string()));
+            assert_eq!(Probe::tcp(address, 1000 + round).run(&client).unwrap(), Attempt::Answered);
+            api.delete_pod(&pod);
+            lab.delete_pod(&pod).unwrap();
+        }
+        strangers.join().unwrap();
+    });
+    watch.wait_for_flows(ROUNDS.into());
+    let told = watch.stop();
+    let expected = (0..ROUNDS).map(|round| format!("client > round-{round}:{} conforming", 1000 + round));
+    assert_eq!(told.connections(), expected.collect::<Vec<_>>(), "{}", told.log);
+}
+
+fn strangers(api: &Api) {
+    for number in 0..STRANGERS {
+        let name = format!("stranger-{number}");
+        // They share a few addresses, which are nobody's in the lab.
+        let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 0, 0, 1)) + number % 50);
+        api.create(&pods("default"), &running(&name));
+        api.patch(&pods("default"), &name, Some("status"), status(&address.to_string()));
+        api.delete(&pods("default"), &name);
+    }
+}
+
+fn running(name: &str) -> Value {
+    json!({
+        "metadata": { "name": name },
+        "spec": { "nodeName": Lab::NODE, "containers": [{ "name": "main", "image": "lab" }] },
+    })
+}
+
+fn status(address: &str) -> Value {
+    json!({ "status": { "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] } })
 }

@@ -1,0 +1,164 @@
+//! Who was behind an address, at the time.
+
+use std::net::IpAddr;
+
+use crate::{
+    cluster::{Snapshot, Tenure},
+    model::Endpoint,
+};
+
+const SECOND: u64 = 1_000_000_000;
+
+/// How long after a veth came a pod may take to claim its address. The kubelet tells of an address once the veth is
+/// there, and the API server's news take their time.
+const CLAIM: u64 = 5 * SECOND;
+
+/// How long a pod that the API no longer has may still send: its veth goes last.
+const LINGER: u64 = 5 * SECOND;
+
+/// Who was behind an address at some time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// It is known.
+    Known {
+        /// Who.
+        endpoint: Endpoint,
+        /// Since when the cluster's state says so, in nanoseconds of `CLOCK_MONOTONIC`; 0 for as long as is known. It
+        /// may be after the time that was asked about.
+        since_ns: u64,
+    },
+    /// A pod that is new here; until then, its name may still come.
+    Awaited {
+        /// When to give up, in nanoseconds of `CLOCK_MONOTONIC`.
+        until_ns: u64,
+    },
+    /// One pod had given it up, and no other was known to have it.
+    Unclear,
+}
+
+/// What the snapshot knows of an address.
+#[must_use]
+pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
+    if let Some(pod) = snapshot.pod_by_ip(address) {
+        Endpoint::Pod(pod.clone())
+    } else if let Some(node) = snapshot.node_by_ip(address) {
+        Endpoint::Node(node.name.clone())
+    } else if let Some(service) = snapshot.service_by_ip(address) {
+        Endpoint::Service(service.key.clone())
+    } else {
+        Endpoint::World
+    }
+}
+
+/// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of
+/// this node; `None` where it was there before the agent, or is not on this node.
+#[must_use]
+pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, born_ns: Option<u64>) -> Whose {
+    let past = snapshot.past_holders(address);
+    let has_holder = snapshot.pod_by_ip(address).is_some();
+    let since_ns = snapshot.holder_since(address);
+    let now = || Whose::Known { endpoint: resolve(snapshot, address), since_ns };
+    let then = |tenure: &Tenure| Whose::Known {
+        endpoint: Endpoint::Pod(tenure.pod.clone()),
+        since_ns: tenure.from_ns,
+    };
+    if let Some(born) = born_ns {
+        // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
+        if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns >= born) {
+            return then(tenure);
+        }
+        if has_holder && since_ns >= born {
+            return now();
+        }
+        if at_ns < born + CLAIM {
+            return Whose::Awaited { until_ns: born + CLAIM };
+        }
+    }
+    if let Some(tenure) = past.iter().find(|tenure| (tenure.from_ns..tenure.until_ns).contains(&at_ns)) {
+        return then(tenure);
+    }
+    match past.iter().rfind(|tenure| tenure.until_ns <= at_ns) {
+        Some(_) if has_holder && at_ns < since_ns => Whose::Unclear,
+        Some(tenure) if !has_holder && at_ns < tenure.until_ns + LINGER => Whose::Unclear,
+        _ => now(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::{Index, manifests};
+
+    const ADDRESS: &str = "10.0.0.1";
+
+    /// An index in which these pods have the address, one after the other; no name, no pod.
+    fn history(changes: &[(u64, &str)]) -> Index {
+        let mut index = Index::new();
+        for (at, name) in changes {
+            let text = format!(
+                "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: {name}}},
+                   status: {{phase: Running, podIP: {ADDRESS}}}}}"
+            );
+            index.set_time(at * SECOND);
+            index.sync(if name.is_empty() { Vec::new() } else { manifests::parse("", &text).objects });
+        }
+        index
+    }
+
+    #[test]
+    fn who_had_it_then() {
+        let reused = [(0, "old"), (20, ""), (21, "new")];
+        let at_once = [(0, "old"), (20, "new")];
+        let only = [(20, "new")];
+        let gone = [(0, "old"), (20, "")];
+        for (name, changes, at, born, expected) in [
+            ("before its end", &reused[..], 19, None, "old"),
+            ("between the two", &reused, 20, None, "unclear"),
+            ("after the news", &reused, 21, None, "new"),
+            ("at once, before", &at_once, 19, None, "old"),
+            ("at once, after", &at_once, 20, None, "new"),
+            ("a record before its pod's news", &only, 10, None, "new"),
+            ("in a new veth, before the news of the old pod's end", &at_once, 19, Some(18), "new"),
+            ("in a new veth, while the old pod still counts", &[(0, "old")], 19, Some(18), "awaited"),
+            ("in a new veth of a pod that is not known", &[(0, "")], 19, Some(18), "awaited"),
+            ("in a veth that is no longer new", &[(0, "old")], 24, Some(18), "old"),
+            ("in the old veth, seen after the end", &[(10, "old"), (20, "new")], 21, Some(9), "old"),
+            (
+                "a pod that came and went between two snapshots",
+                &[(18, "short"), (20, "")],
+                19,
+                Some(17),
+                "short",
+            ),
+            ("a pod that lingers", &gone, 22, None, "unclear"),
+            ("long gone", &gone, 26, None, "world"),
+            ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
+        ] {
+            let snapshot = history(changes).publish();
+            let born = born.map(|born| born * SECOND);
+            let whose = whose(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, born);
+            let found = match &whose {
+                Whose::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
+                Whose::Known { .. } => "world",
+                Whose::Awaited { until_ns } => {
+                    assert_eq!(*until_ns, born.unwrap() + CLAIM, "{name}");
+                    "awaited"
+                }
+                Whose::Unclear => "unclear",
+            };
+            assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn the_past_is_forgotten() {
+        let mut index = history(&[(0, "old"), (20, "new"), (21, "newer")]);
+        let address = ADDRESS.parse().unwrap();
+        let before = index.publish();
+        assert_eq!((before.past_holders(address).len(), before.holder_since(address)), (2, 21 * SECOND));
+        index.set_time(200 * SECOND);
+        index.sync([]);
+        let after = index.publish();
+        assert_eq!(after.past_holders(address).len(), 1, "what has just ended");
+    }
+}
