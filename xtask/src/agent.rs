@@ -28,6 +28,7 @@ const STOP: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
+    readiness: Receiver<()>,
     stdout: Option<JoinHandle<String>>,
     stderr: Option<JoinHandle<String>>,
 }
@@ -53,15 +54,28 @@ impl Agent {
         args: impl IntoIterator<Item = A>,
         printing: Printing,
     ) -> Result<Self> {
+        let mut agent = Self::spawn(node, binary, args, printing)?;
+        agent.wait_until_ready().with_context(|| format!("starting {}", binary.display()))?;
+        Ok(agent)
+    }
+
+    /// Like [`Self::start`], without waiting.
+    ///
+    /// # Errors
+    /// It can't be started.
+    pub fn spawn<A: AsRef<OsStr>>(
+        node: &Namespace,
+        binary: &Path,
+        args: impl IntoIterator<Item = A>,
+        printing: Printing,
+    ) -> Result<Self> {
         let mut command = node.command(binary);
         let command = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
         let (ready, readiness) = channel();
         let stdout = child.stdout.take().map(|pipe| follow(pipe, printing, None));
         let stderr = child.stderr.take().map(|pipe| follow(pipe, printing, Some(ready)));
-        let mut agent = Self { child, stdout, stderr };
-        agent.wait_until_ready(&readiness).with_context(|| format!("starting {}", binary.display()))?;
-        Ok(agent)
+        Ok(Self { child, readiness, stdout, stderr })
     }
 
     /// The agent's process id.
@@ -74,7 +88,15 @@ impl Agent {
     ///
     /// # Errors
     /// It ends with a failure, or not at all.
-    pub fn stop(mut self) -> Result<String> {
+    pub fn stop(self) -> Result<String> {
+        self.end().map(|(stdout, _)| stdout)
+    }
+
+    /// Like [`Self::stop`]; returns what it printed to stdout and to stderr.
+    ///
+    /// # Errors
+    /// It ends with a failure, or not at all.
+    pub fn end(mut self) -> Result<(String, String)> {
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)
             .context("sending SIGTERM to the agent")?;
         let start = Instant::now();
@@ -85,11 +107,11 @@ impl Agent {
                 None => thread::sleep(Duration::from_millis(10)),
             }
         };
-        let stdout = text(&mut self.stdout);
+        let (stdout, stderr) = (text(&mut self.stdout), text(&mut self.stderr));
         if !status.success() {
-            bail!("the agent ended with {status}: {}", text(&mut self.stderr));
+            bail!("the agent ended with {status}: {stderr}");
         }
-        Ok(stdout)
+        Ok((stdout, stderr))
     }
 
     /// Kills the agent (SIGKILL), as a node that runs out of memory does.
@@ -101,8 +123,12 @@ impl Agent {
         self.child.wait().context("waiting for the agent")
     }
 
-    fn wait_until_ready(&mut self, readiness: &Receiver<()>) -> Result<()> {
-        match readiness.recv_timeout(START) {
+    /// Waits until the agent says on stderr that it is ready.
+    ///
+    /// # Errors
+    /// It ends or is silent instead; what it said is in the error.
+    pub fn wait_until_ready(&mut self) -> Result<()> {
+        match self.readiness.recv_timeout(START) {
             Ok(()) => Ok(()),
             Err(RecvTimeoutError::Timeout) => bail!("the agent is not ready after {START:?}"),
             Err(RecvTimeoutError::Disconnected) => {

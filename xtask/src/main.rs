@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod fuzz;
+mod serve;
 mod setup;
 mod show;
 mod stage;
@@ -31,6 +32,8 @@ enum Task {
     Build,
     /// Prove policies on a small cluster of network namespaces, with real packets
     Demo(show::Args),
+    /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
+    Apiserver,
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::Args),
     /// `test`, and then what takes longer: fuzzing with a time limit
@@ -57,6 +60,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::run(),
         Task::Build => build::run(),
         Task::Demo(args) => show::run(args),
+        Task::Apiserver => serve::run(),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),

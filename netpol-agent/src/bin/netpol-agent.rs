@@ -5,9 +5,10 @@ use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use netpol_agent::{
+    cluster::watch::Credentials,
     flow::Limits,
     kernel::{AttachMode, LoadOptions},
-    runtime::{self, Options},
+    runtime::{self, ApiOptions, Options, Source},
     sink::Format,
 };
 use tracing_subscriber::EnvFilter;
@@ -29,10 +30,29 @@ enum Command {
 
 #[derive(clap::Args)]
 struct Run {
-    /// Cluster state: a folder or file of Kubernetes YAML (Namespaces, Pods with status.podIPs, policies); may be
-    /// given several times. Read anew when a file changes.
-    #[arg(long, value_name = "PATH", required = true)]
+    /// Cluster state from files instead of the Kubernetes API: a folder or file of Kubernetes YAML (Namespaces, Pods
+    /// with status.podIPs, policies); may be given several times. Read anew when a file changes.
+    #[arg(long, value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     manifests: Vec<PathBuf>,
+
+    /// The kubeconfig that names the API server. Without it, a pod uses its ServiceAccount; all others, what kubectl
+    /// would use.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// A context of the kubeconfig, instead of its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
+
+    /// Judge nothing by what the API server has not confirmed for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 300,
+          value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    stale_after: u64,
+
+    /// Look every so many seconds for kinds that the API server did not have, such as policies of a CRD.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+          value_parser = clap::value_parser!(u64).range(1..=3600))]
+    look_again: u64,
 
     /// Print each connection and finding on standard output.
     #[arg(long, short, value_enum, value_name = "FORMAT")]
@@ -90,6 +110,10 @@ impl Run {
     fn options(self) -> Result<Options> {
         let Self {
             manifests,
+            kubeconfig,
+            context,
+            stale_after,
+            look_again,
             output,
             metrics_addr,
             summary,
@@ -102,8 +126,17 @@ impl Run {
         if !ring_kib.is_power_of_two() || !(4..=1 << 20).contains(&ring_kib) {
             bail!("--ring-kib {ring_kib}: must be a power of two from 4 to 1048576");
         }
+        let source = if manifests.is_empty() {
+            Source::Api(ApiOptions {
+                credentials: Credentials { kubeconfig, context },
+                stale_after: Duration::from_secs(stale_after),
+                look_again: Duration::from_secs(look_again),
+            })
+        } else {
+            Source::Manifests(manifests)
+        };
         Ok(Options {
-            manifests,
+            source,
             output: output.map(|output| match output {
                 Output::Compact => Format::Compact,
                 Output::Json => Format::Json,
@@ -127,7 +160,12 @@ impl Run {
 
 fn main() -> ExitCode {
     let Cli { command: Command::Run(run) } = Cli::parse();
-    let default = if run.debug_programs { "info,netpol=debug" } else { "info,netlink_proto=error" };
+    // What libraries have to say of failures, the agent says in its own words.
+    let default = if run.debug_programs {
+        "info,kube_client=off,netpol=debug"
+    } else {
+        "info,kube_client=off,netlink_proto=error"
+    };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("NETPOL_LOG").unwrap_or_else(|_| EnvFilter::new(default)))
         .with_writer(std::io::stderr)

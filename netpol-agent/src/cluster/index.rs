@@ -6,7 +6,9 @@ use std::{
 };
 
 use super::{Object, ObjectRef, Snapshot, address_book::AddressBook, pool::Pool, snapshot::Changes};
-use crate::model::{Labels, Namespace, Node, Pod, Service, object::NamespaceOrigin};
+use crate::model::{
+    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Service, object::NamespaceOrigin,
+};
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
 const REMEMBERED: usize = 64;
@@ -76,6 +78,10 @@ impl Index {
                 self.services_by_ip.add(&service);
                 self.state.services.insert(service.key.clone(), service);
             }
+            Object::EndpointSlice(slice) => {
+                self.group_slices(&slice.service, |slices| slices.push(slice.clone()));
+                self.state.slices.insert(slice.key.clone(), slice);
+            }
             Object::NetworkPolicy(policy) => {
                 self.settle(&policy.namespace);
                 self.state.network_policies.insert(policy.id.clone(), policy);
@@ -108,6 +114,10 @@ impl Index {
                 self.services_by_ip.remove(&service);
                 self.state.services.remove(&service.key);
             }
+            Object::EndpointSlice(slice) => {
+                self.group_slices(&slice.service, |slices| slices.retain(|other| other.key != slice.key));
+                self.state.slices.remove(&slice.key);
+            }
             Object::NetworkPolicy(policy) => {
                 self.state.network_policies.remove(&policy.id);
                 self.leave(&policy.namespace);
@@ -127,6 +137,15 @@ impl Index {
         }
         let gone: Vec<ObjectRef> = self.references().filter(|reference| !kept.contains(reference)).collect();
         for reference in gone {
+            self.delete(&reference);
+        }
+    }
+
+    /// Removes all objects of a kind but these.
+    pub fn retain(&mut self, kind: ObjectKind, kept: &HashSet<ObjectRef>) {
+        let gone =
+            self.references().filter(|reference| reference.kind() == kind && !kept.contains(reference));
+        for reference in gone.collect::<Vec<_>>() {
             self.delete(&reference);
         }
     }
@@ -161,6 +180,7 @@ impl Index {
             }
             ObjectRef::Node(name) => state.nodes.get(name).cloned().map(Object::Node),
             ObjectRef::Service(key) => state.services.get(key).cloned().map(Object::Service),
+            ObjectRef::EndpointSlice(key) => state.slices.get(key).cloned().map(Object::EndpointSlice),
             ObjectRef::Policy(id) if id.namespace.is_some() => {
                 state.network_policies.get(id).cloned().map(Object::NetworkPolicy)
             }
@@ -178,7 +198,19 @@ impl Index {
             .chain(state.pods.keys().cloned().map(ObjectRef::Pod))
             .chain(state.nodes.keys().cloned().map(ObjectRef::Node))
             .chain(state.services.keys().cloned().map(ObjectRef::Service))
+            .chain(state.slices.keys().cloned().map(ObjectRef::EndpointSlice))
             .chain(policies.cloned().map(ObjectRef::Policy))
+    }
+
+    fn group_slices(&mut self, service: &Arc<str>, change: impl FnOnce(&mut Vec<Arc<EndpointSlice>>)) {
+        let groups = &mut self.state.service_slices;
+        let mut slices = groups.get(service).map(|slices| slices.to_vec()).unwrap_or_default();
+        change(&mut slices);
+        if slices.is_empty() {
+            groups.remove(service);
+        } else {
+            groups.insert(service.clone(), slices.into());
+        }
     }
 
     /// Something came to live in a namespace, which then exists, whether an object says so or not.

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! manifests ──► wire ──► Object ──► Index ──► Arc<Snapshot>
-//! (or a watch)  (checks)            (single owner)
+//! or watch      (checks)            (single owner)
 //! ```
 
 mod address_book;
@@ -12,6 +12,7 @@ mod map;
 mod object;
 mod pool;
 mod snapshot;
+pub mod watch;
 pub mod wire;
 pub mod yaml;
 

@@ -2,7 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::model::{ClusterPolicy, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
+use crate::model::{
+    ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, ObjectKind, Pod, PolicyKind, PolicyRef,
+    Service,
+};
 
 /// An object of the cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +18,8 @@ pub enum Object {
     Node(Arc<Node>),
     /// A Service.
     Service(Arc<Service>),
+    /// Some of a Service's endpoints.
+    EndpointSlice(Arc<EndpointSlice>),
     /// A NetworkPolicy.
     NetworkPolicy(Arc<NetworkPolicy>),
     /// A cluster-wide policy.
@@ -32,6 +37,8 @@ pub enum ObjectRef {
     Node(Arc<str>),
     /// A Service, by `namespace/name`.
     Service(Arc<str>),
+    /// An EndpointSlice, by `namespace/name`.
+    EndpointSlice(Arc<str>),
     /// A policy of any kind.
     Policy(PolicyRef),
 }
@@ -45,8 +52,48 @@ impl Object {
             Self::Namespace(namespace) => ObjectRef::Namespace(namespace.name.clone()),
             Self::Node(node) => ObjectRef::Node(node.name.clone()),
             Self::Service(service) => ObjectRef::Service(service.key.clone()),
+            Self::EndpointSlice(slice) => ObjectRef::EndpointSlice(slice.key.clone()),
             Self::NetworkPolicy(policy) => ObjectRef::Policy(policy.id.clone()),
             Self::ClusterPolicy(policy) => ObjectRef::Policy(policy.id.clone()),
+        }
+    }
+}
+
+impl ObjectRef {
+    /// The object of a kind with this namespace (`default` where a namespaced kind has none given) and name.
+    #[must_use]
+    pub fn new(kind: ObjectKind, namespace: Option<&str>, name: &str) -> Self {
+        let namespace = namespace.unwrap_or("default");
+        let key = || Arc::from(format!("{namespace}/{name}"));
+        let policy = |kind, namespace| Self::Policy(PolicyRef { kind, namespace, name: name.into() });
+        match kind {
+            ObjectKind::Pod => Self::Pod(key()),
+            ObjectKind::Namespace => Self::Namespace(name.into()),
+            ObjectKind::Node => Self::Node(name.into()),
+            ObjectKind::Service => Self::Service(key()),
+            ObjectKind::EndpointSlice => Self::EndpointSlice(key()),
+            ObjectKind::NetworkPolicy => policy(PolicyKind::NetworkPolicy, Some(namespace.into())),
+            ObjectKind::ClusterNetworkPolicy => policy(PolicyKind::ClusterNetworkPolicy, None),
+            ObjectKind::AdminNetworkPolicy => policy(PolicyKind::AdminNetworkPolicy, None),
+            ObjectKind::BaselineAdminNetworkPolicy => policy(PolicyKind::BaselineAdminNetworkPolicy, None),
+        }
+    }
+
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> ObjectKind {
+        match self {
+            Self::Pod(_) => ObjectKind::Pod,
+            Self::Namespace(_) => ObjectKind::Namespace,
+            Self::Node(_) => ObjectKind::Node,
+            Self::Service(_) => ObjectKind::Service,
+            Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
+            Self::Policy(policy) => match policy.kind {
+                PolicyKind::NetworkPolicy => ObjectKind::NetworkPolicy,
+                PolicyKind::ClusterNetworkPolicy => ObjectKind::ClusterNetworkPolicy,
+                PolicyKind::AdminNetworkPolicy => ObjectKind::AdminNetworkPolicy,
+                PolicyKind::BaselineAdminNetworkPolicy => ObjectKind::BaselineAdminNetworkPolicy,
+            },
         }
     }
 }
@@ -59,6 +106,7 @@ impl fmt::Display for ObjectRef {
             Self::Namespace(name) => write!(f, "Namespace {name}"),
             Self::Node(name) => write!(f, "Node {name}"),
             Self::Service(key) => write!(f, "Service {key}"),
+            Self::EndpointSlice(key) => write!(f, "EndpointSlice {key}"),
             Self::Policy(policy) => write!(f, "{:?} {policy}", policy.kind),
         }
     }

@@ -3,7 +3,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use super::{ObjectRef, map::Map};
-use crate::model::{ClusterPolicy, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
+use crate::model::{ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
 #[derive(Clone, Debug)]
@@ -16,6 +16,9 @@ pub struct Snapshot {
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
+    /// The slices of each Service.
+    pub(super) service_slices: Map<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
     pub(super) network_policies: Map<PolicyRef, Arc<NetworkPolicy>>,
     pub(super) cluster_policies: Map<PolicyRef, Arc<ClusterPolicy>>,
     /// What the last generations changed, oldest first, without gaps up to this one.
@@ -38,6 +41,8 @@ impl Snapshot {
             node_ips: Map::default(),
             services: Map::default(),
             service_ips: Map::default(),
+            slices: Map::default(),
+            service_slices: Map::default(),
             network_policies: Map::default(),
             cluster_policies: Map::default(),
             recent: Box::default(),
@@ -121,6 +126,11 @@ impl Snapshot {
     #[must_use]
     pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
         self.service_ips.get(&ip.to_canonical())
+    }
+
+    /// The EndpointSlices of the Service `namespace/name`, in no order.
+    pub fn endpoint_slices(&self, service: &str) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+        self.service_slices.get(service).into_iter().flat_map(|slices| slices.iter())
     }
 
     /// All cluster-wide policies, in no order.

@@ -73,6 +73,6 @@ pub enum Undecidable {
     UnseenOrigin,
     /// Seen before a Service's address was translated: who answers is not known.
     ServiceAddress,
-    /// The snapshot is too old.
+    /// Objects that the verdict depends on are not known, or were last known too long ago.
     Stale,
 }

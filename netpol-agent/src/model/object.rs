@@ -164,6 +164,8 @@ pub struct Service {
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ServicePort {
+    /// Its name, by which endpoints know it; `None` where there is no other.
+    pub name: Option<Box<str>>,
     /// The port that clients use.
     pub port: u16,
     /// The protocol; TCP where none is given.
@@ -179,4 +181,28 @@ pub enum TargetPort {
     Number(u16),
     /// By the name of a container port.
     Named(Box<str>),
+}
+
+/// Some of the endpoints behind a Service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSlice {
+    /// `namespace/name`.
+    pub key: Arc<str>,
+    /// The Service, `namespace/name`.
+    pub service: Arc<str>,
+    /// The addresses of those that take connections.
+    pub ready: Box<[IpAddr]>,
+    /// Their ports.
+    pub ports: Box<[EndpointPort]>,
+}
+
+/// A port that all endpoints of a slice have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct EndpointPort {
+    /// The name of the Service's port; `None` where it has none.
+    pub name: Option<Box<str>>,
+    /// The endpoints' port.
+    pub port: u16,
+    /// The protocol; TCP where none is given.
+    pub protocol: Protocol,
 }

@@ -11,6 +11,8 @@ pub struct Veth {
     pub addresses: Vec<IpAddr>,
     /// When the programs were attached, nanoseconds of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
+    /// Whether it came while the agent was watching.
+    pub is_new: bool,
 }
 
 /// All of them, by interface index and by address.
@@ -18,6 +20,8 @@ pub struct Veth {
 pub struct Veths {
     by_index: HashMap<u32, Veth>,
     by_address: HashMap<IpAddr, u32>,
+    /// Whether those that were there before the agent are all known.
+    synced: bool,
 }
 
 impl Veths {
@@ -55,8 +59,13 @@ impl Veths {
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.
     pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now_ns: u64) {
-        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns };
+        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns, is_new: self.synced };
         self.by_index.entry(ifindex).or_insert(veth);
+    }
+
+    /// All that were there before the agent are known: what comes from now on is new.
+    pub fn synced(&mut self) {
+        self.synced = true;
     }
 
     /// Sets the addresses of a veth's other end.

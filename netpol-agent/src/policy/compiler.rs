@@ -91,7 +91,10 @@ impl Compiler {
             match reference {
                 ObjectRef::Pod(key) => self.change_pod(key, &before, snapshot),
                 ObjectRef::Namespace(name) => self.change_namespace(name, &before, snapshot),
-                ObjectRef::Policy(_) | ObjectRef::Node(_) | ObjectRef::Service(_) => {}
+                ObjectRef::Policy(_)
+                | ObjectRef::Node(_)
+                | ObjectRef::Service(_)
+                | ObjectRef::EndpointSlice(_) => {}
             }
         }
         self.finish(snapshot)

@@ -13,12 +13,14 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{Options, Pipeline, Setup, manifests::Manifests};
+use super::{Options, Pipeline, Setup, source};
 use crate::{
+    cluster::watch::Knowledge,
     kernel::{
         AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
         own_network_namespace, preflight, raise_file_limit,
     },
+    model::ObjectKind,
     policy::Engine,
     sink::{Health, Metrics, serve, writer},
     verify::Clock,
@@ -50,9 +52,8 @@ pub async fn run(options: Options) -> Result<()> {
     }
     let metrics = Metrics::default();
     let health = Health::default();
-    let (manifests, state) = Manifests::open(options.manifests.clone(), metrics.clone())?;
+    let source = source::open(options.source, &metrics).await?;
     let loaded = load(options.load)?;
-    let (states, state_changes) = watch::channel(state.clone());
     let (veth_told, veth_changes) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
     let (stop, stopped) = watch::channel(());
@@ -74,9 +75,19 @@ pub async fn run(options: Options) -> Result<()> {
         clock: clock()?,
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
-    pipeline.set_state(state, monotonic_ns()?);
-    let agent =
-        Agent { pipeline, programs, counters, look_again, health: health.clone(), metrics: metrics.clone() };
+    if let Some(state) = source.first {
+        pipeline.set_state(state, monotonic_ns()?);
+    }
+    let agent = Agent {
+        pipeline,
+        programs,
+        counters,
+        look_again,
+        knowledge: source.knowledge,
+        veths_known: false,
+        health: health.clone(),
+        metrics: metrics.clone(),
+    };
 
     let server = match options.metrics {
         Some(address) => {
@@ -93,11 +104,11 @@ pub async fn run(options: Options) -> Result<()> {
         }
         None => None,
     };
-    let following = tokio::spawn(manifests.follow(states));
+    let following = tokio::spawn(source.follow);
     let watching = tokio::spawn(veth_watcher.run(again_wanted));
     let logging = log.map(|log| tokio::spawn(log.forward()));
 
-    let result = agent.work(signals, records, veth_changes, state_changes, options.summary).await;
+    let result = agent.work(signals, records, veth_changes, source.states, options.summary).await;
     drop(stop);
     for task in [following.abort_handle(), watching.abort_handle()] {
         task.abort();
@@ -143,6 +154,9 @@ struct Agent {
     programs: Programs,
     counters: Counters,
     look_again: mpsc::Sender<u32>,
+    knowledge: source::Age,
+    /// Whether all veths that were there at the start have been found.
+    veths_known: bool,
     health: Health,
     metrics: Metrics,
 }
@@ -166,9 +180,10 @@ impl Agent {
                 () = signals.stop() => break,
                 change = veths.recv() => self.veth(change.context("the veth watcher has ended")?)?,
                 changed = states.changed() => {
-                    changed.context("the manifest watcher has ended")?;
+                    changed.context("the source of the cluster's state has ended")?;
                     let state = states.borrow_and_update().clone();
                     self.pipeline.set_state(state, monotonic_ns()?);
+                    self.tick()?;
                 }
                 ready = records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
@@ -216,9 +231,9 @@ impl Agent {
                 self.pipeline.veths_mut().gone(ifindex);
             }
             VethChange::Synced => {
+                self.veths_known = true;
+                self.pipeline.veths_mut().synced();
                 self.tick()?;
-                self.health.ready();
-                info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
             }
             VethChange::Resynced => {
                 warn!("link messages were missed; the list of veths was read anew");
@@ -231,8 +246,14 @@ impl Agent {
     fn tick(&mut self) -> Result<()> {
         self.pipeline.kernel_counters(|counter| self.counters.read(counter));
         self.pipeline.expire(monotonic_ns()?, Timestamp::now());
-        // Files are watched: what was read last is what there is.
-        self.pipeline.refresh_metrics(self.programs.attached(), 0.0);
+        let Knowledge { gaps, age } = self.knowledge.now();
+        self.pipeline.set_gaps(gaps);
+        self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
+        let judges = self.pipeline.has_state() && !gaps.iter().any(ObjectKind::is_essential);
+        if self.veths_known && judges && !self.health.is_ready() {
+            self.health.ready();
+            info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
+        }
         Ok(())
     }
 }

@@ -2,13 +2,13 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{flow::Limits, kernel::LoadOptions, sink::Format};
+use crate::{cluster::watch::Credentials, flow::Limits, kernel::LoadOptions, sink::Format};
 
 /// Everything that `netpol-agent run` takes.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Files and folders of Kubernetes YAML.
-    pub manifests: Vec<PathBuf>,
+    /// Where the cluster's state comes from.
+    pub source: Source,
     /// Lines on standard output; `None` for no lines.
     pub output: Option<Format>,
     /// Where to serve metrics and health; `None` for nowhere.
@@ -21,4 +21,24 @@ pub struct Options {
     pub load: LoadOptions,
     /// What the connection table holds.
     pub limits: Limits,
+}
+
+/// Where the cluster's state comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// Files and folders of Kubernetes YAML.
+    Manifests(Vec<PathBuf>),
+    /// The Kubernetes API.
+    Api(ApiOptions),
+}
+
+/// How to watch the Kubernetes API.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// Which server, and as whom.
+    pub credentials: Credentials,
+    /// How old knowledge may be that verdicts rest on.
+    pub stale_after: Duration,
+    /// How often to look for kinds that the server did not have.
+    pub look_again: Duration,
 }

@@ -1,6 +1,9 @@
 //! The way of a record through the stages, without any I/O.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use jiff::Timestamp;
 use netpol_common::Counter;
@@ -8,7 +11,7 @@ use netpol_common::Counter;
 use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
-    model::{Attempt, Direction, DropReasons, FindingKind, Outcome, Packet, Record, Veths},
+    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Veths},
     policy::Engine,
     sink::{Lines, Lost, Metrics, Summary},
     verify::{Clock, Findings, Judge},
@@ -25,8 +28,13 @@ pub struct Pipeline {
     lines: Option<Lines>,
     outcomes: BTreeMap<Outcome, u64>,
     decided: Vec<Attempt>,
+    /// Decided attempts of pods whose names may still come, with the time to give up.
+    waiting: VecDeque<(u64, Attempt)>,
     seen: Seen,
 }
+
+/// Attempts that may wait for a name; more are judged without.
+const MOST_WAITING: usize = 65_536;
 
 /// Records read, by kind.
 #[derive(Default)]
@@ -67,6 +75,7 @@ impl Pipeline {
             lines,
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
+            waiting: VecDeque::new(),
             seen: Seen::default(),
         }
     }
@@ -79,6 +88,18 @@ impl Pipeline {
     /// Puts a cluster state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         self.judge.set_state(state, now_ns);
+        self.judge_waiting(now_ns);
+    }
+
+    /// Whether a cluster state is in force.
+    #[must_use]
+    pub fn has_state(&self) -> bool {
+        self.judge.state().is_some()
+    }
+
+    /// Says which kinds of objects are not known well enough to judge by.
+    pub fn set_gaps(&mut self, gaps: Kinds) {
+        self.judge.set_gaps(gaps);
     }
 
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a
@@ -115,6 +136,7 @@ impl Pipeline {
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
+        self.judge_waiting(now_ns);
         for finding in self.findings.expire(now) {
             self.tell(&finding);
         }
@@ -123,19 +145,40 @@ impl Pipeline {
     fn judge_decided(&mut self) {
         let mut decided = std::mem::take(&mut self.decided);
         for attempt in decided.drain(..) {
-            let flow = self.judge.judge(attempt, &self.veths);
-            if !flow.attempt.revised {
-                *self.outcomes.entry(flow.outcome).or_default() += 1;
-            }
-            self.metrics.flow(&flow);
-            if let Some(lines) = &mut self.lines {
-                lines.flow(&flow);
-            }
-            for finding in self.findings.flow(&flow) {
-                self.tell(&finding);
+            match self.judge.awaits(&attempt, &self.veths) {
+                Some(until_ns) if self.waiting.len() < MOST_WAITING => {
+                    self.waiting.push_back((until_ns, attempt))
+                }
+                _ => self.judge_one(attempt),
             }
         }
         self.decided = decided;
+    }
+
+    /// Judges what has waited for a name that has come, or for long enough.
+    fn judge_waiting(&mut self, now_ns: u64) {
+        for _ in 0..self.waiting.len() {
+            let Some((until_ns, attempt)) = self.waiting.pop_front() else { break };
+            if now_ns < until_ns && self.judge.awaits(&attempt, &self.veths).is_some() {
+                self.waiting.push_back((until_ns, attempt));
+            } else {
+                self.judge_one(attempt);
+            }
+        }
+    }
+
+    fn judge_one(&mut self, attempt: Attempt) {
+        let flow = self.judge.judge(attempt, &self.veths);
+        if !flow.attempt.revised {
+            *self.outcomes.entry(flow.outcome).or_default() += 1;
+        }
+        self.metrics.flow(&flow);
+        if let Some(lines) = &mut self.lines {
+            lines.flow(&flow);
+        }
+        for finding in self.findings.flow(&flow) {
+            self.tell(&finding);
+        }
     }
 
     fn tell(&mut self, finding: &crate::model::Finding) {
@@ -185,6 +228,7 @@ impl Pipeline {
 
     /// The end: tells what was seen, if asked to, and lets go of the lines.
     pub fn finish(mut self, summary: bool) {
+        self.judge_waiting(u64::MAX);
         let Some(mut lines) = self.lines.take() else { return };
         if summary {
             let stats = self.table.stats();

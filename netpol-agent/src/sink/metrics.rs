@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::words;
-use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow};
+use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, ObjectKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FlowLabels {
@@ -36,6 +36,12 @@ struct KindLabel {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct CauseLabel {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct WatchLabels {
+    resource: &'static str,
     cause: &'static str,
 }
 
@@ -91,6 +97,8 @@ pub struct Metrics {
     generation: Gauge,
     manifest_errors: Gauge,
     snapshot_age: Gauge<f64, AtomicU64>,
+    watch_troubles: Family<WatchLabels, Counter>,
+    objects_unreadable: Counter,
 }
 
 impl Metrics {
@@ -136,6 +144,16 @@ impl Metrics {
             "snapshot_age_seconds",
             "Time since the cluster state was last known to be current",
             self.snapshot_age.clone(),
+        );
+        r.register(
+            "watch_troubles",
+            "Times that the Kubernetes API did not give what was asked for, by resource and cause",
+            self.watch_troubles.clone(),
+        );
+        r.register(
+            "objects_unreadable",
+            "Objects from the Kubernetes API that could not be read and were left out",
+            self.objects_unreadable.clone(),
         );
         registry
     }
@@ -221,6 +239,16 @@ impl Metrics {
     pub fn snapshot(&self, generation: u64, age_seconds: f64) {
         self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
         self.snapshot_age.set(age_seconds);
+    }
+
+    /// The Kubernetes API did not give what was asked for; the cause is one of a fixed set.
+    pub fn watch_trouble(&self, kind: ObjectKind, cause: &'static str) {
+        self.watch_troubles.get_or_create(&WatchLabels { resource: kind.plural(), cause }).inc();
+    }
+
+    /// An object from the Kubernetes API could not be read.
+    pub fn object_unreadable(&self) {
+        self.objects_unreadable.inc();
     }
 
     /// Objects in the manifests that could not be read.

@@ -6,10 +6,15 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::outcome::{insufficient, outcome};
 use crate::{
-    identity::resolve,
-    model::{Attempt, DropReasons, Endpoint, Expected, Flow, Observed, Undecidable, Veths},
+    identity::{History, Whose, resolve},
+    model::{
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Undecidable, Veths,
+    },
     policy::{Engine, Party, Query},
 };
+
+/// How long an attempt takes to be decided, the last retransmission included.
+const DECISION_NS: u64 = 4_000_000_000;
 
 /// Ties the kernel's clock to the calendar.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +39,8 @@ pub struct Judge {
     grace_ns: u64,
     /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
     states: VecDeque<(u64, Arc<Engine>)>,
+    history: History,
+    gaps: Kinds,
 }
 
 impl Judge {
@@ -41,17 +48,32 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, grace_ns, states: VecDeque::new() }
+        Self {
+            clock,
+            reasons,
+            grace_ns,
+            states: VecDeque::new(),
+            history: History::default(),
+            gaps: Kinds::NONE,
+        }
     }
 
     /// Puts a state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
         // What has held since before the window is needed; what it replaced is not.
-        let start = now_ns.saturating_sub(self.grace_ns);
+        let start = now_ns.saturating_sub(self.grace_ns + DECISION_NS);
+        if let Some((_, before)) = self.states.back() {
+            self.history.update(before.snapshot(), state.snapshot(), now_ns);
+        }
         while self.states.len() > 1 && self.states.get(1).is_some_and(|(since, _)| *since <= start) {
             self.states.pop_front();
         }
         self.states.push_back((now_ns, state));
+    }
+
+    /// Says which kinds of objects are not known well enough to judge by.
+    pub fn set_gaps(&mut self, gaps: Kinds) {
+        self.gaps = gaps;
     }
 
     /// The state in force.
@@ -60,13 +82,26 @@ impl Judge {
         self.states.back().map(|(_, state)| state)
     }
 
+    /// Until when to wait with an attempt for the name of a pod that is new on this node; `None` where there is nothing
+    /// to wait for.
+    #[must_use]
+    pub fn awaits(&self, attempt: &Attempt, veths: &Veths) -> Option<u64> {
+        let until = |whose| if let Whose::Awaited { until_ns } = whose { Some(until_ns) } else { None };
+        let (source, destination) = self.ends(attempt, veths);
+        until(source).max(until(destination))
+    }
+
     /// Judges an attempt.
     #[must_use]
     pub fn judge(&self, attempt: Attempt, veths: &Veths) -> Flow {
-        let (source, destination) = self.endpoints(&attempt);
+        let ends = self.ends(&attempt, veths);
+        let unclear = [&ends.0, &ends.1].into_iter().any(|whose| !matches!(whose, Whose::Known { .. }));
+        let ((source, from), (destination, to)) = (known(ends.0), known(ends.1));
         let expected = match self.spoofed(&attempt, veths).or_else(|| insufficient(&attempt)) {
             Some(why) => Expected::Undecidable(why),
-            None => self.expected(&attempt),
+            None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
+            None if unclear => Expected::Undecidable(Undecidable::RecentChange),
+            None => self.expected(&attempt, attempt.first_ns.max(from).max(to)),
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
@@ -85,10 +120,45 @@ impl Judge {
         }
     }
 
-    /// Who is behind the two addresses, in the state in force.
-    fn endpoints(&self, attempt: &Attempt) -> (Endpoint, Endpoint) {
-        let who = |address| self.state().map_or(Endpoint::World, |state| resolve(state.snapshot(), address));
-        (who(attempt.tuple.source.address), who(attempt.tuple.destination.address))
+    /// Who was behind the two addresses when the attempt began.
+    fn ends(&self, attempt: &Attempt, veths: &Veths) -> (Whose, Whose) {
+        let Some(state) = self.state() else {
+            let nobody = Whose::Known { endpoint: Endpoint::World, since_ns: 0 };
+            return (nobody.clone(), nobody);
+        };
+        let whose = |address, veth: Option<u32>| {
+            let veth = veth.and_then(|ifindex| veths.get(ifindex)).filter(|veth| veth.is_new);
+            let born = veth.filter(|veth| veth.addresses.contains(&address)).map(|veth| veth.attached_ns);
+            self.history.whose(state.snapshot(), address, attempt.first_ns, born)
+        };
+        let tuple = &attempt.tuple;
+        (
+            whose(tuple.source.address, attempt.source_veth),
+            whose(tuple.destination.address, attempt.destination_veth),
+        )
+    }
+
+    /// Whether the verdict on a connection between these depends on objects that are not known.
+    fn is_blind(&self, source: &Endpoint, destination: &Endpoint) -> bool {
+        let gaps = self.gaps;
+        if gaps.is_empty() {
+            return false;
+        }
+        let pods = matches!((source, destination), (Endpoint::Pod(_), Endpoint::Pod(_)));
+        gaps.iter().any(|kind| match kind {
+            // What is no pod may be a node, whose kubelet no policy stops, or the address of a Service.
+            ObjectKind::Node | ObjectKind::Service => !pods,
+            ObjectKind::EndpointSlice => matches!(destination, Endpoint::Service(_)),
+            ObjectKind::Namespace => self.has_policies(),
+            _ => kind.is_essential(),
+        })
+    }
+
+    fn has_policies(&self) -> bool {
+        self.state().is_none_or(|state| {
+            let snapshot = state.snapshot();
+            snapshot.network_policies().next().is_some() || snapshot.cluster_policies().next().is_some()
+        })
     }
 
     /// What came out of a pod's veth with an address that is not that pod's. A veth behind which no pod lives is a
@@ -101,24 +171,36 @@ impl Judge {
             .then_some(Undecidable::SpoofedSource)
     }
 
-    /// What the policies say: all states that held at some time since shortly before the attempt must agree.
-    fn expected(&self, attempt: &Attempt) -> Expected {
+    /// What the policies said at `as_of_ns`, the attempt's beginning or the later moment from which its ends are known:
+    /// all states that held at some time from shortly before until then must agree.
+    fn expected(&self, attempt: &Attempt, as_of_ns: u64) -> Expected {
         let start = attempt.first_ns.saturating_sub(self.grace_ns);
-        let in_force = self.states.iter().enumerate().filter(|(index, (since, _))| {
-            let until = self.states.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
-            *since <= attempt.decided_ns && until > start
-        });
+        let end = attempt.decided_ns.max(as_of_ns);
         let mut verdict: Option<Expected> = None;
-        for (_, (_, state)) in in_force {
+        for (index, (since, state)) in self.states.iter().enumerate() {
+            let until = self.states.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
+            if *since > end || until <= start {
+                continue;
+            }
             let next = evaluate(state, attempt);
             match &verdict {
                 Some(before) if !agree(before, &next) => {
                     return Expected::Undecidable(Undecidable::RecentChange);
                 }
+                // What came after the moment has to agree, but is not what was said.
+                Some(_) if *since > as_of_ns => {}
                 _ => verdict = Some(next),
             }
         }
         verdict.unwrap_or(Expected::Undecidable(Undecidable::Stale))
+    }
+}
+
+/// Who it is, and since when; an end that is not known is nobody's.
+fn known(whose: Whose) -> (Endpoint, u64) {
+    match whose {
+        Whose::Known { endpoint, since_ns } => (endpoint, since_ns),
+        Whose::Awaited { .. } | Whose::Unclear => (Endpoint::World, 0),
     }
 }
 

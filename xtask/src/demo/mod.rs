@@ -5,6 +5,7 @@ mod cluster;
 mod traffic;
 
 use std::{
+    ffi::OsStr,
     fmt::Write as _,
     path::{Path, PathBuf},
     thread,
@@ -35,6 +36,14 @@ pub enum Output {
 /// # Errors
 /// The cluster can't be made, the agent fails, or the packet filter does not do what the demo relies on.
 pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
+    run_with(cluster, binary, &["--manifests".as_ref(), cluster.manifests().as_os_str()], output)
+}
+
+/// Like [`run`], with the arguments that tell the agent where the cluster's state comes from.
+///
+/// # Errors
+/// As there.
+pub fn run_with(cluster: &Cluster, binary: &Path, source: &[&OsStr], output: Output) -> Result<String> {
     let (format, printing) = match output {
         Output::Compact => ("compact", Printing::Shown),
         Output::Json => ("json", Printing::Kept),
@@ -45,16 +54,8 @@ pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
         }
     };
     say(&introduction(cluster)?);
-    let manifests = cluster.manifests().as_os_str();
-    let args = [
-        "run".as_ref(),
-        "--manifests".as_ref(),
-        manifests,
-        "--output".as_ref(),
-        format.as_ref(),
-        "--summary".as_ref(),
-    ];
-    let agent = Agent::start(cluster.lab(), binary, args, printing)?;
+    let fixed: [&OsStr; 4] = ["run".as_ref(), "--output".as_ref(), format.as_ref(), "--summary".as_ref()];
+    let agent = Agent::start(cluster.lab(), binary, fixed.iter().chain(source), printing)?;
     say("\nLive, as the agent sees it:\n");
     for exchange in &TRAFFIC {
         exchange.run(cluster)?;

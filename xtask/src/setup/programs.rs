@@ -14,7 +14,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 8] = [
+const PROGRAMS: [Program; 11] = [
     program("git", "git", "lists the files that `tidy` checks"),
     program("ip", "iproute2", "makes the lab's interfaces and routes"),
     program("tc", "iproute2", "puts other programs' filters in the agent's way, in tests"),
@@ -22,6 +22,12 @@ const PROGRAMS: [Program; 8] = [
     program("nsenter", "util-linux", "starts programs inside the lab"),
     program("bpftool", "bpftool", "shows which programs are attached, and what they cost"),
     program("iperf3", "iperf3", "measures throughput"),
+    program("openssl", "openssl", "makes the key that the tests' API server signs with"),
+    program("curl", "curl", "asks the tests' API server whether it is ready"),
+    Program {
+        service: Some("etcd"),
+        ..program("etcd", "etcd-server", "keeps the data of the tests' API server")
+    },
     Program {
         service: Some("prometheus"),
         ..program("promtool", "prometheus", "checks metrics and alert rules")

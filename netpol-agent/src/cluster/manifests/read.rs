@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use serde::de::DeserializeOwned;
-
 use super::{LoadError, Manifests, Note, Origin, Source};
 use crate::{
     cluster::{
@@ -11,7 +9,7 @@ use crate::{
         wire::{self, Invalid},
         yaml::{self, Value, Yaml},
     },
-    model::FieldPath,
+    model::{FieldPath, ObjectKind},
 };
 
 /// Reads a file into the manifests.
@@ -83,28 +81,9 @@ impl Reader<'_> {
     }
 
     fn object(&mut self, document: Yaml, type_: &Type) {
-        let object = match (type_.api_version.as_str(), type_.kind.as_str()) {
-            ("v1", "Pod") => read::<wire::Pod, _>(&document).map(|pod| Object::Pod(Arc::new(pod))),
-            ("v1", "Namespace") => {
-                read::<wire::Namespace, _>(&document).map(|n| Object::Namespace(Arc::new(n)))
-            }
-            ("v1", "Node") => read::<wire::Node, _>(&document).map(|node| Object::Node(Arc::new(node))),
-            ("v1", "Service") => read::<wire::Service, _>(&document).map(|s| Object::Service(Arc::new(s))),
-            ("networking.k8s.io/v1", "NetworkPolicy") => read::<wire::NetworkPolicy, _>(&document)
-                .map(|policy| Object::NetworkPolicy(Arc::new(policy))),
-            (
-                "policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1",
-                "ClusterNetworkPolicy",
-            ) => read::<wire::ClusterNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p))),
-            ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => {
-                read::<wire::AdminNetworkPolicy, _>(&document).map(|p| Object::ClusterPolicy(Arc::new(p)))
-            }
-            ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
-                read::<wire::BaselineAdminNetworkPolicy, _>(&document)
-                    .map(|p| Object::ClusterPolicy(Arc::new(p)))
-            }
-            _ => return self.other(&document, type_),
-        };
+        let Some(kind) = kind(type_) else { return self.other(&document, type_) };
+        let object = wire::object(kind, &document);
+        let object = object.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match object {
             Ok(object) => self.add(object, document),
             Err(Invalid { path, reason }) => {
@@ -167,15 +146,25 @@ impl Reader<'_> {
     }
 }
 
-/// Deserialises an object as it is written, and checks it.
-fn read<W, M>(document: &Yaml) -> Result<M, Invalid>
-where
-    W: DeserializeOwned,
-    M: TryFrom<W, Error = Invalid>,
-{
-    let wire =
-        W::deserialize(document).map_err(|error| Invalid { path: error.path, reason: error.reason })?;
-    M::try_from(wire)
+/// The kinds that are read, in the versions that are known.
+fn kind(type_: &Type) -> Option<ObjectKind> {
+    Some(match (type_.api_version.as_str(), type_.kind.as_str()) {
+        ("v1", "Pod") => ObjectKind::Pod,
+        ("v1", "Namespace") => ObjectKind::Namespace,
+        ("v1", "Node") => ObjectKind::Node,
+        ("v1", "Service") => ObjectKind::Service,
+        ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => ObjectKind::EndpointSlice,
+        ("networking.k8s.io/v1", "NetworkPolicy") => ObjectKind::NetworkPolicy,
+        (
+            "policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1",
+            "ClusterNetworkPolicy",
+        ) => ObjectKind::ClusterNetworkPolicy,
+        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => ObjectKind::AdminNetworkPolicy,
+        ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
+            ObjectKind::BaselineAdminNetworkPolicy
+        }
+        _ => return None,
+    })
 }
 
 fn is_group(type_: &Type, groups: &[&str]) -> bool {

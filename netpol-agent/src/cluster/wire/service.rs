@@ -40,6 +40,8 @@ struct Spec {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Port {
+    #[serde(default)]
+    name: Option<String>,
     port: i64,
     #[serde(default)]
     protocol: Option<String>,
@@ -102,6 +104,7 @@ fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {
         Some(IntOrName::Name(name)) => TargetPort::Named(name.into()),
     };
     Ok(ServicePort {
+        name: wire.name.filter(|name| !name.is_empty()).map(Into::into),
         port: number,
         protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
         target,

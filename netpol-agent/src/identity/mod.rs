@@ -1,4 +1,8 @@
-//! Who was behind an address.
+//! Who was behind an address, at the time.
+
+mod history;
+
+pub use history::{History, Whose};
 
 use std::net::IpAddr;
 

@@ -1,0 +1,44 @@
+//! How long to wait before the next attempt.
+
+use std::time::Duration;
+
+const FIRST: Duration = Duration::from_millis(250);
+
+/// A server that is back is noticed within this time.
+const MOST: Duration = Duration::from_secs(15);
+
+/// Doubles with every failure in a row.
+#[derive(Debug, Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// After a success.
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+
+    /// After a failure: at least what the server asks for, and half of it up to chance (`random`, 0 to 1), so that a
+    /// thousand nodes do not come back at once.
+    pub(super) fn next(&mut self, asked: Option<Duration>, random: f64) -> Duration {
+        let doubled = FIRST.saturating_mul(1 << self.failures.min(16)).min(MOST);
+        self.failures = self.failures.saturating_add(1);
+        doubled.mul_f64(0.5 + random / 2.0) + asked.unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn grows_to_a_limit() {
+        let mut backoff = Backoff::default();
+        let waits: Vec<u128> = (0..9).map(|_| backoff.next(None, 1.0).as_millis()).collect();
+        assert_eq!(waits, [250, 500, 1000, 2000, 4000, 8000, 15_000, 15_000, 15_000]);
+        assert_eq!(backoff.next(None, 0.0).as_millis(), 7500);
+        backoff.reset();
+        assert_eq!(backoff.next(Some(Duration::from_secs(3)), 0.0).as_millis(), 3125);
+    }
+}

@@ -1,0 +1,108 @@
+//! How old the knowledge of each kind is.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crate::model::{Kinds, ObjectKind};
+
+/// Not known at all.
+const NEVER: u64 = 0;
+
+/// Current for as long as nothing else is said.
+const CURRENT: u64 = u64::MAX;
+
+/// When each kind was last known to be current. Cloning shares.
+#[derive(Clone, Debug)]
+pub struct Freshness {
+    start: Instant,
+    /// By kind: milliseconds from `start`, plus one, or one of the two constants above.
+    heard: Arc<[AtomicU64; ObjectKind::ALL.len()]>,
+}
+
+/// What is known at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Knowledge {
+    /// Kinds that are not known, or were last known too long ago.
+    pub gaps: Kinds,
+    /// How long ago the oldest of the kinds that are known was current.
+    pub age: Duration,
+}
+
+impl Freshness {
+    /// Nothing is known yet.
+    #[must_use]
+    pub fn new(now: Instant) -> Self {
+        Self { start: now, heard: Arc::new(std::array::from_fn(|_| AtomicU64::new(NEVER))) }
+    }
+
+    /// A kind is current, and changes come in as they happen.
+    pub fn current(&self, kind: ObjectKind) {
+        if let Some(heard) = self.heard.get(kind as usize) {
+            heard.store(CURRENT, Ordering::Relaxed);
+        }
+    }
+
+    /// Changes no longer come in: a kind that has been current was so until then.
+    pub fn lost(&self, kind: ObjectKind, last: Instant) {
+        let until = last.saturating_duration_since(self.start).as_millis();
+        let until = u64::try_from(until).unwrap_or(CURRENT - 2) + 1;
+        if let Some(heard) = self.heard.get(kind as usize) {
+            // Otherwise, it has been lost before, or is not known yet.
+            let _ = heard.compare_exchange(CURRENT, until, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// What is known now, where knowledge is good for `limit`.
+    #[must_use]
+    pub fn at(&self, now: Instant, limit: Duration) -> Knowledge {
+        let since = now.saturating_duration_since(self.start);
+        let mut knowledge = Knowledge { gaps: Kinds::NONE, age: Duration::ZERO };
+        for kind in ObjectKind::ALL {
+            let heard = self.heard.get(kind as usize).map_or(NEVER, |heard| heard.load(Ordering::Relaxed));
+            if heard == NEVER {
+                knowledge.gaps.insert(kind);
+            }
+            if matches!(heard, NEVER | CURRENT) {
+                continue;
+            }
+            let age = since.saturating_sub(Duration::from_millis(heard - 1));
+            knowledge.age = knowledge.age.max(age);
+            if age > limit {
+                knowledge.gaps.insert(kind);
+            }
+        }
+        knowledge
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn knowledge_ages() {
+        let start = Instant::now();
+        let second = Duration::from_secs(1);
+        let freshness = Freshness::new(start);
+        let all: Kinds = ObjectKind::ALL.into_iter().collect();
+        assert_eq!(freshness.at(start, second), Knowledge { gaps: all, age: Duration::ZERO });
+        ObjectKind::ALL.into_iter().for_each(|kind| freshness.current(kind));
+        assert_eq!(
+            freshness.at(start + second, second),
+            Knowledge { gaps: Kinds::NONE, age: Duration::ZERO }
+        );
+        freshness.lost(ObjectKind::Node, start + second);
+        freshness.lost(ObjectKind::Node, start + 2 * second);
+        assert_eq!(freshness.at(start + 2 * second, second), Knowledge { gaps: Kinds::NONE, age: second });
+        let known = freshness.at(start + 3 * second, second);
+        assert_eq!(known.age, 2 * second);
+        assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
+        freshness.current(ObjectKind::Node);
+        assert!(freshness.at(start + 3 * second, second).gaps.is_empty());
+    }
+}

@@ -1,0 +1,243 @@
+//! Follows all objects of one kind, whatever the server does.
+
+use std::{
+    pin::pin,
+    time::{Duration, Instant},
+};
+
+use kube::Client;
+use tokio::{sync::mpsc, time::sleep};
+
+use super::{
+    Freshness, News, Trouble,
+    api::{Api, Cursor, Since},
+    backoff::Backoff,
+    line::Lines,
+    raw::{self, Event, Group, Head, Page},
+    resource::Resource,
+};
+use crate::model::ObjectKind;
+
+/// The server says something once a minute, if only that nothing has happened. After this time without a word, the
+/// connection counts as dead.
+const PATIENCE: Duration = Duration::from_secs(150);
+
+/// A watch that ends sooner than this has not been one.
+const SHORT: Duration = Duration::from_secs(1);
+
+/// What all watchers share.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where to note that a kind is current.
+    pub freshness: Freshness,
+    /// How often to look for kinds that the server did not know, such as those that are installed as CRDs.
+    pub look_again: Duration,
+}
+
+/// One watcher for each kind. They end when nobody takes the news any more.
+pub fn watchers(
+    client: &Client,
+    settings: &Settings,
+    news: &mpsc::Sender<News>,
+) -> Vec<impl Future<Output = ()> + Send + 'static> {
+    let watcher = |kind| {
+        let resource = Resource::of(kind);
+        Watcher {
+            api: Api::new(client.clone(), resource),
+            resource,
+            settings: settings.clone(),
+            news: news.clone(),
+            served: None,
+            position: None,
+            streams: true,
+            troubled: false,
+            backoff: Backoff::default(),
+        }
+    };
+    ObjectKind::ALL.into_iter().map(|kind| watcher(kind).run()).collect()
+}
+
+struct Watcher {
+    api: Api,
+    resource: Resource,
+    settings: Settings,
+    news: mpsc::Sender<News>,
+    /// The version of the API by which the server has the kind, once known.
+    served: Option<&'static str>,
+    /// The resource version up to which all is told; `None` where all objects have to be read.
+    position: Option<String>,
+    /// Whether the server may be able to send all objects as a watch: that costs it the least.
+    streams: bool,
+    /// Whether trouble was told and has not ended.
+    troubled: bool,
+    backoff: Backoff,
+}
+
+impl Watcher {
+    async fn run(mut self) {
+        while !self.news.is_closed() {
+            let Err(trouble) = self.follow().await else { continue };
+            let wait = self.handle(trouble).await;
+            tokio::select! {
+                () = self.news.closed() => {}
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One attempt: as far as the end of a watch.
+    async fn follow(&mut self) -> Result<(), Trouble> {
+        let served = match self.served {
+            Some(version) => version,
+            None => self.discover().await?,
+        };
+        self.served = Some(served);
+        if self.position.is_none() && !self.streams {
+            self.list(served).await?;
+        }
+        let start = Instant::now();
+        self.watch(served).await?;
+        if start.elapsed() < SHORT {
+            return Err(Trouble::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
+        }
+        Ok(())
+    }
+
+    /// Tells what has to be told, and how long to wait.
+    async fn handle(&mut self, trouble: Trouble) -> Duration {
+        let kind = self.resource.kind;
+        let random = fastrand::f64();
+        let silence = if let Trouble::Silent(time) = &trouble { *time } else { Duration::ZERO };
+        let now = Instant::now();
+        self.settings.freshness.lost(kind, now.checked_sub(silence).unwrap_or(now));
+        match &trouble {
+            Trouble::Absent if !self.resource.built_in => {
+                (self.served, self.position) = (None, None);
+                self.tell(News::Absent(kind)).await;
+                self.well().await;
+                return self.settings.look_again.mul_f64(0.5 + random / 2.0);
+            }
+            Trouble::Unsupported(_) | Trouble::Silent(_) if self.position.is_none() && self.streams => {
+                // A server that does not know what was asked for may also say nothing.
+                self.streams = false;
+                return Duration::ZERO;
+            }
+            Trouble::Absent | Trouble::Expired | Trouble::Unsupported(_) | Trouble::Malformed(_) => {
+                self.position = None;
+            }
+            Trouble::Forbidden(_)
+            | Trouble::Refused { .. }
+            | Trouble::Unreachable(_)
+            | Trouble::Silent(_) => {}
+        }
+        let asked = match &trouble {
+            Trouble::Refused { retry_after, .. } => *retry_after,
+            _ => None,
+        };
+        self.troubled = true;
+        self.tell(News::Trouble(kind, trouble)).await;
+        self.backoff.next(asked, random)
+    }
+
+    /// The version by which the server has the kind.
+    async fn discover(&self) -> Result<&'static str, Trouble> {
+        let versions = self.resource.versions;
+        if self.resource.built_in {
+            return versions.first().copied().ok_or(Trouble::Absent);
+        }
+        for version in versions {
+            match self.api.get::<Group>(self.resource.group_path(version)).await {
+                Ok(group) if group.has(self.resource.kind) => return Ok(version),
+                Ok(_) | Err(Trouble::Absent) => {}
+                Err(trouble) => return Err(trouble),
+            }
+        }
+        Err(Trouble::Absent)
+    }
+
+    /// Reads all objects, page by page.
+    async fn list(&mut self, served: &str) -> Result<(), Trouble> {
+        self.tell(News::Listing(self.resource.kind)).await;
+        let mut next: Option<String> = None;
+        loop {
+            let cursor = next.as_deref().map_or(Cursor::Start, Cursor::After);
+            let text = self.api.page(served, cursor).await?;
+            let page: Page<'_> = serde_json::from_str(&text)
+                .map_err(|error| Trouble::Malformed(format!("a list: {error}")))?;
+            for item in page.items.into_iter().flatten() {
+                self.apply(item).await?;
+            }
+            next = page.metadata.next.filter(|token| !token.is_empty());
+            if next.is_none() {
+                self.position = Some(page.metadata.resource_version);
+                break;
+            }
+        }
+        self.tell(News::Listed(self.resource.kind)).await;
+        self.well().await;
+        Ok(())
+    }
+
+    /// Follows changes until the server ends the watch; reads all objects first where that has not been done.
+    async fn watch(&mut self, served: &str) -> Result<(), Trouble> {
+        let since = self.position.as_deref().map_or(Since::Everything, Since::Version);
+        let mut answer = pin!(self.api.watch(served, since).await?);
+        let mut lines = Lines::new(&mut answer);
+        if self.position.is_none() {
+            self.tell(News::Listing(self.resource.kind)).await;
+        } else {
+            self.well().await;
+        }
+        while let Some(line) = lines.next(PATIENCE).await? {
+            let version = match Event::read(line)? {
+                Event::Applied(head, object) => {
+                    self.apply(object).await?;
+                    head.resource_version
+                }
+                Event::Deleted(head) => {
+                    self.tell(News::Deleted(head.reference(self.resource))).await;
+                    head.resource_version
+                }
+                Event::Bookmark(head) => {
+                    if self.position.is_none() && head.ends_list() {
+                        self.position = Some(String::new());
+                        self.tell(News::Listed(self.resource.kind)).await;
+                    }
+                    head.resource_version
+                }
+                Event::Failed(status) => {
+                    return Err(Trouble::from_status(&status, self.resource.forbidden("watch")));
+                }
+            };
+            if let Some(position) = &mut self.position {
+                *position = version;
+                self.backoff.reset();
+                self.well().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells of an object that is there.
+    async fn apply(&self, json: &serde_json::value::RawValue) -> Result<(), Trouble> {
+        let news = match raw::object(self.resource, json) {
+            Ok(object) => News::Applied(object),
+            Err(why) => News::Unreadable { reference: Head::of(json)?.reference(self.resource), why },
+        };
+        self.tell(news).await;
+        Ok(())
+    }
+
+    /// All that is known of the kind is current.
+    async fn well(&mut self) {
+        self.settings.freshness.current(self.resource.kind);
+        if std::mem::take(&mut self.troubled) {
+            self.tell(News::Recovered(self.resource.kind)).await;
+        }
+    }
+
+    async fn tell(&self, news: News) {
+        // Nobody listens any more: `run` is about to end.
+        let _ = self.news.send(news).await;
+    }
+}

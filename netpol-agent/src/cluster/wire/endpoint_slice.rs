@@ -1,0 +1,78 @@
+//! An EndpointSlice as it is written: `v1` and `v1beta1` do not differ in what is read.
+
+use serde::Deserialize;
+
+use super::{
+    check::{At, Invalid, each, ip, port, protocol},
+    metadata::Metadata,
+};
+use crate::model::{self, object::EndpointPort};
+
+/// The label that names the Service.
+const SERVICE: &str = "kubernetes.io/service-name";
+
+/// `discovery.k8s.io` EndpointSlice.
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct EndpointSlice {
+    metadata: Metadata,
+    address_type: String,
+    #[serde(default)]
+    endpoints: Option<Vec<Endpoint>>,
+    #[serde(default)]
+    ports: Option<Vec<Port>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Endpoint {
+    addresses: Vec<String>,
+    #[serde(default)]
+    conditions: Option<Conditions>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Conditions {
+    ready: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Port {
+    name: Option<String>,
+    port: Option<i64>,
+    protocol: Option<String>,
+}
+
+impl TryFrom<EndpointSlice> for model::EndpointSlice {
+    type Error = Invalid;
+
+    fn try_from(wire: EndpointSlice) -> Result<Self, Invalid> {
+        let (namespace, name) = (wire.metadata.namespace()?, wire.metadata.name()?);
+        // A slice without a Service belongs to none: the API has its name as the empty one.
+        let labels = wire.metadata.labels()?;
+        let service = labels.get(SERVICE).unwrap_or_default();
+        // Domain names come in slices of their own.
+        let is_ip = matches!(wire.address_type.as_str(), "IPv4" | "IPv6" | "IP");
+        let endpoints = wire.endpoints.filter(|_| is_ip).unwrap_or_default();
+        let ready = endpoints.into_iter().filter(|endpoint| {
+            endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
+        });
+        let addresses = ready.flat_map(|endpoint| endpoint.addresses).collect();
+        let ports = wire.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some()).collect();
+        Ok(Self {
+            key: format!("{namespace}/{name}").into(),
+            service: format!("{namespace}/{service}").into(),
+            ready: each(At::root("endpoints"), addresses, |text: String, at| ip(&text, at))?.into(),
+            ports: each(At::root("ports"), ports, endpoint_port)?.into(),
+        })
+    }
+}
+
+fn endpoint_port(wire: Port, at: At<'_>) -> Result<EndpointPort, Invalid> {
+    Ok(EndpointPort {
+        name: wire.name.filter(|name| !name.is_empty()).map(Into::into),
+        port: port(wire.port.unwrap_or_default(), at.key("port"))?,
+        protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
+    })
+}

@@ -1,0 +1,186 @@
+//! Cluster state from the Kubernetes API.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::sleep_until,
+};
+use tracing::{info, warn};
+
+use super::options::ApiOptions;
+use crate::{
+    cluster::{
+        Index, ObjectRef,
+        watch::{Freshness, News, Settings, Trouble, connect, watchers},
+    },
+    model::{Kinds, ObjectKind},
+    policy::{Compiler, Engine},
+    sink::Metrics,
+};
+
+/// At most so often a new state is published: changes come in bursts.
+const INTERVAL: Duration = Duration::from_millis(50);
+
+/// News that may wait: the watchers wait, too, while these are worked on.
+const BACKLOG: usize = 1024;
+
+/// News worked on at a time.
+const BATCH: usize = 256;
+
+/// Follows the API with the index that it owns.
+pub(super) struct Cluster {
+    news: mpsc::Receiver<News>,
+    /// They end with this.
+    _watchers: JoinSet<()>,
+    index: Index,
+    compiler: Compiler,
+    metrics: Metrics,
+    /// Kinds of which it is not known yet which objects there are, or that there are none.
+    unknown: Kinds,
+    /// While a kind is listed: what has been listed.
+    listing: HashMap<ObjectKind, HashSet<ObjectRef>>,
+    /// Kinds whose present trouble has been said.
+    said: HashMap<ObjectKind, &'static str>,
+    /// When to publish what has changed.
+    due: Option<Instant>,
+    published: Option<Instant>,
+}
+
+impl Cluster {
+    /// Starts to watch. The server need not be there yet; which server it is, and as whom, has to be.
+    pub(super) async fn open(options: &ApiOptions, freshness: Freshness, metrics: Metrics) -> Result<Self> {
+        let client = connect(&options.credentials).await?;
+        let (sender, news) = mpsc::channel(BACKLOG);
+        let settings = Settings { freshness, look_again: options.look_again };
+        Ok(Self {
+            news,
+            _watchers: watchers(&client, &settings, &sender).into_iter().collect(),
+            index: Index::default(),
+            compiler: Compiler::new(),
+            metrics,
+            unknown: ObjectKind::ALL.into_iter().collect(),
+            listing: HashMap::new(),
+            said: HashMap::new(),
+            due: None,
+            published: None,
+        })
+    }
+
+    /// Publishes each new state until nobody listens; the first one when each kind has been listed or refused.
+    pub(super) async fn follow(mut self, states: watch::Sender<Arc<Engine>>) -> Result<()> {
+        let mut batch = Vec::with_capacity(BATCH);
+        loop {
+            let due = self.due.filter(|_| self.unknown.is_empty());
+            tokio::select! {
+                biased;
+                () = states.closed() => return Ok(()),
+                () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
+                    states.send_replace(self.publish());
+                }
+                _ = self.news.recv_many(&mut batch, BATCH) => {
+                    batch.drain(..).for_each(|news| self.take(news));
+                }
+            }
+        }
+    }
+
+    fn publish(&mut self) -> Arc<Engine> {
+        let snapshot = self.index.publish();
+        if self.published.is_none() {
+            info!(
+                "the cluster is known: {} pods, {} policies in {} namespaces, {} nodes",
+                snapshot.pods().count(),
+                snapshot.network_policies().count() + snapshot.cluster_policies().count(),
+                snapshot.namespaces().count(),
+                snapshot.nodes().count(),
+            );
+        }
+        let engine = self.compiler.update(&snapshot);
+        self.due = None;
+        self.published = Some(Instant::now());
+        engine
+    }
+
+    fn take(&mut self, news: News) {
+        match news {
+            News::Listing(kind) => {
+                self.listing.insert(kind, HashSet::new());
+            }
+            News::Applied(object) => {
+                let reference = object.reference();
+                if let Some(listed) = self.listing.get_mut(&reference.kind()) {
+                    listed.insert(reference);
+                }
+                self.index.apply(object);
+                self.changed();
+            }
+            News::Deleted(reference) => {
+                self.index.delete(&reference);
+                self.changed();
+            }
+            News::Unreadable { reference, why } => {
+                warn!("{reference} can't be read and is left out: {why}");
+                self.metrics.object_unreadable();
+                self.index.delete(&reference);
+                self.changed();
+            }
+            News::Listed(kind) => {
+                let listed = self.listing.remove(&kind).unwrap_or_default();
+                self.known(kind, &listed);
+            }
+            News::Absent(kind) => self.known(kind, &HashSet::new()),
+            News::Trouble(kind, trouble) => self.trouble(kind, &trouble),
+            News::Recovered(kind) => {
+                if self.said.remove(&kind).is_some() {
+                    info!("{} are watched again", kind.plural());
+                }
+            }
+        }
+    }
+
+    /// These objects of a kind are all there are.
+    fn known(&mut self, kind: ObjectKind, objects: &HashSet<ObjectRef>) {
+        self.index.retain(kind, objects);
+        self.unknown.remove(kind);
+        self.changed();
+    }
+
+    /// The first change makes the next state due, as soon as the last one is old enough.
+    fn changed(&mut self) {
+        if self.due.is_none() {
+            let now = Instant::now();
+            self.due = Some(self.published.map_or(now, |last| now.max(last + INTERVAL)));
+        }
+    }
+
+    /// Says what is wrong once, not at every attempt; and what can't be reached once for all kinds.
+    fn trouble(&mut self, kind: ObjectKind, trouble: &Trouble) {
+        self.metrics.watch_trouble(kind, trouble.name());
+        if let Trouble::Forbidden(_) = trouble {
+            // There is no use in waiting for it: without it, less can be judged, and more than nothing.
+            self.unknown.remove(kind);
+            self.changed();
+        }
+        if self.said.get(&kind) == Some(&trouble.name()) {
+            return;
+        }
+        let elsewhere = self.said.values().any(|name| *name == trouble.name());
+        self.said.insert(kind, trouble.name());
+        match trouble {
+            Trouble::Forbidden(_) => warn!("{trouble}; until then, {}", kind.needed_for()),
+            Trouble::Unreachable(_) | Trouble::Silent(_) | Trouble::Refused { .. } if elsewhere => {}
+            Trouble::Unreachable(_) | Trouble::Silent(_) => {
+                warn!("{trouble}; what was known last stays in force until it is too old");
+            }
+            Trouble::Expired => info!("{}: {trouble}", kind.plural()),
+            _ => warn!("{}: {trouble}", kind.plural()),
+        }
+    }
+}

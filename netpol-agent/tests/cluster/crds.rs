@@ -1,0 +1,86 @@
+//! Policies of kinds that are installed while the agent runs.
+
+use serde_json::{Value, json};
+use xtask::{
+    apiserver::{ADMIN, ApiServer},
+    lab::{Attempt, Lab, PodSpec, Probe, Server},
+};
+
+use crate::{
+    agent::{Watch, eventually},
+    api::Api,
+};
+
+const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+
+const POLICIES: &str = "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies";
+
+fn definition() -> Value {
+    let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
+    json!({
+        "metadata": {
+            "name": "adminnetworkpolicies.policy.networking.k8s.io",
+            // The API server wants to know who has approved of a kind in its own domain.
+            "annotations": { "api-approved.kubernetes.io": "unapproved, a test" },
+        },
+        "spec": {
+            "group": "policy.networking.k8s.io",
+            "scope": "Cluster",
+            "names": {
+                "plural": "adminnetworkpolicies",
+                "singular": "adminnetworkpolicy",
+                "kind": "AdminNetworkPolicy",
+                "listKind": "AdminNetworkPolicyList",
+            },
+            "versions": [{
+                "name": "v1alpha1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+            }],
+        },
+    })
+}
+
+fn policy() -> Value {
+    json!({
+        "apiVersion": "policy.networking.k8s.io/v1alpha1",
+        "kind": "AdminNetworkPolicy",
+        "metadata": { "name": "closed" },
+        "spec": {
+            "priority": 10,
+            "subject": { "namespaces": {} },
+            "ingress": [{ "action": "Deny", "from": [{ "namespaces": {} }] }],
+        },
+    })
+}
+
+/// A kind that comes is watched, and one that goes takes its policies along.
+#[test]
+fn installed_late() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _listening = Server::tcp(&server, 80).unwrap();
+    let connect = || assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    connect();
+    watch.wait_for_flows(1.0);
+
+    api.create(CRDS, &definition());
+    let generation = watch.generation();
+    eventually("the server has the kind", || api.try_create(POLICIES, &policy()));
+    watch.wait_for_state_after(generation);
+    connect();
+    watch.wait_for_flows(2.0);
+
+    let generation = watch.generation();
+    api.delete(CRDS, "adminnetworkpolicies.policy.networking.k8s.io");
+    watch.wait_for_state_after(generation);
+    connect();
+    watch.wait_for_flows(3.0);
+    assert_eq!(
+        watch.stop().connections(),
+        ["client > server:80 conforming", "client > server:80 not_enforced", "client > server:80 conforming"]
+    );
+}
