@@ -4,7 +4,10 @@ use std::{collections::VecDeque, sync::Arc};
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::outcome::{insufficient, outcome};
+use super::{
+    outcome::{insufficient, outcome},
+    service,
+};
 use crate::{
     identity::{History, Whose, resolve},
     model::{
@@ -206,9 +209,12 @@ fn known(whose: Whose) -> (Endpoint, u64) {
 
 fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
     let tuple = &attempt.tuple;
-    if let Endpoint::Service(_) = resolve(engine.snapshot(), tuple.destination.address) {
+    let destination = tuple.destination.address;
+    if let (Endpoint::Service(_), Some(service)) =
+        (resolve(engine.snapshot(), destination), engine.snapshot().service_by_ip(destination))
+    {
         // The packet was seen before its destination was translated: who answers is not known.
-        return Expected::Undecidable(Undecidable::ServiceAddress);
+        return service::expected(engine, service, attempt);
     }
     let query = Query {
         source: Party::Ip(tuple.source.address),

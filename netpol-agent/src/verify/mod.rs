@@ -4,6 +4,7 @@ mod evidence;
 mod findings;
 mod judge;
 mod outcome;
+mod service;
 
 pub use findings::{FindingStats, Findings};
 pub use judge::{Clock, Judge};

@@ -8,8 +8,8 @@ use super::{Clock, Findings, Judge};
 use crate::{
     cluster::manifests,
     model::{
-        Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, Observed,
-        Outcome, Peer, Protocol, Tuple, Undecidable, Veths,
+        Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, ObjectKind,
+        Observed, Outcome, Peer, Protocol, Tuple, Undecidable, Veths,
     },
     policy::Engine,
 };
@@ -181,6 +181,71 @@ fn changes() {
         }
         let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
+    }
+}
+
+/// A Service's address: what counts is what its ready endpoints have in common.
+#[test]
+fn services() {
+    let slice = |name: &str, endpoints: &str| {
+        format!(
+            "{CLUSTER}---
+{{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {{name: {name}, namespace: shop, labels: {{kubernetes.io/service-name: db}}}},
+ endpoints: [{endpoints}], ports: [{{name: '', port: 5432, protocol: TCP}}]}}
+"
+        )
+    };
+    let db = slice("db-1", "{addresses: [10.0.0.2], conditions: {ready: true}}");
+    let both = slice("db-1", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}");
+    let one_ready =
+        slice("db-1", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3], conditions: {ready: false}}");
+    let none = slice("db-1", "{addresses: [10.0.0.2], conditions: {ready: false}}");
+    let other = db.replace("service-name: db", "service-name: other");
+    for (name, cluster, from, port, expected) in [
+        ("allowed", &db, WEB, 5432, Outcome::Conforming),
+        ("denied", &db, FREE, 5432, Outcome::NotEnforced),
+        ("a port that it does not have", &db, WEB, 22, Outcome::Undecidable),
+        ("endpoints differ", &both, FREE, 5432, Outcome::Undecidable),
+        ("endpoints agree", &both, WEB, 5432, Outcome::Conforming),
+        ("only the ready ones count", &one_ready, FREE, 5432, Outcome::NotEnforced),
+        ("none is ready", &none, FREE, 5432, Outcome::Undecidable),
+        ("another Service's", &other, FREE, 5432, Outcome::Undecidable),
+    ] {
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+        judge.set_state(engine(cluster), SECOND);
+        let flow = judge.judge(attempt(from, "10.96.0.2", port, Observed::Established), &veths());
+        assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
+    }
+}
+
+/// What is not known makes undecidable what depends on it, and nothing else.
+#[test]
+fn gaps() {
+    use ObjectKind::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service};
+    const OUTSIDE: &str = "203.0.113.9";
+    for (gap, from, to, stale) in [
+        (Pod, FREE, DB, true),
+        (NetworkPolicy, FREE, DB, true),
+        (ObjectKind::AdminNetworkPolicy, FREE, DB, true),
+        (Namespace, FREE, DB, true),
+        (Node, FREE, DB, false),
+        (Node, OUTSIDE, DB, true),
+        (Service, FREE, DB, false),
+        (Service, FREE, OUTSIDE, true),
+        (EndpointSlice, FREE, DB, false),
+        (EndpointSlice, FREE, OUTSIDE, false),
+        (EndpointSlice, FREE, "10.96.0.2", true),
+    ] {
+        let mut judge = judge();
+        judge.set_gaps([gap].into_iter().collect());
+        let flow = judge.judge(attempt(from, to, 5432, Observed::Established), &veths());
+        assert_eq!(
+            why(&flow) == Some(&Undecidable::Stale),
+            stale,
+            "{gap:?} {from} -> {to}: {:?}",
+            flow.expected
+        );
     }
 }
 

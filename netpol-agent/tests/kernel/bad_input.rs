@@ -21,13 +21,6 @@ fn agent(arguments: &[&str]) -> Command {
     command
 }
 
-/// Where neither a pod's ServiceAccount nor a kubeconfig names an API server.
-fn without_cluster(arguments: &[&str]) -> Command {
-    let mut command = agent(arguments);
-    command.env("HOME", "/nowhere").env_remove("KUBECONFIG").env_remove("KUBERNETES_SERVICE_HOST");
-    command
-}
-
 /// The agent in a changed surrounding, which ends with it.
 fn changed(prefix: &str, manifests: &str) -> Command {
     let mut command = Command::new("unshare");
@@ -54,7 +47,10 @@ fn refusals() {
     let empty = empty.path().display().to_string();
 
     check("unknown flag", agent(&["run", "--manifest", &good]), "--manifests");
-    check("no cluster", without_cluster(&["run"]), "kubeconfig");
+    let mut alone = agent(&["run"]);
+    alone.env("KUBECONFIG", "/nowhere").env_remove("KUBERNETES_SERVICE_HOST");
+    check("no cluster", alone, "--manifests");
+    check("no such context", agent(&["run", "--context", "c", "--kubeconfig", &good]), &good);
     check("no such folder", agent(&["run", "--manifests", "/nowhere"]), "/nowhere");
     check("empty folder", agent(&["run", "--manifests", &empty]), "no Kubernetes object");
     check("ring", agent(&["run", "--manifests", &good, "--ring-kib", "5"]), "power of two");

@@ -22,7 +22,9 @@ pub struct Credentials {
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A kubeconfig can't be used.
-    #[error("can't use {file}: {cause}")]
+    #[error(
+        "can't use {file}: {cause} (name another by --kubeconfig, or take the cluster's state from files, --manifests)"
+    )]
     Kubeconfig {
         /// Which.
         file: String,

@@ -1,0 +1,55 @@
+//! What the policies say of a connection to a Service's address, while it is not known which endpoint will answer.
+
+use std::net::IpAddr;
+
+use crate::{
+    cluster::Snapshot,
+    model::{Attempt, Expected, Service, Undecidable},
+    policy::{Engine, Party, Query},
+};
+
+/// What the policies say of all endpoints that may be chosen, where they say the same of each.
+pub(super) fn expected(engine: &Engine, service: &Service, attempt: &Attempt) -> Expected {
+    let tuple = &attempt.tuple;
+    let unknown = Expected::Undecidable(Undecidable::ServiceAddress);
+    let mut verdict: Option<Expected> = None;
+    for (address, port) in endpoints(engine.snapshot(), service, attempt) {
+        let query = Query {
+            source: Party::Ip(tuple.source.address),
+            destination: Party::Ip(address),
+            protocol: tuple.protocol,
+            port,
+            via_service: true,
+        };
+        let next = engine.evaluate(&query).expected();
+        match &verdict {
+            Some(before) if std::mem::discriminant(before) != std::mem::discriminant(&next) => {
+                return unknown;
+            }
+            Some(_) => {}
+            None => verdict = Some(next),
+        }
+    }
+    verdict.unwrap_or(unknown)
+}
+
+/// The ready endpoints, of the family of the address that was used, and their port.
+fn endpoints(
+    snapshot: &Snapshot,
+    service: &Service,
+    attempt: &Attempt,
+) -> impl Iterator<Item = (IpAddr, u16)> {
+    let (protocol, used) = (attempt.tuple.protocol, attempt.tuple.destination);
+    let served = service.ports.iter().find(move |port| (port.port, port.protocol) == (used.port, protocol));
+    let slices = served.into_iter().flat_map(move |served| {
+        snapshot.endpoint_slices(&service.key).filter_map(move |slice| {
+            let port =
+                slice.ports.iter().find(|port| port.name == served.name && port.protocol == protocol)?;
+            Some((slice, port.port))
+        })
+    });
+    slices.flat_map(move |(slice, port)| {
+        let ready = slice.ready.iter().filter(move |ip| ip.is_ipv4() == used.address.is_ipv4());
+        ready.map(move |ip| (*ip, port))
+    })
+}
