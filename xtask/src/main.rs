@@ -2,6 +2,7 @@
 
 mod bench;
 mod build;
+mod fuzz;
 mod serve;
 mod setup;
 mod show;

@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::Parser;
 
-use crate::{setup, stage::Stages, tidy, tool};
+use crate::{fuzz, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -23,7 +23,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn ci() -> Result<()> {
     let stages = Stages::start();
     check(&stages, &[])?;
-    stages.run("fuzz, with a time limit", fuzz)?;
+    stages.run("fuzz, with a time limit", fuzz::run)?;
     stages.done("all checks passed");
     Ok(())
 }
@@ -44,15 +44,4 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
     stages.run("an API server", || xtask::apiserver::find_or_build().map(drop))?;
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
-}
-
-/// The library's tests again, optimized, with many more random cases for the property tests than a test run has time
-/// for. What they find is kept beside them, and is a case of every run from then on.
-fn fuzz() -> Result<()> {
-    tool::run(
-        tool::cargo()
-            .args(["test", "--release", "--package", "netpol-agent", "--lib"])
-            .env("PROPTEST_CASES", "100000")
-            .env("PROPTEST_MAX_SHRINK_TIME", "60000"),
-    )
 }

@@ -182,8 +182,16 @@ impl Entry {
         if self.destination_veth.is_some() { Observed::Delivered } else { Observed::Unanswered }
     }
 
+    /// When there is something to do about it, if nothing comes: decide it, or forget it.
+    pub(super) fn due_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+        match self.decided {
+            None => self.settle_ns(protocol, limits),
+            Some(observed) => self.forget_ns(observed, protocol, limits),
+        }
+    }
+
     /// When to settle it, if nothing comes.
-    pub(super) fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+    fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
         if let Some(drop) = self.dropped {
             return drop.first_ns + limits.settle_ns;
         }
@@ -192,11 +200,11 @@ impl Entry {
     }
 
     /// When to forget it, once it is decided.
-    pub(super) fn forget_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+    fn forget_ns(&self, observed: Observed, protocol: Protocol, limits: &Limits) -> u64 {
         self.last_ns
-            + match (self.closed, self.decided, protocol) {
+            + match (self.closed, observed, protocol) {
                 (true, ..) => limits.closed_ns,
-                (false, Some(Observed::Established), Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
+                (false, Observed::Established, Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
                 _ => limits.idle_ns,
             }
     }

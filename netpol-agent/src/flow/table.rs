@@ -39,15 +39,25 @@ impl Default for Limits {
             unanswered_ns: 5 * SECOND,
             idle_ns: 70 * SECOND,
             established_ns: 3600 * SECOND,
-            closed_ns: 2 * SECOND,
+            closed_ns: SECOND,
             startup_ns: 30 * SECOND,
         }
     }
 }
 
+/// When a new attempt is looked at first: most connections are over by then, and their place is free again.
+const FIRST_LOOK_NS: u64 = SECOND;
+
 /// No attempt waits longer in the queue before it is looked at, so that items of attempts that are gone do not
 /// gather there.
 const HORIZON_NS: u64 = 10 * SECOND;
+
+/// An attempt that is due earlier than it will be looked at is put into the queue once more only if that saves more
+/// than this.
+const SLACK_NS: u64 = SECOND / 4;
+
+/// How many undecided attempts are passed over to find a decided one to push out.
+const EVICTION_TRIES: usize = 32;
 
 /// Lowest port that Linux gives to clients by default (`net.ipv4.ip_local_port_range`).
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
@@ -68,10 +78,8 @@ pub struct FlowStats {
 pub struct FlowTable {
     limits: Limits,
     entries: HashMap<Tuple, Entry>,
-    /// Undecided ones.
-    pending: Deadlines,
-    /// Decided ones.
-    decided: Deadlines,
+    /// When to look at which; each entry has one valid item in it.
+    queue: Deadlines,
     /// Records lost in the kernel so far.
     lost: u64,
     /// Inode of the host's network namespace.
@@ -87,8 +95,7 @@ impl FlowTable {
         Self {
             limits,
             entries: HashMap::new(),
-            pending: Deadlines::default(),
-            decided: Deadlines::default(),
+            queue: Deadlines::default(),
             lost: 0,
             host_netns,
             stats: FlowStats::default(),
@@ -121,7 +128,7 @@ impl FlowTable {
     /// When [`Self::expire`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<u64> {
-        [self.pending.next(), self.decided.next()].into_iter().flatten().min()
+        self.queue.next()
     }
 
     /// Takes in a packet; hands out the attempts that it decides.
@@ -207,11 +214,7 @@ impl FlowTable {
                 return;
             }
             entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
-            let at = entry.settle_ns(tuple.protocol, &self.limits);
-            if at < entry.armed_ns {
-                entry.armed_ns = at;
-                self.pending.push(at, tuple);
-            }
+            self.bring_forward(tuple);
             return;
         }
         self.stats.unmatched_drops += 1;
@@ -219,31 +222,36 @@ impl FlowTable {
 
     /// Decides and forgets what is due.
     pub fn expire(&mut self, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
-        while let Some((at, tuple)) = self.pending.pop_due(now_ns) {
-            let Some(entry) = self.entries.get_mut(&tuple) else { continue };
-            if entry.decided.is_some() || entry.armed_ns != at {
+        while let Some((at, tuple)) = self.queue.pop_due(now_ns) {
+            let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed_ns == at) else {
+                continue;
+            };
+            let is_due = entry.due_ns(tuple.protocol, &self.limits) <= now_ns;
+            if is_due && entry.decided.is_some() {
+                self.entries.remove(&tuple);
                 continue;
             }
-            let due = entry.settle_ns(tuple.protocol, &self.limits);
-            if due > now_ns {
-                entry.armed_ns = due;
-                self.pending.push(due, tuple);
-            } else {
+            if is_due {
                 self.conclude(tuple, now_ns, veths, out);
             }
+            self.look_later(tuple, now_ns);
         }
-        while let Some((at, tuple)) = self.decided.pop_due(now_ns) {
-            let Some(entry) = self.entries.get_mut(&tuple) else { continue };
-            if entry.decided.is_none() || entry.armed_ns != at {
-                continue;
-            }
-            let due = entry.forget_ns(tuple.protocol, &self.limits);
-            if due > now_ns {
-                entry.armed_ns = due.min(now_ns + HORIZON_NS);
-                self.decided.push(entry.armed_ns, tuple);
-            } else {
-                self.entries.remove(&tuple);
-            }
+    }
+
+    /// Puts an entry whose item has been taken out back into the queue.
+    fn look_later(&mut self, tuple: Tuple, now_ns: u64) {
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        entry.armed_ns = entry.due_ns(tuple.protocol, &self.limits).clamp(now_ns + 1, now_ns + HORIZON_NS);
+        self.queue.push(entry.armed_ns, tuple);
+    }
+
+    /// After a change: an entry may be due much earlier than it would be looked at.
+    fn bring_forward(&mut self, tuple: Tuple) {
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        let due = entry.due_ns(tuple.protocol, &self.limits);
+        if due.saturating_add(SLACK_NS) < entry.armed_ns {
+            entry.armed_ns = due;
+            self.queue.push(due, tuple);
         }
     }
 
@@ -264,8 +272,8 @@ impl FlowTable {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
                 let mut entry = new(packet.time_ns, self.lost);
-                entry.armed_ns = entry.settle_ns(tuple.protocol, &self.limits);
-                self.pending.push(entry.armed_ns, tuple);
+                entry.armed_ns = packet.time_ns + FIRST_LOOK_NS;
+                self.queue.push(entry.armed_ns, tuple);
                 vacant.insert(entry)
             }
         };
@@ -283,15 +291,8 @@ impl FlowTable {
         });
         if stronger || entry.closed && entry.decided.is_none() {
             self.conclude(tuple, now_ns, veths, out);
-        } else if entry.decided.is_some() {
-            self.arm_decided(tuple, now_ns);
-        } else {
-            let at = entry.settle_ns(tuple.protocol, &self.limits);
-            if at < entry.armed_ns {
-                entry.armed_ns = at;
-                self.pending.push(at, tuple);
-            }
         }
+        self.bring_forward(tuple);
     }
 
     /// Decides an attempt with what is known, and hands it out; one that is decided already is handed out again only
@@ -305,33 +306,31 @@ impl FlowTable {
         let lost = self.lost;
         out.push(entry.attempt(tuple, observed, now_ns, lost));
         entry.decided = Some(observed);
-        entry.armed_ns = u64::MAX;
-        self.arm_decided(tuple, now_ns);
     }
 
-    fn arm_decided(&mut self, tuple: Tuple, now_ns: u64) {
-        let Some(entry) = self.entries.get_mut(&tuple) else { return };
-        let at = entry.forget_ns(tuple.protocol, &self.limits).min(now_ns + HORIZON_NS);
-        if at < entry.armed_ns {
-            entry.armed_ns = at;
-            self.decided.push(at, tuple);
-        }
-    }
-
-    /// Makes room for one: a decided attempt if there is one, else the one that has been undecided longest.
+    /// Makes room for one: a decided attempt if there is one among those that would be looked at next, else the one
+    /// that would be looked at first.
     fn evict(&mut self) {
-        while let Some((at, tuple)) = self.decided.pop() {
-            if self.entries.get(&tuple).is_some_and(|entry| entry.decided.is_some() && entry.armed_ns == at) {
+        let mut passed = Vec::new();
+        while let Some((at, tuple)) = self.queue.pop() {
+            let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.armed_ns == at) else { continue };
+            if entry.decided.is_some() {
                 self.entries.remove(&tuple);
                 self.stats.evicted += 1;
-                return;
+                break;
+            }
+            passed.push((at, tuple));
+            if passed.len() == EVICTION_TRIES {
+                break;
             }
         }
-        while let Some((at, tuple)) = self.pending.pop() {
-            if self.entries.get(&tuple).is_some_and(|entry| entry.decided.is_none() && entry.armed_ns == at) {
+        let found_none = self.entries.len() >= self.limits.entries;
+        for (index, (at, tuple)) in passed.into_iter().enumerate() {
+            if found_none && index == 0 {
                 self.entries.remove(&tuple);
                 self.stats.evicted_undecided += 1;
-                return;
+            } else {
+                self.queue.push(at, tuple);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One agent: from the start to the signal that ends it.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
@@ -9,6 +9,7 @@ use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
+    task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{info, warn};
@@ -50,26 +51,18 @@ pub async fn run(options: Options) -> Result<()> {
     if let Err(error) = raise_file_limit() {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
     }
-    let metrics = Metrics::default();
-    let health = Health::default();
-    let source = source::open(options.source, &metrics).await?;
-    let loaded = load(options.load)?;
-    let (veth_told, veth_changes) = mpsc::unbounded_channel();
+    let Options { source, output, metrics: address, summary, grace, load: load_options, limits } = options;
+    let (metrics, health) = (Metrics::default(), Health::default());
+    let source = source::open(source, &metrics).await?;
+    let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
+    let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
-    let (stop, stopped) = watch::channel(());
     let veth_watcher = VethWatcher::new(veth_told)?;
+    let (lines, lines_thread) = output.map(|format| writer(format, io::stdout())).transpose()?.unzip();
 
-    let (lines, lines_thread) = match options.output {
-        Some(format) => {
-            let (lines, thread) = writer(format, io::stdout())?;
-            (Some(lines), Some(thread))
-        }
-        None => (None, None),
-    };
-    let Loaded { programs, records, counters, drop_reasons, log } = loaded;
     let setup = Setup {
-        limits: options.limits,
-        grace_ns: u64::try_from(options.grace.as_nanos()).unwrap_or(u64::MAX),
+        limits,
+        grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
         clock: clock()?,
@@ -78,6 +71,17 @@ pub async fn run(options: Options) -> Result<()> {
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
     }
+
+    // They end with this.
+    let mut tasks = JoinSet::new();
+    if let Some(address) = address {
+        tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
+    }
+    tasks.spawn(source.follow);
+    tasks.spawn(async { Ok(veth_watcher.run(again_wanted).await?) });
+    if let Some(log) = log {
+        tasks.spawn(async { log.forward().await.context("the programs' log") });
+    }
     let agent = Agent {
         pipeline,
         programs,
@@ -85,47 +89,34 @@ pub async fn run(options: Options) -> Result<()> {
         look_again,
         knowledge: source.knowledge,
         veths_known: false,
-        health: health.clone(),
-        metrics: metrics.clone(),
+        health,
+        metrics,
     };
-
-    let server = match options.metrics {
-        Some(address) => {
-            let listener = TcpListener::bind(address)
-                .await
-                .with_context(|| format!("cannot listen on {address} (--metrics-addr)"))?;
-            let mut stopped = stopped.clone();
-            let stop = async move {
-                // The sender has gone: that is a stop, too.
-                let _ = stopped.changed().await;
-            };
-            let metrics = metrics.clone();
-            Some(tokio::spawn(async move { serve(listener, &metrics, health, stop).await }))
-        }
-        None => None,
-    };
-    let following = tokio::spawn(source.follow);
-    let watching = tokio::spawn(veth_watcher.run(again_wanted));
-    let logging = log.map(|log| tokio::spawn(log.forward()));
-
-    let result = agent.work(signals, records, veth_changes, source.states, options.summary).await;
-    drop(stop);
-    for task in [following.abort_handle(), watching.abort_handle()] {
-        task.abort();
-    }
-    if let Some(logging) = logging {
-        logging.abort();
-    }
-    if let Some(server) = server {
-        server.abort();
-    }
+    let result = agent.work(signals, records, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
         thread
             .join()
             .map_err(|_| anyhow!("the thread that writes lines has failed"))?
             .context("standard output")?;
     }
-    result
+    result.map_err(|error| cause(&mut tasks).unwrap_or(error))
+}
+
+/// Binds the address, so that a wrong one is told before anything runs, and serves until it is dropped.
+async fn metrics_server(
+    address: SocketAddr,
+    metrics: Metrics,
+    health: Health,
+) -> Result<impl Future<Output = Result<()>>> {
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (--metrics-addr)"))?;
+    Ok(async move { serve(listener, &metrics, health).await.context("the metrics server") })
+}
+
+/// Why a task has failed: that says more than the stage that misses it.
+fn cause(tasks: &mut JoinSet<Result<()>>) -> Option<anyhow::Error> {
+    std::iter::from_fn(|| tasks.try_join_next()).find_map(|ended| ended.ok()?.err())
 }
 
 /// What asks the agent to stop.

@@ -1,7 +1,6 @@
 //! `/metrics`, `/healthz` and `/readyz`.
 
 use std::{
-    future::Future,
     io,
     sync::{
         Arc,
@@ -41,23 +40,18 @@ impl Health {
     }
 }
 
-/// Serves until `stop` resolves.
+/// Serves for as long as it is polled.
 ///
 /// # Errors
 ///
 /// The listener fails.
-pub async fn serve(
-    listener: TcpListener,
-    metrics: &Metrics,
-    health: Health,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> io::Result<()> {
+pub async fn serve(listener: TcpListener, metrics: &Metrics, health: Health) -> io::Result<()> {
     let router = Router::new()
         .route("/metrics", get(scrape))
         .with_state(Arc::new(metrics.registry()))
         .route("/healthz", get(|| async { "ok\n" }))
         .merge(Router::new().route("/readyz", get(readyz)).with_state(health));
-    axum::serve(listener, router).with_graceful_shutdown(stop).await
+    axum::serve(listener, router).await
 }
 
 async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {

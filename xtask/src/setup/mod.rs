@@ -8,6 +8,8 @@ mod toolchain;
 
 use anyhow::Result;
 
+use crate::tool;
+
 /// Looks for each need, and meets those that are not met. Running it again changes nothing.
 ///
 /// # Errors
@@ -18,6 +20,22 @@ pub(crate) fn run() -> Result<()> {
     toolchain::components()?;
     let toolchain = toolchain::install()?;
     linker::install(&toolchain)
+}
+
+/// What fuzzing needs beside that.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn fuzzing() -> Result<()> {
+    if tool::find("c++").is_none() && debian::is_here() {
+        missing("c++", "builds libFuzzer");
+        debian::install(&["g++"], "a C++ compiler for libFuzzer")?;
+    }
+    if tool::find("cargo-fuzz").is_none() {
+        missing("cargo-fuzz", "drives libFuzzer; it is built from crates.io, which takes a minute");
+        tool::run(tool::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
+    }
+    Ok(())
 }
 
 /// One line for a need that is met.
