@@ -137,7 +137,8 @@ async fn run(answers: Vec<Answer>, last: &str) -> (Vec<String>, Vec<String>) {
     let mut told = Vec::new();
     while told.last().is_none_or(|line| line != last) {
         let next = timeout(PATIENCE, news.recv()).await;
-        told.extend(line(&next.unwrap_or_else(|_| panic!("{last} does not come: {told:#?}")).unwrap()));
+        assert!(next.is_ok(), "{last} does not come: {told:#?}");
+        told.extend(line(&next.unwrap().unwrap()));
     }
     let asked = server.asked.lock().unwrap().clone();
     (told, asked)
