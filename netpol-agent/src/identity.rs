@@ -13,6 +13,9 @@ const SECOND: u64 = 1_000_000_000;
 /// there, and the API server's news take their time.
 const CLAIM: u64 = 5 * SECOND;
 
+/// How much sooner the news of a claim may come than that of the veth: both are on their way at the same time.
+const SLACK: u64 = SECOND / 20;
+
 /// How long a pod that the API no longer has may still send: its veth goes last.
 const LINGER: u64 = 5 * SECOND;
 
@@ -64,10 +67,10 @@ pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, born_ns: Option<u
     };
     if let Some(born) = born_ns {
         // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
-        if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns >= born) {
+        if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns + SLACK >= born) {
             return then(tenure);
         }
-        if has_holder && since_ns >= born {
+        if has_holder && since_ns + SLACK >= born {
             return now();
         }
         if at_ns < born + CLAIM {

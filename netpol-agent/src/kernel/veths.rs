@@ -4,7 +4,13 @@
 //! (`IFLA_LINK_NETNSID`); `RTM_GETADDR` with `IFA_TARGET_NETNSID` (Linux 4.20) lists the addresses inside that
 //! namespace. No namespace is entered, and no process, socket or file of a container runtime is asked.
 
-use std::{collections::HashMap, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryStreamExt as _,
@@ -67,6 +73,8 @@ pub enum VethChange {
         ifindex: u32,
         /// Its name.
         name: Arc<str>,
+        /// When it was heard of.
+        heard: Instant,
     },
     /// The addresses of the other end.
     Addresses {
@@ -219,7 +227,7 @@ impl VethList {
         if self.known.insert(ifindex, peer) == Some(peer) {
             return;
         }
-        self.tell(VethChange::Found { ifindex, name });
+        self.tell(VethChange::Found { ifindex, name, heard: Instant::now() });
         self.read_addresses(ifindex, 0).await;
     }
 

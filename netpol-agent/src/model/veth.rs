@@ -15,8 +15,8 @@ pub struct Veth {
     pub addresses: Vec<IpAddr>,
     /// When the programs were attached, nanoseconds of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
-    /// Whether it came while the agent was watching.
-    pub is_new: bool,
+    /// When it came, in the same time, where that was while the agent was watching.
+    pub born_ns: Option<u64>,
 }
 
 /// How many of those that are gone are remembered, for connections that are decided after their end.
@@ -29,8 +29,6 @@ pub struct Veths {
     by_address: HashMap<IpAddr, u32>,
     /// Those that went last, oldest first.
     gone: VecDeque<(u32, Veth)>,
-    /// Whether those that were there before the agent are all known.
-    synced: bool,
 }
 
 impl Veths {
@@ -75,13 +73,15 @@ impl Veths {
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.
     pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now_ns: u64) {
-        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns, is_new: self.synced };
+        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns, born_ns: None };
         self.by_index.entry(ifindex).or_insert(veth);
     }
 
-    /// All that were there before the agent are known: what comes from now on is new.
-    pub fn synced(&mut self) {
-        self.synced = true;
+    /// Notes when a veth came that was not there before the agent.
+    pub fn born(&mut self, ifindex: u32, at_ns: u64) {
+        if let Some(veth) = self.by_index.get_mut(&ifindex) {
+            veth.born_ns = Some(at_ns);
+        }
     }
 
     /// Sets the addresses of a veth's other end.

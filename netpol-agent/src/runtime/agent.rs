@@ -206,8 +206,15 @@ impl Agent {
 
     fn veth(&mut self, change: VethChange) -> Result<()> {
         match change {
-            VethChange::Found { ifindex, name } => match self.programs.attach(ifindex, &name) {
-                Ok(()) => self.pipeline.veths_mut().attached(ifindex, name, monotonic_ns()?),
+            VethChange::Found { ifindex, name, heard } => match self.programs.attach(ifindex, &name) {
+                Ok(()) => {
+                    let now = monotonic_ns()?;
+                    let since = u64::try_from(heard.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    self.pipeline.veths_mut().attached(ifindex, name, now);
+                    if self.veths_known {
+                        self.pipeline.veths_mut().born(ifindex, now.saturating_sub(since));
+                    }
+                }
                 Err(AttachError::Gone(_)) => {}
                 Err(error) => {
                     warn!("{error}: connections of its pod are not seen");
@@ -223,7 +230,6 @@ impl Agent {
             }
             VethChange::Synced => {
                 self.veths_known = true;
-                self.pipeline.veths_mut().synced();
                 self.tick()?;
             }
             VethChange::Resynced => {

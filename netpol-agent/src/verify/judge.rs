@@ -119,8 +119,8 @@ impl Judge {
             return (nobody.clone(), nobody);
         };
         let whose = |address, veth: Option<u32>| {
-            let veth = veth.and_then(|ifindex| veths.get_or_gone(ifindex)).filter(|veth| veth.is_new);
-            let born = veth.filter(|veth| veth.addresses.contains(&address)).map(|veth| veth.attached_ns);
+            let veth = veth.and_then(|ifindex| veths.get_or_gone(ifindex));
+            let born = veth.filter(|veth| veth.addresses.contains(&address)).and_then(|veth| veth.born_ns);
             whose(state.snapshot(), address, attempt.first_ns, born)
         };
         let tuple = &attempt.tuple;

