@@ -1,6 +1,6 @@
 //! Watchers against servers that do as they are told: what a real one does seldom, or only in other versions.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "the helpers of tests fail as tests do")]
 
 use std::{
     collections::VecDeque,
