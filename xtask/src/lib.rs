@@ -2,5 +2,8 @@
 
 pub mod agent;
 pub mod apiserver;
+mod command;
 pub mod demo;
+pub mod kubernetes;
 pub mod lab;
+pub mod node;

@@ -3,6 +3,7 @@
 mod bench;
 mod build;
 mod fuzz;
+mod keep;
 mod serve;
 mod setup;
 mod show;
@@ -34,6 +35,8 @@ enum Task {
     Demo(show::Args),
     /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
     Apiserver,
+    /// A real Kubernetes node in namespaces of its own: up, down, and what is between
+    Node(keep::Args),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::Args),
     /// `test`, and then what takes longer: fuzzing with a time limit
@@ -61,6 +64,7 @@ fn run(task: Task) -> Result<()> {
         Task::Build => build::run(),
         Task::Demo(args) => show::run(args),
         Task::Apiserver => serve::run(),
+        Task::Node(args) => keep::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),

@@ -41,7 +41,7 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
             tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
         })?;
     }
-    stages.run("an API server", || xtask::apiserver::find_or_build().map(drop))?;
+    stages.run("Kubernetes", || xtask::kubernetes::built().map(drop))?;
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
 }

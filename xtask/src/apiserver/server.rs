@@ -14,11 +14,13 @@ use anyhow::{Context as _, Result, bail, ensure};
 use tempfile::TempDir;
 
 use super::{
-    binaries::{Binaries, find_or_build},
     etcd::Etcd,
     process::{Place, Process},
 };
-use crate::lab::Namespace;
+use crate::{
+    kubernetes::{self, kubeconfig},
+    lab::Namespace,
+};
 
 /// How long it may take until the server is ready, on a machine that has much else to do.
 const START: Duration = Duration::from_secs(120);
@@ -46,7 +48,7 @@ pub const AGENT: User = User {
 #[derive(Debug)]
 pub struct ApiServer<'a> {
     place: Place<'a>,
-    binaries: Binaries,
+    binary: PathBuf,
     folder: TempDir,
     port: u16,
     etcd: Etcd,
@@ -57,7 +59,7 @@ impl<'a> ApiServer<'a> {
     /// Starts one on loopback, and waits until it is ready.
     ///
     /// # Errors
-    /// See [`find_or_build`]; or a server does not start: what it said last is in the error.
+    /// See [`kubernetes::apiserver`]; or a server does not start: what it said last is in the error.
     pub fn start() -> Result<Self> {
         let mut server = Self::prepare(Place::Host)?;
         server.restart()?;
@@ -83,11 +85,11 @@ impl<'a> ApiServer<'a> {
     }
 
     fn prepare(place: Place<'a>) -> Result<Self> {
-        let binaries = find_or_build()?;
+        let (binary, etcd) = (kubernetes::apiserver()?, kubernetes::etcd()?);
         let folder =
             TempDir::with_prefix("netpol-apiserver-").context("making a folder for the API server")?;
         let [port, clients, peers] = place.run(free_ports)??;
-        let etcd = Etcd::start(place, &binaries.etcd, folder.path(), [clients, peers])?;
+        let etcd = Etcd::start(place, &etcd, folder.path(), [clients, peers])?;
         let mut tokens = String::new();
         for User { name, token, groups } in [ADMIN, AGENT] {
             writeln!(tokens, "{token},{name},{name},\"{groups}\"")?;
@@ -97,7 +99,7 @@ impl<'a> ApiServer<'a> {
         let made = Command::new("openssl").args(["genrsa", "-out"]).arg(&key).arg("2048").output();
         let made = made.context("starting `openssl` (`cargo xtask setup` installs it)")?;
         ensure!(made.status.success(), "`openssl genrsa`: {}", String::from_utf8_lossy(&made.stderr));
-        Ok(Self { place, binaries, folder, port, etcd, process: None })
+        Ok(Self { place, binary, folder, port, etcd, process: None })
     }
 
     /// Where it listens.
@@ -112,15 +114,8 @@ impl<'a> ApiServer<'a> {
     /// The folder can't be written to.
     pub fn kubeconfig(&self, user: User) -> Result<PathBuf> {
         let path = self.folder.path().join(format!("{}.kubeconfig", user.token));
-        let text = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-             clusters: [{{name: test, cluster: {{server: \"{}\", certificate-authority: {}/apiserver.crt}}}}]\n\
-             users: [{{name: user, user: {{token: {}}}}}]\n\
-             contexts: [{{name: test, context: {{cluster: test, user: user}}}}]\n",
-            self.url(),
-            self.certificates().display(),
-            user.token,
-        );
+        let authority = self.certificates().join("apiserver.crt");
+        let text = kubeconfig(&self.url(), &authority, user.token);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
@@ -172,7 +167,7 @@ impl<'a> ApiServer<'a> {
     fn command(&self) -> Result<Command> {
         let folder = self.folder.path();
         let key = folder.join("sa.key");
-        let mut command = self.place.command(&self.binaries.apiserver);
+        let mut command = self.place.command(&self.binary);
         command.args([
             format!("--etcd-servers={}", self.etcd.url()),
             "--bind-address=127.0.0.1".to_owned(),
@@ -191,7 +186,7 @@ impl<'a> ApiServer<'a> {
             // The binary that is built here has no protobuf form for `endPort`.
             "--storage-media-type=application/json".to_owned(),
         ]);
-        if minor_version(&self.binaries.apiserver)? < 23 {
+        if minor_version(&self.binary)? < 23 {
             command.arg("--feature-gates=IPv6DualStack=true");
         }
         Ok(command)

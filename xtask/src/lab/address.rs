@@ -1,8 +1,9 @@
-//! A block of addresses that no other lab on the machine has.
+//! A block of addresses that no other lab or node on the machine has.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
     os::{
+        fd::OwnedFd,
         linux::net::SocketAddrExt as _,
         unix::net::{SocketAddr, UnixDatagram},
     },
@@ -17,13 +18,13 @@ const BLOCKS: u16 = 2048;
 /// The addresses below are the node's.
 const FIRST_POD: u16 = 16;
 
-/// A lab's share of 10.128.0.0/9, of fd6e:6574:706f::/48 and, for what is outside the cluster, of 198.18.0.0/15 and
+/// A lab's or a node's share of 10.128.0.0/9, of fd6e:6574:706f::/48 and, for what is outside the cluster, of 198.18.0.0/15 and
 /// 2001:db8::/32.
 #[derive(Debug)]
-pub(super) struct Block {
+pub(crate) struct Block {
     index: u16,
     /// Bound to an abstract name that stands for `index`; the kernel frees it with the process at the latest.
-    _claim: UnixDatagram,
+    claim: UnixDatagram,
 }
 
 impl Block {
@@ -31,27 +32,43 @@ impl Block {
     pub(super) const OUTSIDERS: u16 = 60;
 
     /// Takes the first free block, beginning at one that differs from process to process.
-    pub(super) fn claim() -> Result<Self> {
+    pub(crate) fn claim() -> Result<Self> {
         let start = process::id() % u32::from(BLOCKS);
         for offset in 0..BLOCKS {
             let index = (start as u16 + offset) % BLOCKS;
             let name = SocketAddr::from_abstract_name(format!("netpol-lab-{index}"))
                 .context("naming the lab's address block")?;
             if let Ok(claim) = UnixDatagram::bind_addr(&name) {
-                return Ok(Self { index, _claim: claim });
+                return Ok(Self { index, claim });
             }
         }
         bail!("all {BLOCKS} address blocks are taken: too many labs run on this machine");
     }
 
     /// The lab's number on this machine, while it lives.
-    pub(super) fn index(&self) -> u16 {
+    pub(crate) fn index(&self) -> u16 {
         self.index
     }
 
-    /// The node's address, which is every pod's gateway.
-    pub(super) fn node4(&self) -> Ipv4Addr {
+    /// Another hold on the claim, for somebody who lives longer.
+    pub(crate) fn share(&self) -> Result<OwnedFd> {
+        let claim = self.claim.try_clone().context("sharing the claim of an address block")?;
+        Ok(claim.into())
+    }
+
+    /// The node's address, which is every pod's gateway in a lab.
+    pub(crate) fn node4(&self) -> Ipv4Addr {
         self.inside4(1)
+    }
+
+    /// The machine's address, for a node that has a link to it: with the node's in a network of four, a /30.
+    pub(crate) fn machine4(&self) -> Ipv4Addr {
+        self.inside4(2)
+    }
+
+    /// The IPv4 addresses that a node's CNI plugin gives to pods, as a CIDR apart from the node's own.
+    pub(crate) fn pods4(&self) -> String {
+        format!("{}/24", self.inside4(256))
     }
 
     /// The node's IPv6 address, which is every pod's gateway.

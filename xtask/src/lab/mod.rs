@@ -16,7 +16,6 @@
 //! packets of all namespaces. The claim is a socket with an abstract name, which ends with the process too.
 
 mod address;
-mod command;
 mod manifest;
 mod namespace;
 mod node;
@@ -27,6 +26,7 @@ mod raw;
 mod sctp;
 mod server;
 
+pub(crate) use address::Block;
 pub use namespace::Namespace;
 pub use node::Lab;
 pub use pod::{Pod, PodSpec, Stack};

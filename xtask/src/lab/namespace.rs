@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     os::fd::AsRawFd as _,
     panic,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Command},
     thread,
     time::{Duration, Instant},
@@ -19,7 +19,7 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
 };
 
-use super::command;
+use crate::command;
 
 /// What every namespace of a lab is set to, whatever the machine's defaults are.
 const SETTINGS: [(&str, &str); 10] = [
@@ -65,6 +65,14 @@ impl Namespace {
             let path = "/proc/thread-self/ns/net";
             Ok(Self { file: File::open(path).with_context(|| format!("opening {path}"))? })
         })
+    }
+
+    /// One that others made, by a path such as `/proc/1/ns/net` or `/run/netns/NAME`.
+    ///
+    /// # Errors
+    /// The path can't be opened.
+    pub fn open(path: &Path) -> Result<Self> {
+        Ok(Self { file: File::open(path).with_context(|| format!("opening {}", path.display()))? })
     }
 
     /// Runs `work` on a thread of its own inside the namespace, and waits for it.

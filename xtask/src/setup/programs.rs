@@ -6,6 +6,7 @@ use super::{debian, found, missing};
 use crate::tool;
 
 struct Program {
+    /// On `PATH`, or with its path.
     name: &'static str,
     /// Debian's package.
     package: &'static str,
@@ -14,7 +15,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 11] = [
+const PROGRAMS: [Program; 17] = [
     program("git", "git", "lists the files that `tidy` checks"),
     program("ip", "iproute2", "makes the lab's interfaces and routes"),
     program("tc", "iproute2", "puts other programs' filters in the agent's way, in tests"),
@@ -22,12 +23,25 @@ const PROGRAMS: [Program; 11] = [
     program("nsenter", "util-linux", "starts programs inside the lab"),
     program("bpftool", "bpftool", "shows which programs are attached, and what they cost"),
     program("iperf3", "iperf3", "measures throughput"),
-    program("openssl", "openssl", "makes the key that the tests' API server signs with"),
+    program("openssl", "openssl", "makes the keys of the tests' API servers"),
     program("curl", "curl", "asks the tests' API server whether it is ready"),
     Program {
         service: Some("etcd"),
         ..program("etcd", "etcd-server", "keeps the data of the tests' API server")
     },
+    Program {
+        service: Some("containerd"),
+        ..program("containerd", "containerd", "runs the containers of the tests' Kubernetes node")
+    },
+    program("runc", "runc", "starts containers for containerd"),
+    program(
+        "/usr/lib/cni/ptp",
+        "containernetworking-plugins",
+        "wires the pods of the tests' Kubernetes node",
+    ),
+    program("/bin/busybox", "busybox-static", "is what runs in those pods"),
+    program("iptables", "iptables", "is what kube-proxy and kubelet set up Services with"),
+    program("conntrack", "conntrack", "is how kube-proxy forgets the connections of Services that changed"),
     Program {
         service: Some("prometheus"),
         ..program("promtool", "prometheus", "checks metrics and alert rules")
@@ -56,7 +70,7 @@ pub(super) fn install() -> Result<()> {
     }
     let mut packages: Vec<_> = absent.iter().map(|program| program.package).collect();
     packages.dedup();
-    debian::install(&packages, "programs for the lab")?;
+    debian::install(&packages, "programs for building and testing")?;
     absent.iter().filter_map(|program| program.service).for_each(debian::stop_service);
     match absent.iter().find(|program| tool::find(program.name).is_none()) {
         Some(program) => bail!("Debian's package {} came without `{}`", program.package, program.name),

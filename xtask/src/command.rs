@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 /// A program that is looked for where system tools are, too: a shell's `PATH` need not have those.
-pub(super) fn command(program: &str) -> Command {
+pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
     command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
@@ -20,11 +20,19 @@ pub(super) fn command(program: &str) -> Command {
 /// Runs `program` with `input` on its stdin; returns its stdout.
 ///
 /// # Errors
+/// As for [`output`].
+pub(crate) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String> {
+    output(command(program).args(args), input)
+}
+
+/// Runs a command with `input` on its stdin; returns its stdout.
+///
+/// # Errors
 /// Where it can't be started, or ends with a failure: its stderr is in the error.
-pub(super) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String> {
+pub(crate) fn output(command: &mut Command, input: &str) -> Result<String> {
+    let program = command.get_program().to_string_lossy().into_owned();
     let missing = || format!("starting `{program}` (`cargo xtask setup` installs it)");
-    let mut child = command(program)
-        .args(args)
+    let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -36,7 +44,7 @@ pub(super) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Res
     }
     let output = child.wait_with_output().with_context(missing)?;
     if !output.status.success() {
-        let args: Vec<_> = args.iter().map(|arg| arg.as_ref().to_string_lossy()).collect();
+        let args: Vec<_> = command.get_args().map(OsStr::to_string_lossy).collect();
         let complaint = String::from_utf8_lossy(&output.stderr);
         bail!("`{program} {}` ended with {}: {}\n{input}", args.join(" "), output.status, complaint.trim());
     }

@@ -1,4 +1,4 @@
-//! How kube-apiserver is built from what Debian has: Debian 12's `kubernetes` source, with Debian's Go. Nothing is
+//! How Kubernetes is built from what Debian has: Debian 12's `kubernetes` source, with Debian's Go. Nothing is
 //! installed, and nothing comes from anywhere else.
 
 use std::{
@@ -12,9 +12,16 @@ use std::{
 use anyhow::{Context as _, Result, bail, ensure};
 
 const RECIPE: &str = include_str!("recipe.rs");
-const PATCH: &str = include_str!("../../kube-apiserver/endport.patch");
+const PATCH: &str = include_str!("../../kubernetes/endport.patch");
 
-/// The version that the binary tells: the source's own, which a build from an archive does not know.
+/// The programs of a whole node, and the one to talk to it.
+const PROGRAMS: [&str; 6] =
+    ["kube-apiserver", "kube-controller-manager", "kube-proxy", "kube-scheduler", "kubectl", "kubelet"];
+
+/// Clouds are none of our business, and containerd runs the containers.
+const TAGS: &str = "providerless dockerless";
+
+/// The version that the programs tell: the source's own, which a build from an archive does not know.
 const VERSION: [(&str, &str); 4] =
     [("gitVersion", "v1.20.2"), ("gitMajor", "1"), ("gitMinor", "20"), ("gitTreeState", "archive")];
 
@@ -29,21 +36,25 @@ pub(super) fn hash() -> u64 {
     })
 }
 
-/// Builds in the folder `work`, which may be what is left of an attempt before; writes all output of the tools to `log`.
+/// Builds all [`PROGRAMS`] into the folder `programs`; what is there of an attempt before is made anew. Works in the
+/// folder `work`, and writes all output of the tools to `log`.
 ///
 /// # Errors
 /// This is not Debian, its archive can't be reached, or a tool fails; the error has the last lines of its output.
-pub(super) fn build(work: &Path, binary: &Path, log: &Path) -> Result<()> {
-    if work.exists() {
-        fs::remove_dir_all(work).with_context(|| format!("removing {}", work.display()))?;
+pub(super) fn build(work: &Path, programs: &Path, log: &Path) -> Result<()> {
+    for folder in [work, programs] {
+        if folder.exists() {
+            fs::remove_dir_all(folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
     }
+    fs::create_dir_all(programs).with_context(|| format!("making {}", programs.display()))?;
     let kitchen = Kitchen { work: work.to_owned(), log: log.to_owned() };
     File::create(log).with_context(|| format!("creating {}", log.display()))?;
     kitchen.packages()?;
     let source = kitchen.source()?;
     kitchen.patch(&source)?;
     kitchen.generate(&source)?;
-    kitchen.compile(&source, binary)
+    kitchen.compile(&source, programs)
 }
 
 struct Kitchen {
@@ -146,7 +157,8 @@ impl Kitchen {
         )
     }
 
-    fn compile(&self, source: &Path, binary: &Path) -> Result<()> {
+    /// All at once: they have most of their packages in common.
+    fn compile(&self, source: &Path, programs: &Path) -> Result<()> {
         let mut flags = "-s -w".to_owned();
         for package in VERSIONED {
             for (name, value) in VERSION {
@@ -154,8 +166,11 @@ impl Kitchen {
             }
         }
         let mut build = self.go(source);
-        let build = build.args(["build", "-tags", "providerless", "-trimpath", "-ldflags", &flags, "-o"]);
-        self.run(build.arg(binary).arg("./cmd/kube-apiserver"))
+        // With a slash at its end, it is a folder for all of them.
+        let build = build
+            .args(["build", "-tags", TAGS, "-trimpath", "-ldflags", &flags, "-o"])
+            .arg(programs.join(""));
+        self.run(build.args(PROGRAMS.map(|program| format!("./cmd/{program}"))))
     }
 
     fn apt(&self) -> Command {

@@ -1,0 +1,9 @@
+//! Kubernetes' own programs, for a real API server and a real node.
+
+mod binaries;
+mod kubeconfig;
+mod recipe;
+
+pub(crate) use binaries::cache;
+pub use binaries::{apiserver, built, etcd};
+pub(crate) use kubeconfig::kubeconfig;

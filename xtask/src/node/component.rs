@@ -1,0 +1,82 @@
+//! A daemon of the node.
+
+use std::{
+    ffi::{OsStr, OsString},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result};
+
+use super::spaces::Spaces;
+use crate::command;
+
+/// How many lines of a daemon's log an error shows.
+const LAST_WORDS: usize = 15;
+
+/// A daemon: a child of the node's process 1, with its log in the node's folder.
+#[derive(Clone, Debug)]
+pub(super) struct Component {
+    name: &'static str,
+    program: PathBuf,
+    args: Vec<OsString>,
+}
+
+impl Component {
+    /// `program` under its own name.
+    pub(super) fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
+        Self { name, program: program.into(), args: Vec::new() }
+    }
+
+    /// Adds a flag with its value.
+    pub(super) fn flag(mut self, flag: &str, value: impl AsRef<OsStr>) -> Self {
+        let mut arg = OsString::from(format!("--{flag}="));
+        arg.push(value);
+        self.args.push(arg);
+        self
+    }
+
+    /// Adds flags.
+    pub(super) fn flags<const N: usize>(self, flags: [(&str, &str); N]) -> Self {
+        flags.into_iter().fold(self, |component, (flag, value)| component.flag(flag, value))
+    }
+
+    /// Starts it, to live as long as the node.
+    pub(super) fn start(&self, spaces: &Spaces, folder: &Path) -> Result<()> {
+        // The shell leaves it to process 1.
+        let mut shell = spaces.command("sh");
+        shell.args([
+            "-c",
+            "log=$1 pid=$2; shift 2; setsid \"$@\" <&- >\"$log\" 2>&1 & echo $! >\"$pid\"",
+            "sh",
+        ]);
+        shell.arg(folder.join("log").join(self.name)).arg(folder.join("running").join(self.name));
+        shell.arg(&self.program).args(&self.args);
+        command::output(&mut shell, "").map(drop).with_context(|| format!("starting {}", self.name))
+    }
+}
+
+/// Which daemons have been started and are not running, with the ends of their logs.
+pub(super) fn failures(spaces: &Spaces, folder: &Path) -> Result<Vec<String>> {
+    let started = folder.join("running");
+    let context = || format!("listing {}", started.display());
+    let mut failures = Vec::new();
+    for entry in fs::read_dir(&started).with_context(context)? {
+        let path = entry.with_context(context)?.path();
+        let name = path.file_name().unwrap_or_default();
+        let id = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
+        if !spaces.runs(id.trim()) {
+            let last_words = last_words(&folder.join("log").join(name));
+            failures.push(format!("{} has ended; {last_words}", name.display()));
+        }
+    }
+    Ok(failures)
+}
+
+/// The end of a log, with its name.
+pub(super) fn last_words(log: &Path) -> String {
+    let text = String::from_utf8_lossy(&fs::read(log).unwrap_or_default()).into_owned();
+    let lines: Vec<_> = text.lines().collect();
+    let last = lines.get(lines.len().saturating_sub(LAST_WORDS)..).unwrap_or_default().join("\n");
+    format!("the last lines of {}:\n{last}", log.display())
+}

@@ -1,0 +1,81 @@
+//! A node that outlives the process that started it: one for each user.
+
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    path::{Path, PathBuf},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, bail, ensure};
+use nix::{libc::O_NONBLOCK, sys::stat::Mode, unistd::mkfifo};
+
+use super::{Cni, Node, spaces::Spaces};
+use crate::{command, kubernetes};
+
+/// How long the kernel and the keeper may take to end a node.
+const STOP: Duration = Duration::from_secs(60);
+
+impl Node {
+    /// Like [`Self::up`], for a node that stays until [`Self::down`].
+    ///
+    /// # Errors
+    /// As there; or there is such a node already.
+    pub fn up_to_stay(cni: Cni) -> Result<Self> {
+        let folder = folder()?;
+        ensure!(control(&folder).is_none(), "a node is up already: `cargo xtask node down` ends it");
+        if folder.exists() {
+            // Its keeper was killed, or the machine was.
+            fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
+        }
+        let mut node = Self::up_in(&folder, cni)?;
+        mkfifo(&folder.join("control"), Mode::S_IRWXU).context("making the keeper's FIFO")?;
+        node.keeper.take().map_or(Ok(()), super::Keeper::keep)?;
+        Ok(node)
+    }
+
+    /// The node that [`Self::up_to_stay`] has left.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn that_stayed() -> Result<Self> {
+        let folder = folder()?;
+        let spaces = control(&folder).and_then(|_| Spaces::of(&folder));
+        let spaces = spaces.context("no node is up: `cargo xtask node up` starts one")?;
+        let name = command::output(&mut spaces.command("hostname"), "")?.trim().to_owned();
+        Ok(Self { name, programs: kubernetes::built()?, spaces, folder, keeper: None })
+    }
+
+    /// Ends the node, and waits until nothing of it is left.
+    ///
+    /// # Errors
+    /// It can't be told to end, or does not.
+    pub fn down(mut self) -> Result<()> {
+        if let Some(keeper) = self.keeper.take() {
+            drop(keeper);
+            return Ok(());
+        }
+        let mut control = control(&self.folder).context("the node has ended already")?;
+        control.write_all(b"down\n").context("telling the keeper to end the node")?;
+        let start = Instant::now();
+        while self.folder.exists() {
+            if start.elapsed() > STOP {
+                bail!("{} is still there after {STOP:?}", self.folder.display());
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        Ok(())
+    }
+}
+
+/// Where its state is.
+fn folder() -> Result<PathBuf> {
+    Ok(kubernetes::cache()?.join("node"))
+}
+
+/// The way to the keeper of the node in `folder`, where there is one who listens.
+fn control(folder: &Path) -> Option<File> {
+    File::options().write(true).custom_flags(O_NONBLOCK).open(folder.join("control")).ok()
+}
