@@ -1,10 +1,10 @@
 //! Who was behind an address, at the time.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     cluster::{Snapshot, Tenure},
-    model::Endpoint,
+    model::{Endpoint, Node},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -51,6 +51,14 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
     } else {
         Endpoint::World
     }
+}
+
+/// This node, where an address is one of the `host`'s own that the API does not list: what a CNI plugin gives to the
+/// host's end of a veth pair or to a bridge, and what kubelet's probes therefore come from.
+#[must_use]
+pub fn own_node<'a>(snapshot: &'a Snapshot, host: &[IpAddr], address: IpAddr) -> Option<&'a Arc<Node>> {
+    let is_own = host.contains(&address) && snapshot.pod_by_ip(address).is_none();
+    is_own.then(|| host.iter().find_map(|address| snapshot.node_by_ip(*address))).flatten()
 }
 
 /// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of

@@ -4,6 +4,7 @@
 
 mod btf;
 mod error;
+mod host_addresses;
 mod load;
 mod preflight;
 mod programs;

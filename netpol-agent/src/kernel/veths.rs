@@ -29,6 +29,8 @@ use rtnetlink::{Handle, MulticastGroup};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
+use super::host_addresses::{HostAddresses, own_address};
+
 /// How long to wait between looks at a namespace that has no addresses yet: a CNI sets them within milliseconds of
 /// the interface. After the last one only a packet from the pod makes for another look.
 const ADDRESS_RETRIES: [Duration; 8] = [
@@ -88,6 +90,8 @@ pub enum VethChange {
         /// Interface index that the host end had.
         ifindex: u32,
     },
+    /// The addresses of the host's network namespace itself, all of them.
+    Host(Vec<IpAddr>),
     /// The initial list has been told whole.
     Synced,
     /// Messages were missed, and the list was read anew.
@@ -122,6 +126,7 @@ pub struct VethWatcher {
 struct VethList {
     requests: Handle,
     known: HashMap<u32, Peer>,
+    host: HostAddresses,
     changes: mpsc::UnboundedSender<VethChange>,
     /// Interfaces whose addresses will be looked at again, and how often that has been done.
     again: FuturesUnordered<BoxFuture<'static, (u32, usize)>>,
@@ -134,11 +139,21 @@ impl VethWatcher {
     ///
     /// The sockets can't be had.
     pub fn new(changes: mpsc::UnboundedSender<VethChange>) -> Result<Self, VethError> {
-        let (mut multicast, _, messages) = rtnetlink::new_multicast_connection(&[MulticastGroup::Link])?;
+        let (mut multicast, _, messages) = rtnetlink::new_multicast_connection(&[
+            MulticastGroup::Link,
+            MulticastGroup::Ipv4Ifaddr,
+            MulticastGroup::Ipv6Ifaddr,
+        ])?;
         multicast.socket_mut().socket_mut().set_rx_buf_sz(RECEIVE_BUFFER)?;
         let (connection, requests, _) = rtnetlink::new_connection_with_strict_check()?;
         let sockets = select(multicast, connection).map(drop).boxed();
-        let list = VethList { requests, known: HashMap::new(), changes, again: FuturesUnordered::new() };
+        let list = VethList {
+            requests,
+            known: HashMap::new(),
+            host: HostAddresses::default(),
+            changes,
+            again: FuturesUnordered::new(),
+        };
         Ok(Self { sockets, messages, list })
     }
 
@@ -188,6 +203,16 @@ impl VethList {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
                 self.gone(message.header.index);
             }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(message))
+                if self.host.add(&message) =>
+            {
+                self.tell_host();
+            }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelAddress(message))
+                if self.host.remove(&message) =>
+            {
+                self.tell_host();
+            }
             // The socket's buffer was full (ENOBUFS): some changes will never be told.
             NetlinkPayload::Overrun(_) => {
                 self.resync().await?;
@@ -201,7 +226,7 @@ impl VethList {
     /// Reads the whole list and tells of the differences.
     async fn resync(&mut self) -> Result<(), VethError> {
         let failed = |error: rtnetlink::Error| VethError::Request {
-            request: "RTM_GETLINK",
+            request: "RTM_GETLINK or RTM_GETADDR",
             reason: error.to_string(),
         };
         let links: Vec<LinkMessage> =
@@ -216,6 +241,13 @@ impl VethList {
         for ifindex in gone {
             self.gone(ifindex);
         }
+        self.host = HostAddresses::default();
+        for message in
+            self.requests.address().get().execute().try_collect::<Vec<_>>().await.map_err(failed)?
+        {
+            self.host.add(&message);
+        }
+        self.tell_host();
         for link in links {
             self.appeared(link).await;
         }
@@ -274,6 +306,10 @@ impl VethList {
         Ok(addresses)
     }
 
+    fn tell_host(&self) {
+        self.tell(VethChange::Host(self.host.all()));
+    }
+
     fn tell(&self, change: VethChange) {
         // The receiver has gone: `run` sees that and ends.
         let _ = self.changes.send(change);
@@ -299,20 +335,6 @@ fn veth(message: &LinkMessage) -> Option<VethLink> {
     }
     let peer = Peer { ifindex: peer_index?, namespace: namespace.filter(|id| *id >= 0)? };
     Some(VethLink { ifindex: message.header.index, name: name?.into(), peer })
-}
-
-/// The interface's own address: `IFA_LOCAL` where there is one, for on a point-to-point link `IFA_ADDRESS` is the
-/// other side's (rtnetlink(7)).
-fn own_address(message: &AddressMessage) -> Option<IpAddr> {
-    let mut address = None;
-    for attribute in &message.attributes {
-        match attribute {
-            AddressAttribute::Local(local) => return Some(*local),
-            AddressAttribute::Address(value) => address = Some(*value),
-            _ => {}
-        }
-    }
-    address
 }
 
 fn is_link_local(address: IpAddr) -> bool {
@@ -349,15 +371,5 @@ mod tests {
         ] {
             assert_eq!(veth(&message(attributes)).is_some(), expected, "{what}");
         }
-    }
-
-    #[test]
-    fn local_before_address() {
-        let mut message = AddressMessage::default();
-        let (ours, theirs) = ("10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap());
-        message.attributes = vec![AddressAttribute::Address(theirs), AddressAttribute::Local(ours)];
-        assert_eq!(own_address(&message), Some(ours));
-        message.attributes = vec![AddressAttribute::Address(theirs)];
-        assert_eq!(own_address(&message), Some(theirs));
     }
 }

@@ -27,6 +27,7 @@ const REMEMBERED: usize = 1024;
 pub struct Veths {
     by_index: HashMap<u32, Veth>,
     by_address: HashMap<IpAddr, u32>,
+    host: Vec<IpAddr>,
     /// Those that went last, oldest first.
     gone: VecDeque<(u32, Veth)>,
 }
@@ -69,6 +70,17 @@ impl Veths {
     pub fn carries(&self, ifindex: u32, address: IpAddr) -> Option<bool> {
         let veth = self.by_index.get(&ifindex)?;
         (!veth.addresses.is_empty()).then(|| veth.addresses.contains(&address))
+    }
+
+    /// The addresses of the host's network namespace itself, those of the host ends among them.
+    #[must_use]
+    pub fn host(&self) -> &[IpAddr] {
+        &self.host
+    }
+
+    /// Sets the addresses of the host's network namespace.
+    pub fn set_host(&mut self, addresses: Vec<IpAddr>) {
+        self.host = addresses;
     }
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.

@@ -126,6 +126,7 @@ impl Engine {
                 let node = self.snapshot.node_by_ip(ip);
                 End::at(ip, node.map_or(Who::Outside, |node| Who::Node(node)))
             }
+            Party::NodeAt(node, ip) => End::at(ip.to_canonical(), Who::Node(node)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use crate::model::{Pod, Protocol};
+use crate::model::{Node, Pod, Protocol};
 
 /// A connection, by who opened it. Replies belong to it.
 #[derive(Clone, Copy, Debug)]
@@ -28,4 +28,6 @@ pub enum Party<'a> {
     PodAt(&'a Arc<Pod>, IpAddr),
     /// Whoever has the address: a pod, a node, or someone outside.
     Ip(IpAddr),
+    /// A node, by an address of its own that the API does not list.
+    NodeAt(&'a Arc<Node>, IpAddr),
 }

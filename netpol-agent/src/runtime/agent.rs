@@ -228,6 +228,7 @@ impl Agent {
                 self.programs.forget(ifindex);
                 self.pipeline.veths_mut().gone(ifindex);
             }
+            VethChange::Host(addresses) => self.pipeline.veths_mut().set_host(addresses),
             VethChange::Synced => {
                 self.veths_known = true;
                 self.tick()?;

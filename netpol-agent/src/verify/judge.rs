@@ -9,7 +9,7 @@ use super::{
     service,
 };
 use crate::{
-    identity::{Whose, resolve, whose},
+    identity::{Whose, own_node, resolve, whose},
     model::{
         Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Undecidable, Veths,
     },
@@ -93,7 +93,7 @@ impl Judge {
             Some(why) => Expected::Undecidable(why),
             None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
-            None => self.expected(&attempt, attempt.first_ns.max(from).max(to)),
+            None => self.expected(&attempt, veths, attempt.first_ns.max(from).max(to)),
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
@@ -121,7 +121,14 @@ impl Judge {
         let whose = |address, veth: Option<u32>| {
             let veth = veth.and_then(|ifindex| veths.get_or_gone(ifindex));
             let born = veth.filter(|veth| veth.addresses.contains(&address)).and_then(|veth| veth.born_ns);
-            whose(state.snapshot(), address, attempt.first_ns, born)
+            match whose(state.snapshot(), address, attempt.first_ns, born) {
+                Whose::Known { endpoint: Endpoint::World, since_ns } => {
+                    let node = own_node(state.snapshot(), veths.host(), address);
+                    let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
+                    Whose::Known { endpoint, since_ns }
+                }
+                whose => whose,
+            }
         };
         let tuple = &attempt.tuple;
         (
@@ -165,7 +172,7 @@ impl Judge {
 
     /// What the policies said at `as_of_ns`, the attempt's beginning or the later moment from which its ends are known:
     /// all states that held at some time from shortly before until then must agree.
-    fn expected(&self, attempt: &Attempt, as_of_ns: u64) -> Expected {
+    fn expected(&self, attempt: &Attempt, veths: &Veths, as_of_ns: u64) -> Expected {
         let start = attempt.first_ns.saturating_sub(self.grace_ns);
         let end = attempt.decided_ns.max(as_of_ns);
         let mut verdict: Option<Expected> = None;
@@ -174,7 +181,7 @@ impl Judge {
             if *since > end || until <= start {
                 continue;
             }
-            let next = evaluate(state, attempt);
+            let next = evaluate(state, attempt, veths);
             match &verdict {
                 Some(before) if !agree(before, &next) => {
                     return Expected::Undecidable(Undecidable::RecentChange);
@@ -196,7 +203,7 @@ fn known(whose: Whose) -> (Endpoint, u64) {
     }
 }
 
-fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
+fn evaluate(engine: &Engine, attempt: &Attempt, veths: &Veths) -> Expected {
     let tuple = &attempt.tuple;
     let destination = tuple.destination.address;
     if let (Endpoint::Service(_), Some(service)) =
@@ -205,9 +212,13 @@ fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
         // The packet was seen before its destination was translated: who answers is not known.
         return service::expected(engine, service, attempt);
     }
+    let party = |address| match own_node(engine.snapshot(), veths.host(), address) {
+        Some(node) => Party::NodeAt(node, address),
+        None => Party::Ip(address),
+    };
     let query = Query {
-        source: Party::Ip(tuple.source.address),
-        destination: Party::Ip(tuple.destination.address),
+        source: party(tuple.source.address),
+        destination: party(tuple.destination.address),
         protocol: tuple.protocol,
         port: tuple.destination.port,
         via_service: false,

@@ -67,6 +67,8 @@ fn veths() -> Veths {
         veths.attached(ifindex, "veth".into(), 0);
         veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
+    // The host's end of a pod's veth pair has an address that the API does not list.
+    veths.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()).to_vec());
     veths
 }
 
@@ -118,6 +120,8 @@ fn outcomes() {
         ("203.0.113.9", DB, 5432, Established, Outcome::NotEnforced),
         ("203.0.113.9", FREE, 80, Established, Outcome::Conforming),
         ("10.1.0.1", DB, 5432, Established, Outcome::NotApplicable),
+        ("10.0.0.254", DB, 5432, Established, Outcome::NotApplicable),
+        (WEB, "10.0.0.254", 22, Established, Outcome::Conforming),
         (DB, DB, 1, Established, Outcome::NotApplicable),
         (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),
     ] {

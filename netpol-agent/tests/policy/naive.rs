@@ -91,6 +91,9 @@ fn end(snapshot: &Snapshot, party: Party<'_>, notes: &mut BTreeSet<Note>) -> End
     let (pod, ips) = match party {
         Party::Pod(pod) => (pod.clone(), pod.ips.to_vec()),
         Party::PodAt(pod, ip) => (pod.clone(), vec![ip]),
+        Party::NodeAt(node, ip) => {
+            return End { node: Some(node.clone()), ..nobody(vec![ip.to_canonical()]) };
+        }
         Party::Ip(ip) => {
             let ip = ip.to_canonical();
             let owns = |pod: &&Arc<Pod>| !pod.host_network && !pod.is_finished() && pod.ips.contains(&ip);
