@@ -1,0 +1,153 @@
+//! What a user goes through, from the installation to the removal.
+
+use std::{
+    io::{Read as _, Write as _},
+    net::{IpAddr, SocketAddr, TcpStream},
+};
+
+use serde_json::Value;
+use xtask::{
+    lab::{Attempt, Namespace, Probe},
+    node::Cni,
+};
+
+use crate::{
+    cluster::{Cluster, eventually},
+    daemon::Daemon,
+};
+
+/// `CAP_NET_ADMIN`, `CAP_PERFMON` and `CAP_BPF`, by their numbers in capability.h.
+const CAPABILITIES: u64 = 1 << 12 | 1 << 38 | 1 << 39;
+
+/// The Service that workloads.yaml puts before `web`.
+const SERVICE: [u8; 4] = [10, 96, 0, 80];
+
+const DENY: &str = "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: default-deny, namespace: shop}
+spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
+";
+
+#[test]
+fn on_ptp() {
+    tell(Cni::Ptp);
+}
+
+#[test]
+fn on_a_bridge() {
+    tell(Cni::Bridge);
+}
+
+fn tell(cni: Cni) {
+    let cluster = Cluster::up(cni);
+    let daemon = Daemon::install(&cluster);
+    assert_eq!(daemon.capabilities(), CAPABILITIES);
+    let mut held = Held::open(&cluster);
+    let client = cluster.pod("shop", "client");
+
+    allowed(&cluster, &daemon, &client);
+    not_enforced(&cluster, &daemon, &client);
+    enforced(&cluster, &daemon, &client);
+    no_finding_about_the_node(&daemon);
+
+    held.exchange();
+    daemon.update();
+    assert!(cluster.attached() > 0);
+    held.exchange();
+    daemon.uninstall();
+    assert_eq!(cluster.attached(), 0);
+    held.exchange();
+    assert_eq!(cluster.node.failures().unwrap(), [""; 0]);
+}
+
+/// A connection through the Service: its backend is named.
+fn allowed(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
+    let backends = cluster.addresses("shop", "web");
+    connect(client, SERVICE.into(), 80, Attempt::Answered);
+    eventually("the backend is named", || {
+        daemon.lines("flow").iter().any(|flow| {
+            is_between(flow, "client", "web")
+                && flow["outcome"] == "conforming"
+                && backends.iter().any(|ip| flow["destination"]["ip"] == ip.to_string())
+        })
+    });
+}
+
+/// A default deny, and nobody who enforces it.
+fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
+    cluster.node.apply(DENY).unwrap();
+    let backend = cluster.addresses("shop", "web")[0];
+    eventually("the denied connection is a finding", || {
+        connect(client, backend, 8080, Attempt::Answered);
+        daemon.metric("netpol_findings_open", "not_enforced") >= 1.0
+    });
+    let findings = daemon.lines("finding");
+    let finding = findings.iter().find(|finding| is_between(finding, "client", "web")).unwrap();
+    assert_eq!(finding["kind"], "not_enforced", "{finding}");
+    assert_eq!(finding["policies"][0]["name"], "default-deny", "{finding}");
+}
+
+/// An enforcer comes: the same connections are stopped, and there is no finding any more.
+fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
+    let backend = cluster.addresses("shop", "web")[0];
+    let from = cluster.addresses("shop", "client")[0];
+    let rules = format!(
+        "table inet enforcer {{
+            chain forward {{
+                type filter hook forward priority 0;
+                ip saddr {from} drop
+            }}
+        }}"
+    );
+    cluster.node.network().unwrap().nft(&rules).unwrap();
+    eventually("the finding is resolved", || {
+        connect(client, backend, 8080, Attempt::TimedOut);
+        daemon.metric("netpol_findings_open", "not_enforced") == 0.0
+    });
+    let flows = daemon.lines("flow");
+    assert!(flows.iter().any(|flow| is_between(flow, "client", "web") && flow["outcome"] == "enforced"));
+}
+
+/// kubelet's probes have been seen, and no finding is about them.
+fn no_finding_about_the_node(daemon: &Daemon<'_>) {
+    let from_node = |line: &&Value| line["source"]["kind"] == "node";
+    assert_ne!(daemon.lines("flow").iter().filter(from_node).count(), 0);
+    assert_eq!(daemon.lines("finding").iter().filter(from_node).count(), 0);
+    assert_eq!(daemon.metric("netpol_findings_open", ""), 0.0);
+}
+
+fn connect(from: &Namespace, to: IpAddr, port: u16, expected: Attempt) {
+    assert_eq!(Probe::tcp(to, port).run(from).unwrap(), expected);
+}
+
+/// Whether a line is about these two, by the beginnings of their names.
+fn is_between(line: &Value, source: &str, destination: &str) -> bool {
+    let named = |end: &str, name: &str| {
+        line[end]["kind"] == "pod" && line[end]["name"].as_str().is_some_and(|full| full.starts_with(name))
+    };
+    named("source", source) && named("destination", destination)
+}
+
+/// A connection between two pods that is held for long.
+struct Held {
+    stream: TcpStream,
+}
+
+impl Held {
+    fn open(cluster: &Cluster) -> Self {
+        let server = SocketAddr::new(cluster.addresses("steady", "server")[0], 7);
+        let client = cluster.pod("steady", "client");
+        let mut held = Self { stream: client.run(|| TcpStream::connect(server)).unwrap().unwrap() };
+        held.exchange();
+        held
+    }
+
+    /// Something goes there and comes back.
+    fn exchange(&mut self) {
+        self.stream.write_all(b"ping").unwrap();
+        let mut answer = [0; 4];
+        self.stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"ping");
+    }
+}
