@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     cluster::{Snapshot, Tenure},
-    model::{Endpoint, Node},
+    model::{Endpoint, EndpointSlice, Node, Peer, is_metadata_address},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -48,6 +48,10 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
         Endpoint::Node(node.name.clone())
     } else if let Some(service) = snapshot.service_by_ip(address) {
         Endpoint::Service(service.key.clone())
+    } else if is_metadata_address(address) {
+        Endpoint::Metadata
+    } else if api_servers(snapshot).any(|slice| slice.ready.contains(&address)) {
+        Endpoint::ApiServer
     } else {
         Endpoint::World
     }
@@ -59,6 +63,18 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
 pub fn own_node<'a>(snapshot: &'a Snapshot, host: &[IpAddr], address: IpAddr) -> Option<&'a Arc<Node>> {
     let is_own = host.contains(&address) && snapshot.pod_by_ip(address).is_none();
     is_own.then(|| host.iter().find_map(|address| snapshot.node_by_ip(*address))).flatten()
+}
+
+/// Whether the API server listens at an address and port. The address alone may be a node's.
+#[must_use]
+pub fn is_api_server(snapshot: &Snapshot, at: Peer) -> bool {
+    api_servers(snapshot)
+        .any(|slice| slice.ready.contains(&at.address) && slice.ports.iter().any(|port| port.port == at.port))
+}
+
+/// The API server keeps this Service and its endpoints itself (kube-apiserver's `--endpoint-reconciler-type`).
+fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+    snapshot.endpoint_slices("default/kubernetes")
 }
 
 /// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of

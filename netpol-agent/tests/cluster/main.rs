@@ -10,3 +10,4 @@ mod demo;
 mod identity;
 mod outage;
 mod rbac;
+mod services;
