@@ -2,5 +2,10 @@
 
 pub mod agent;
 pub mod apiserver;
+mod cache;
+pub mod confined;
 pub mod demo;
+pub mod helm;
+pub mod image;
 pub mod lab;
+pub mod manifest;

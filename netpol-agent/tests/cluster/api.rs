@@ -115,13 +115,13 @@ impl Api {
         self.delete(&pods(pod.namespace()), pod.name());
     }
 
-    /// Lets the agent's ServiceAccount get, list and watch these, each `group/plural`, and nothing else.
+    /// Lets the agent's ServiceAccount list and watch these, each `group/plural`, and nothing else.
     pub(crate) fn allow_agent(&self, resources: &[&str]) {
         let rules: Vec<Value> = resources
             .iter()
             .map(|resource| {
                 let (group, plural) = resource.split_once('/').unwrap();
-                json!({ "apiGroups": [group], "resources": [plural], "verbs": ["get", "list", "watch"] })
+                json!({ "apiGroups": [group], "resources": [plural], "verbs": ["list", "watch"] })
             })
             .collect();
         let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
