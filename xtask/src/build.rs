@@ -51,7 +51,8 @@ pub(crate) fn static_agent(profile: Profile) -> Result<PathBuf> {
     if let Profile::Release = profile {
         cargo.arg("--release");
     }
-    tool::run(cargo.args(["--", "-C", "target-feature=+crt-static"]))?;
+    // What is stripped is for debuggers; a panic still tells its line.
+    tool::run(cargo.args(["--", "-C", "target-feature=+crt-static", "-C", "strip=debuginfo"]))?;
     let built = target().join(folder).join("netpol-agent");
     let kept = image::folder().join(name);
     fs::create_dir_all(image::folder()).context("making the folder for the image")?;
