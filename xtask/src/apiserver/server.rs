@@ -106,6 +106,18 @@ impl<'a> ApiServer<'a> {
         format!("https://127.0.0.1:{}", self.port)
     }
 
+    /// The port there.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate that it shows, and that is its own authority.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.certificates().join("apiserver.crt")
+    }
+
     /// Writes a kubeconfig for a user; returns its path.
     ///
     /// # Errors
@@ -114,11 +126,11 @@ impl<'a> ApiServer<'a> {
         let path = self.folder.path().join(format!("{}.kubeconfig", user.token));
         let text = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\n\
-             clusters: [{{name: test, cluster: {{server: \"{}\", certificate-authority: {}/apiserver.crt}}}}]\n\
+             clusters: [{{name: test, cluster: {{server: \"{}\", certificate-authority: {}}}}}]\n\
              users: [{{name: user, user: {{token: {}}}}}]\n\
              contexts: [{{name: test, context: {{cluster: test, user: user}}}}]\n",
             self.url(),
-            self.certificates().display(),
+            self.certificate().display(),
             user.token,
         );
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
