@@ -41,12 +41,14 @@ impl Helm {
         Ok(Self { path })
     }
 
-    /// The one on `PATH`, where there is one.
+    /// The one on `PATH`, where there is one that is new enough.
     #[must_use]
     pub fn find() -> Option<Self> {
         let path = env::var_os("PATH")?;
         let files = env::split_paths(&path).map(|folder| folder.join("helm"));
-        files.filter(|file| file.is_file()).map(|path| Self { path }).next()
+        let helm = files.filter(|file| file.is_file()).map(|path| Self { path }).next()?;
+        let version = helm.run(&["version", "--template", "{{.Version}}"]).ok()?;
+        is_new_enough(&version).then_some(helm)
     }
 
     /// Where it is.
@@ -88,6 +90,13 @@ impl Helm {
     }
 }
 
+/// From 3.18 on, Helm says what is wrong with values in the words that tests look for.
+fn is_new_enough(version: &str) -> bool {
+    let mut numbers = version.trim_start_matches('v').split('.').map(|number| number.parse().unwrap_or(0));
+    let [major, minor] = [(); 2].map(|()| numbers.next().unwrap_or(0_u32));
+    (major, minor) >= (3, 18)
+}
+
 fn cached() -> String {
     format!("helm-{VERSION}")
 }
@@ -117,4 +126,18 @@ fn run(folder: &Path, program: &str, arguments: &[&str]) -> Result<String> {
         bail!("`{program} {}` ended with {}: {said}", arguments.join(" "), output.status);
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        for (version, enough) in
+            [("v4.1.4", true), ("v3.18.0", true), ("v3.17.4", false), ("v3.9.0+g7ceeda6", false), ("", false)]
+        {
+            assert_eq!(is_new_enough(version), enough, "{version:?}");
+        }
+    }
 }

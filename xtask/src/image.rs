@@ -10,8 +10,6 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-const ROOT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-
 /// Where the files of an unpacked image are.
 const ROOT_FOLDER: &str = "root";
 
@@ -27,9 +25,13 @@ pub fn of_tests() -> PathBuf {
 /// Where images and the binaries in them are kept.
 #[must_use]
 pub fn folder() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| Path::new(ROOT).join("target"), PathBuf::from)
-        .join("image")
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from).join("image")
+}
+
+/// The workspace's folder.
+fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here)
 }
 
 /// Packs a static agent into an image, as an archive that `docker load`, `podman load` and `ctr images import` take.
@@ -50,7 +52,7 @@ pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
             .into_iter()
             .chain(["--build-arg", &format!("VERSION={}", env!("CARGO_PKG_VERSION"))])
             .chain(["--build-arg", &format!("REVISION={revision}")])
-            .chain(["--file", concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/image/Containerfile")])
+            .chain(["--file", &root().join("deploy/image/Containerfile").to_string_lossy()])
             .chain([&*context.to_string_lossy()])
             .collect::<Vec<_>>(),
     )?;
@@ -136,7 +138,7 @@ fn extract(archive: &Path, folder: &Path) -> Result<()> {
 
 /// The commit that the sources are at, and its time in seconds since 1970. Outside of git there is none, and it is 1970.
 fn commit() -> (String, String) {
-    let git = Command::new("git").args(["-C", ROOT, "log", "-1", "--format=%H %ct"]).output();
+    let git = Command::new("git").args(["log", "-1", "--format=%H %ct"]).current_dir(root()).output();
     let text = git.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     match text.trim().split_once(' ') {
         Some((revision, date)) => (revision.to_owned(), date.to_owned()),

@@ -148,9 +148,10 @@ fn as_a_pod() {
     );
 
     let container = Container::of(of_kind(&objects, "DaemonSet"));
-    let agent = container.start(&lab, &apiserver, token["status"]["token"].as_str().unwrap());
+    let mut agent = container.start(&lab, &apiserver, token["status"]["token"].as_str().unwrap());
+    agent.wait_until_ready().unwrap();
     let watch = Watch::of(&lab, agent);
-    eventually("the agent is ready", || watch.is_ready());
+    assert!(watch.is_ready());
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     watch.wait_for_flows(1.0);
     assert_eq!(watch.metric("netpol_findings_open", "not_enforced"), 1.0);
