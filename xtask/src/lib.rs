@@ -2,8 +2,13 @@
 
 pub mod agent;
 pub mod apiserver;
+mod cache;
 mod command;
+pub mod confined;
 pub mod demo;
+pub mod helm;
+pub mod image;
 pub mod kubernetes;
 pub mod lab;
+pub mod manifest;
 pub mod node;

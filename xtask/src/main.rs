@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod fuzz;
 mod keep;
+mod pack;
 mod serve;
 mod setup;
 mod show;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use xtask::{helm::Helm, manifest};
 
 /// netpol's development tasks
 #[derive(Debug, Parser)]
@@ -30,7 +32,11 @@ enum Task {
     /// Install what building, testing and the demo need; what is there already stays as it is
     Setup,
     /// Build the release binaries
-    Build,
+    Build(build::Args),
+    /// Build the agent's container image
+    Image(pack::Args),
+    /// Write the manifests that the chart renders to
+    Render,
     /// Prove policies on a small cluster of network namespaces, with real packets
     Demo(show::Args),
     /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
@@ -61,7 +67,9 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::run(),
-        Task::Build => build::run(),
+        Task::Build(args) => build::run(&args),
+        Task::Image(args) => pack::run(args),
+        Task::Render => manifest::write(&Helm::find_or_fetch()?),
         Task::Demo(args) => show::run(args),
         Task::Apiserver => serve::run(),
         Task::Node(args) => keep::run(args),

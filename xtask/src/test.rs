@@ -3,7 +3,7 @@
 use anyhow::{Result, ensure};
 use clap::Parser;
 
-use crate::{fuzz, setup, stage::Stages, tidy, tool};
+use crate::{fuzz, pack, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -42,6 +42,7 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         })?;
     }
     stages.run("Kubernetes", || xtask::kubernetes::built().map(drop))?;
+    stages.run("an image", pack::for_tests)?;
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
 }

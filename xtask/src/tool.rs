@@ -21,9 +21,20 @@ pub(crate) fn command(program: &str) -> Command {
     command
 }
 
-/// The Cargo that runs this task.
+/// The Cargo that runs this task, without what it tells this program about its own package: build scripts that look at
+/// those variables would be run anew after each change between `cargo xtask build` and `cargo build`.
 pub(crate) fn cargo() -> Command {
-    command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()))
+    let mut command = command(&env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned()));
+    for (name, _) in env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_", "CARGO_CRATE_"]
+            .iter()
+            .any(|own| text.starts_with(own))
+        {
+            command.env_remove(&name);
+        }
+    }
+    command
 }
 
 /// Shows the command, runs it, and fails where it does.

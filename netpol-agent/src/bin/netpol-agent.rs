@@ -1,6 +1,12 @@
 //! The node daemon.
 
-use std::{io::IsTerminal as _, net::SocketAddr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::IsTerminal as _,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
@@ -58,13 +64,21 @@ struct Run {
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<Output>,
 
+    /// Print findings, and no connections (needs --output).
+    #[arg(long, requires = "output")]
+    findings_only: bool,
+
     /// Serve /metrics, /healthz and /readyz on this address.
-    #[arg(long, value_name = "ADDRESS:PORT")]
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     metrics_addr: Option<SocketAddr>,
 
     /// Print connections by outcome, and the open findings, at the end (needs --output).
     #[arg(long, requires = "output")]
     summary: bool,
+
+    /// This node's name in the cluster: with it, the pods whose traffic is not seen are counted.
+    #[arg(long, env = "NETPOL_NODE", value_name = "NAME")]
+    node: Option<String>,
 
     /// Judge no connection whose verdict changed within so many seconds before it: enforcers take their time.
     #[arg(long, value_name = "SECONDS", default_value_t = 5)]
@@ -115,8 +129,10 @@ impl Run {
             stale_after,
             look_again,
             output,
+            findings_only,
             metrics_addr,
             summary,
+            node,
             grace,
             max_connections,
             ring_kib,
@@ -141,8 +157,10 @@ impl Run {
                 Output::Compact => Format::Compact,
                 Output::Json => Format::Json,
             }),
+            findings_only,
             metrics: metrics_addr,
             summary,
+            node,
             grace: Duration::from_secs(grace),
             load: LoadOptions {
                 ring_bytes: ring_kib * 1024,
@@ -156,6 +174,15 @@ impl Run {
             limits: Limits { entries: max_connections, ..Limits::default() },
         })
     }
+}
+
+/// An IPv6 address may do without its brackets: Kubernetes hands out addresses as they are (`status.hostIP`).
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    let plain = || {
+        let (address, port) = text.rsplit_once(':')?;
+        Some(SocketAddr::new(address.parse::<IpAddr>().ok()?, port.parse().ok()?))
+    };
+    text.parse().ok().or_else(plain).ok_or_else(|| "not an IP address, a colon and a port".to_owned())
 }
 
 fn main() -> ExitCode {
@@ -188,4 +215,26 @@ fn start(run: Run) -> Result<()> {
         .enable_all()
         .build()?
         .block_on(runtime::run(options))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn socket_addresses() {
+        for (text, address) in [
+            ("127.0.0.1:9965", Some("127.0.0.1:9965")),
+            ("[::]:9965", Some("[::]:9965")),
+            ("fd00::7:9965", Some("[fd00::7]:9965")),
+            ("127.0.0.1", None),
+            ("fd00::7", None),
+            (":9965", None),
+            ("node:9965", None),
+            ("127.0.0.1:99650", None),
+        ] {
+            let address = address.map(|address| address.parse().unwrap());
+            assert_eq!(socket_address(text).ok(), address, "{text:?}");
+        }
+    }
 }

@@ -1,5 +1,7 @@
 //! Why the programs are not in the kernel.
 
+use std::io;
+
 use thiserror::Error;
 
 use super::BtfError;
@@ -20,5 +22,32 @@ pub enum LoadError {
 
 /// Keeps the whole chain of causes: the last one is the verifier's or the system call's own word.
 pub(super) fn refused(error: impl Into<anyhow::Error>) -> LoadError {
-    LoadError::Refused(format!("{:#}", error.into()))
+    let error = error.into();
+    let forbidden = error.chain().any(|cause| {
+        let cause = cause.downcast_ref::<io::Error>();
+        cause.is_some_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied)
+    });
+    let hint = if forbidden { FORBIDDEN } else { "" };
+    LoadError::Refused(format!("{error:#}{hint}"))
+}
+
+/// What is left after [`super::preflight`] has seen the capabilities.
+const FORBIDDEN: &str = " (the capabilities are there: a seccomp profile without bpf(2), SELinux, kernel lockdown or, \
+                         before Linux 5.11, the limit of locked memory forbids it)";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_forbids_is_named() {
+        let error = |kind| anyhow::Error::new(io::Error::from(kind)).context("map create");
+        let told = refused(error(io::ErrorKind::PermissionDenied)).to_string();
+        assert!(
+            told.contains("map create: permission denied (the capabilities are there: a seccomp"),
+            "{told}"
+        );
+        let told = refused(error(io::ErrorKind::OutOfMemory)).to_string();
+        assert!(told.ends_with("map create: out of memory"), "{told}");
+    }
 }

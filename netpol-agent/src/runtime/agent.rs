@@ -36,6 +36,9 @@ const BATCH_RECORDS: usize = 16_384;
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
 
+/// How often it is looked whether all of the node's pods are seen.
+const CENSUS: Duration = Duration::from_secs(5);
+
 /// Requests to look again at a veth's addresses that may wait.
 const LOOK_AGAIN: usize = 64;
 
@@ -51,14 +54,25 @@ pub async fn run(options: Options) -> Result<()> {
     if let Err(error) = raise_file_limit() {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
     }
-    let Options { source, output, metrics: address, summary, grace, load: load_options, limits } = options;
+    let Options {
+        source,
+        output,
+        findings_only,
+        metrics: address,
+        summary,
+        node,
+        grace,
+        load: load_options,
+        limits,
+    } = options;
     let (metrics, health) = (Metrics::default(), Health::default());
     let source = source::open(source, &metrics).await?;
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
     let veth_watcher = VethWatcher::new(veth_told)?;
-    let (lines, lines_thread) = output.map(|format| writer(format, io::stdout())).transpose()?.unzip();
+    let (lines, lines_thread) =
+        output.map(|format| writer(format, findings_only, io::stdout())).transpose()?.unzip();
 
     let setup = Setup {
         limits,
@@ -90,6 +104,7 @@ pub async fn run(options: Options) -> Result<()> {
         look_again,
         knowledge: source.knowledge,
         veths_known: false,
+        node,
         health,
         metrics,
     };
@@ -168,6 +183,8 @@ struct Agent {
     knowledge: source::Age,
     /// Whether all veths that were there at the start have been found.
     veths_known: bool,
+    /// This node's name in the cluster, where it is known.
+    node: Option<String>,
     health: Health,
     metrics: Metrics,
 }
@@ -183,6 +200,8 @@ impl Agent {
     ) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut census = interval(CENSUS);
+        census.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // While a batch gathers: when to take it.
         let mut batch: Option<Instant> = None;
         loop {
@@ -205,6 +224,11 @@ impl Agent {
                     batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
                 }
                 _ = tick.tick() => self.tick()?,
+                _ = census.tick() => {
+                    if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
+                        self.pipeline.count_unseen(node);
+                    }
+                }
             }
         }
         self.programs.detach_all();

@@ -11,10 +11,14 @@ pub struct Options {
     pub source: Source,
     /// Lines on standard output; `None` for no lines.
     pub output: Option<Format>,
+    /// Whether those are of findings alone, and not of connections.
+    pub findings_only: bool,
     /// Where to serve metrics and health; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
     /// Whether to tell at the end what was seen.
     pub summary: bool,
+    /// This node's name in the cluster, where it is known.
+    pub node: Option<String>,
     /// Window before a connection in which policies and pods must not have changed its verdict.
     pub grace: Duration,
     /// How the programs are loaded.

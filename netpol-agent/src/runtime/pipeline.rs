@@ -107,6 +107,7 @@ impl Pipeline {
     /// Says which kinds of objects are not known well enough to judge by.
     pub fn set_gaps(&mut self, gaps: Kinds) {
         self.judge.set_gaps(gaps);
+        self.metrics.unknown(gaps);
     }
 
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a
@@ -230,6 +231,18 @@ impl Pipeline {
         }
         self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
         self.table.set_lost(self.seen.kernel_lost);
+    }
+
+    /// Counts the pods of a node, this one, whose traffic is not seen: none of their addresses is behind a veth that has
+    /// the programs.
+    pub fn count_unseen(&self, node: &str) {
+        let Some(state) = self.judge.state() else { return };
+        let own = state
+            .snapshot()
+            .pods()
+            .filter(|pod| pod.is_member() && !pod.ips.is_empty() && pod.node.as_deref() == Some(node));
+        let unseen = own.filter(|pod| pod.ips.iter().all(|ip| self.veths.owner(*ip).is_none()));
+        self.metrics.pods_unseen(unseen.count());
     }
 
     /// Brings sizes and totals in the metrics up to date.

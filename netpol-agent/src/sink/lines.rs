@@ -25,6 +25,7 @@ pub enum Format {
 #[derive(Debug)]
 pub struct Lines {
     format: Format,
+    findings_only: bool,
     queue: SyncSender<String>,
     lost: u64,
 }
@@ -32,15 +33,19 @@ pub struct Lines {
 /// The thread that writes them; it ends when [`Lines`] is dropped and everything is written.
 pub type Writer = JoinHandle<io::Result<()>>;
 
-/// Starts writing to `output`.
+/// Starts writing to `output`; with `findings_only`, no connections.
 ///
 /// # Errors
 ///
 /// No thread can be had.
-pub fn writer(format: Format, output: impl Write + Send + 'static) -> io::Result<(Lines, Writer)> {
+pub fn writer(
+    format: Format,
+    findings_only: bool,
+    output: impl Write + Send + 'static,
+) -> io::Result<(Lines, Writer)> {
     let (queue, lines) = sync_channel(WAITING);
     let thread = thread::Builder::new().name("lines".to_owned()).spawn(move || write(&lines, output))?;
-    Ok((Lines { format, queue, lost: 0 }, thread))
+    Ok((Lines { format, findings_only, queue, lost: 0 }, thread))
 }
 
 /// Flushes whenever it has caught up, so that a line is seen at once and many lines cost one system call.
@@ -58,6 +63,9 @@ fn write(lines: &Receiver<String>, mut output: impl Write) -> io::Result<()> {
 impl Lines {
     /// A judged connection.
     pub fn flow(&mut self, flow: &Flow) {
+        if self.findings_only {
+            return;
+        }
         let line = match self.format {
             Format::Compact => Ok(compact::flow(flow)),
             Format::Json => json::flow(flow),

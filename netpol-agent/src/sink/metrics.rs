@@ -9,7 +9,7 @@ use prometheus_client::{
 };
 
 use super::words;
-use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, ObjectKind};
+use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Kinds, ObjectKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FlowLabels {
@@ -38,6 +38,14 @@ struct KindLabel {
 struct CauseLabel {
     cause: &'static str,
 }
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ResourceLabel {
+    resource: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct NoLabels {}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct WatchLabels {
@@ -93,10 +101,13 @@ pub struct Metrics {
     attach_errors: Counter,
     netlink_resyncs: Counter,
     veths: Gauge,
+    /// A family, so that there is none where the node's name is not known.
+    pods_unseen: Family<NoLabels, Gauge>,
     flow_table: Gauge,
     generation: Gauge,
     manifest_errors: Gauge,
     snapshot_age: Gauge<f64, AtomicU64>,
+    resource_unknown: Family<ResourceLabel, Gauge>,
     watch_troubles: Family<WatchLabels, Counter>,
     objects_unreadable: Counter,
 }
@@ -129,6 +140,11 @@ impl Metrics {
         );
         r.register("netlink_resyncs", "Times that link messages were missed", self.netlink_resyncs.clone());
         r.register("veths_attached", "Veths that have the programs", self.veths.clone());
+        r.register(
+            "pods_unseen",
+            "Pods of this node whose interface has no programs",
+            self.pods_unseen.clone(),
+        );
         r.register("flow_table_entries", "Connections in the table", self.flow_table.clone());
         r.register(
             "snapshot_generation",
@@ -144,6 +160,11 @@ impl Metrics {
             "snapshot_age_seconds",
             "Time since the cluster state was last known to be current",
             self.snapshot_age.clone(),
+        );
+        r.register(
+            "resource_unknown",
+            "Whether objects of a kind are not known, or not well enough to judge by (1)",
+            self.resource_unknown.clone(),
         );
         r.register(
             "watch_troubles",
@@ -233,6 +254,19 @@ impl Metrics {
     pub fn sizes(&self, veths: usize, flow_table: usize) {
         self.veths.set(gauge(veths));
         self.flow_table.set(gauge(flow_table));
+    }
+
+    /// How many of this node's pods have an interface without the programs.
+    pub fn pods_unseen(&self, count: usize) {
+        self.pods_unseen.get_or_create(&NoLabels {}).set(gauge(count));
+    }
+
+    /// Which kinds of objects are not known well enough to judge by.
+    pub fn unknown(&self, kinds: Kinds) {
+        for kind in ObjectKind::ALL {
+            let label = ResourceLabel { resource: kind.plural() };
+            self.resource_unknown.get_or_create(&label).set(i64::from(kinds.contains(kind)));
+        }
     }
 
     /// The cluster state in force.

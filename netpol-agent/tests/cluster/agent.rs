@@ -39,6 +39,7 @@ pub(crate) struct Watch<'a> {
 /// What the agent printed.
 pub(crate) struct Told {
     pub(crate) flows: Vec<Value>,
+    pub(crate) findings: Vec<Value>,
     pub(crate) log: String,
 }
 
@@ -56,6 +57,15 @@ impl<'a> Watch<'a> {
         let fixed = fixed.iter().chain(&["--grace", "0", "--look-again", "1"]);
         let agent = Agent::spawn(lab, &binary(), fixed.chain(arguments), Printing::Kept).unwrap();
         Self { lab, agent }
+    }
+
+    /// One that runs already, and serves where all do.
+    pub(crate) fn of(lab: &'a Lab, agent: Agent) -> Self {
+        Self { lab, agent }
+    }
+
+    pub(crate) fn has_metric(&self, name: &str) -> bool {
+        self.get("/metrics").is_some_and(|answer| answer.contains(&format!("\n{name}")))
     }
 
     /// The sum over all series of a metric whose labels have this text among them.
@@ -108,7 +118,8 @@ impl<'a> Watch<'a> {
     pub(crate) fn stop(self) -> Told {
         let (stdout, log) = self.agent.end().unwrap();
         let lines = stdout.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
-        Told { flows: lines.filter(|line| line["type"] == "flow").collect(), log }
+        let (flows, others): (Vec<_>, Vec<_>) = lines.partition(|line| line["type"] == "flow");
+        Told { flows, findings: others.into_iter().filter(|line| line["type"] == "finding").collect(), log }
     }
 }
 

@@ -6,7 +6,7 @@ use kube::{
     Client,
     core::{
         Request,
-        params::{DeleteParams, Patch, PatchParams, PostParams},
+        params::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
     },
 };
 use netpol_agent::cluster::{
@@ -53,6 +53,25 @@ impl Api {
             Err(kube::Error::Api(status)) if status.reason == "AlreadyExists" => {}
             answer => assert!(answer.is_ok(), "{object}: {answer:?}"),
         }
+    }
+
+    /// Whether the server has something to list there.
+    pub(crate) fn serves(&self, path: &str) -> bool {
+        self.send(Request::new(path).list(&ListParams::default())).is_ok()
+    }
+
+    /// What the server answers to an object.
+    pub(crate) fn post(&self, path: &str, object: &Value) -> Value {
+        let body = serde_json::to_vec(object).unwrap();
+        self.send(Request::new(path).create(&PostParams::default(), body)).unwrap()
+    }
+
+    /// Makes an object, or what it changes of one, as `kubectl apply --server-side` does: fields that the server does not
+    /// know are an error.
+    pub(crate) fn apply_strictly(&self, object: &Value) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let params = PatchParams::apply("tests").force();
+        self.send(Request::new(path(object)).patch(name, &params, &Patch::Apply(object))).unwrap();
     }
 
     /// Whether an object could be made.
@@ -115,13 +134,13 @@ impl Api {
         self.delete(&pods(pod.namespace()), pod.name());
     }
 
-    /// Lets the agent's ServiceAccount get, list and watch these, each `group/plural`, and nothing else.
+    /// Lets the agent's ServiceAccount list and watch these, each `group/plural`, and nothing else.
     pub(crate) fn allow_agent(&self, resources: &[&str]) {
         let rules: Vec<Value> = resources
             .iter()
             .map(|resource| {
                 let (group, plural) = resource.split_once('/').unwrap();
-                json!({ "apiGroups": [group], "resources": [plural], "verbs": ["get", "list", "watch"] })
+                json!({ "apiGroups": [group], "resources": [plural], "verbs": ["list", "watch"] })
             })
             .collect();
         let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
@@ -142,7 +161,7 @@ pub(crate) fn pods(namespace: &str) -> String {
 }
 
 /// The objects of a text of manifests, lists taken apart.
-fn documents(text: &str) -> impl Iterator<Item = Value> {
+pub(crate) fn documents(text: &str) -> impl Iterator<Item = Value> {
     let documents = yaml::documents(text).into_iter();
     let documents = documents.map(|document| Value::deserialize(&document.unwrap()).unwrap());
     documents.flat_map(|document| match document["items"].as_array() {

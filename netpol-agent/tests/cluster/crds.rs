@@ -15,11 +15,28 @@ const CRDS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
 const POLICIES: &str = "/apis/policy.networking.k8s.io/v1alpha1/adminnetworkpolicies";
 
-fn definition() -> Value {
+/// Installs all kinds of policies that are not built in, and waits until the server has them.
+pub(crate) fn install_all(api: &Api) {
+    for (kind, version) in [
+        ("ClusterNetworkPolicy", "v1alpha2"),
+        ("AdminNetworkPolicy", "v1alpha1"),
+        ("BaselineAdminNetworkPolicy", "v1alpha1"),
+    ] {
+        let definition = definition(kind, version);
+        api.create(CRDS, &definition);
+        let plural = definition["spec"]["names"]["plural"].as_str().unwrap();
+        let path = format!("/apis/policy.networking.k8s.io/{version}/{plural}");
+        eventually("the server has the kind", || api.serves(&path));
+    }
+}
+
+fn definition(kind: &str, version: &str) -> Value {
+    let singular = kind.to_lowercase();
+    let plural = singular.replace("policy", "policies");
     let schema = json!({ "type": "object", "x-kubernetes-preserve-unknown-fields": true });
     json!({
         "metadata": {
-            "name": "adminnetworkpolicies.policy.networking.k8s.io",
+            "name": format!("{plural}.policy.networking.k8s.io"),
             // The API server wants to know who has approved of a kind in its own domain.
             "annotations": { "api-approved.kubernetes.io": "unapproved, a test" },
         },
@@ -27,13 +44,13 @@ fn definition() -> Value {
             "group": "policy.networking.k8s.io",
             "scope": "Cluster",
             "names": {
-                "plural": "adminnetworkpolicies",
-                "singular": "adminnetworkpolicy",
-                "kind": "AdminNetworkPolicy",
-                "listKind": "AdminNetworkPolicyList",
+                "plural": plural,
+                "singular": singular,
+                "kind": kind,
+                "listKind": format!("{kind}List"),
             },
             "versions": [{
-                "name": "v1alpha1", "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
+                "name": version, "served": true, "storage": true, "schema": { "openAPIV3Schema": schema },
             }],
         },
     })
@@ -67,7 +84,7 @@ fn installed_late() {
     connect();
     watch.wait_for_flows(1.0);
 
-    api.create(CRDS, &definition());
+    api.create(CRDS, &definition("AdminNetworkPolicy", "v1alpha1"));
     let generation = watch.generation();
     eventually("the server has the kind", || api.try_create(POLICIES, &policy()));
     watch.wait_for_state_after(generation);

@@ -5,6 +5,8 @@
 
 mod agent;
 mod api;
+mod chart;
+mod container;
 mod crds;
 mod demo;
 mod identity;

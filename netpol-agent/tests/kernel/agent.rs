@@ -43,12 +43,17 @@ impl<'a> Watch<'a> {
 
     /// With policies, each a YAML text, and more arguments.
     pub(crate) fn with(lab: &'a Lab, policies: &[&str], arguments: &[&str]) -> Self {
+        Self::launched(lab, &[binary().display().to_string()], policies, arguments)
+    }
+
+    /// Like that, started by another program.
+    pub(crate) fn launched(lab: &'a Lab, launcher: &[String], policies: &[&str], arguments: &[&str]) -> Self {
         let manifests = TempDir::with_prefix("netpol-test-").unwrap();
         lab.write_manifests(manifests.path()).unwrap();
         for (number, policy) in policies.iter().enumerate() {
             fs::write(manifests.path().join(format!("policy-{number}.yaml")), policy).unwrap();
         }
-        let agent = start(lab, manifests.path(), arguments);
+        let agent = start(lab, launcher, manifests.path(), arguments);
         Self { lab, manifests, agent }
     }
 
@@ -99,11 +104,13 @@ impl<'a> Watch<'a> {
     }
 }
 
-fn start(lab: &Lab, manifests: &Path, arguments: &[&str]) -> Agent {
+fn start(lab: &Lab, launcher: &[String], manifests: &Path, arguments: &[&str]) -> Agent {
+    let (program, launcher) = launcher.split_first().unwrap();
     let manifests = manifests.display().to_string();
     let fixed =
         ["run", "--manifests", &manifests, "--output", "json", "--summary", "--metrics-addr", METRICS];
-    Agent::start(lab, &binary(), fixed.iter().chain(arguments), Printing::Kept).unwrap()
+    let arguments = launcher.iter().map(String::as_str).chain(fixed).chain(arguments.iter().copied());
+    Agent::start(lab, Path::new(program), arguments, Printing::Kept).unwrap()
 }
 
 /// What a test may need of the kernel beyond what the agent needs, with the version it came in.

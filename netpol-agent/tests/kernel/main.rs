@@ -6,6 +6,7 @@
 mod agent;
 mod attach;
 mod bad_input;
+mod capabilities;
 mod churn;
 mod headers;
 mod outcomes;

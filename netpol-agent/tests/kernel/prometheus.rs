@@ -1,4 +1,4 @@
-//! A real Prometheus scrapes the agent, and reads what the metrics mean.
+//! A real Prometheus scrapes the agent, reads what the metrics mean, and raises the alerts.
 
 use std::{
     fs,
@@ -15,6 +15,8 @@ use crate::agent::{Watch, eventually};
 
 const PROMETHEUS: &str = "127.0.0.1:9090";
 
+const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart/alerts/netpol.yaml");
+
 /// It ends with the test.
 struct Prometheus<'a> {
     lab: &'a Lab,
@@ -28,8 +30,11 @@ impl<'a> Prometheus<'a> {
         let config = folder.path().join("prometheus.yml");
         fs::write(
             &config,
-            "scrape_configs:\n- job_name: netpol\n  scrape_interval: 200ms\n  scrape_timeout: 200ms\n  \
-             static_configs:\n  - targets: ['127.0.0.1:9965']\n",
+            format!(
+                "global: {{evaluation_interval: 200ms, scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
+                 rule_files: ['{RULES}']\n\
+                 scrape_configs:\n- job_name: netpol-agent\n  static_configs:\n  - targets: ['127.0.0.1:9965']\n"
+            ),
         )
         .unwrap();
         let child = lab
@@ -79,7 +84,7 @@ fn scraped() {
     let _server = Server::tcp(&server, 80).unwrap();
     let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
                 spec: {podSelector: {}}}";
-    let _watch = Watch::with(&lab, &[deny], &[]);
+    let _watch = Watch::with(&lab, &[deny], &["--node", Lab::NODE]);
     let prometheus = Prometheus::start(&lab);
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     for (query, value) in [
@@ -89,6 +94,12 @@ fn scraped() {
         ("netpol_flows_total%7Bverdict=%22denied%22%7D", 1.0),
         ("sum(netpol_records_lost_total)", 0.0),
         ("netpol_veths_attached", 2.0),
+        ("count(ALERTS)", 1.0),
+        ("ALERTS%7Balertname=%22PolicyNotEnforced%22,alertstate=%22firing%22%7D", 1.0),
+        // What the other alerts look at.
+        ("sum(netpol_resource_unknown)", 0.0),
+        ("netpol_pods_unseen", 0.0),
+        ("count(netpol_findings_open)", 2.0),
     ] {
         eventually(&format!("{query} is {value}"), || prometheus.query(query) == Some(value));
     }

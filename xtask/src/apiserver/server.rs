@@ -108,14 +108,25 @@ impl<'a> ApiServer<'a> {
         format!("https://127.0.0.1:{}", self.port)
     }
 
+    /// The port there.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The certificate that it shows, and that is its own authority.
+    #[must_use]
+    pub fn certificate(&self) -> PathBuf {
+        self.certificates().join("apiserver.crt")
+    }
+
     /// Writes a kubeconfig for a user; returns its path.
     ///
     /// # Errors
     /// The folder can't be written to.
     pub fn kubeconfig(&self, user: User) -> Result<PathBuf> {
         let path = self.folder.path().join(format!("{}.kubeconfig", user.token));
-        let authority = self.certificates().join("apiserver.crt");
-        let text = kubeconfig(&self.url(), &authority, user.token);
+        let text = kubeconfig(&self.url(), &self.certificate(), user.token);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }

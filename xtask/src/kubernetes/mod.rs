@@ -4,6 +4,5 @@ mod binaries;
 mod kubeconfig;
 mod recipe;
 
-pub(crate) use binaries::cache;
 pub use binaries::{apiserver, built, etcd};
 pub(crate) use kubeconfig::kubeconfig;

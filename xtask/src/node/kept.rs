@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 use nix::{libc::O_NONBLOCK, sys::stat::Mode, unistd::mkfifo};
 
 use super::{Cni, Node, spaces::Spaces};
-use crate::{command, kubernetes};
+use crate::{cache, command, kubernetes};
 
 /// How long the kernel and the keeper may take to end a node.
 const STOP: Duration = Duration::from_secs(60);
@@ -72,7 +72,7 @@ impl Node {
 
 /// Where its state is.
 fn folder() -> Result<PathBuf> {
-    Ok(kubernetes::cache()?.join("node"))
+    Ok(cache::folder()?.join("node"))
 }
 
 /// The way to the keeper of the node in `folder`, where there is one who listens.

@@ -1,6 +1,8 @@
 //! `setup`: installs what is missing, and says what it is for.
 
+mod auditable;
 mod debian;
+mod helm;
 mod kernel;
 mod linker;
 mod programs;
@@ -18,8 +20,18 @@ pub(crate) fn run() -> Result<()> {
     kernel::check()?;
     programs::install()?;
     toolchain::components()?;
+    helm::install()?;
+    building()
+}
+
+/// Only what building the agent needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn building() -> Result<()> {
     let toolchain = toolchain::install()?;
-    linker::install(&toolchain)
+    linker::install(&toolchain)?;
+    auditable::install()
 }
 
 /// What fuzzing needs beside that.

@@ -15,7 +15,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 17] = [
+const PROGRAMS: [Program; 21] = [
     program("git", "git", "lists the files that `tidy` checks"),
     program("ip", "iproute2", "makes the lab's interfaces and routes"),
     program("tc", "iproute2", "puts other programs' filters in the agent's way, in tests"),
@@ -24,6 +24,10 @@ const PROGRAMS: [Program; 17] = [
     program("bpftool", "bpftool", "shows which programs are attached, and what they cost"),
     program("iperf3", "iperf3", "measures throughput"),
     program("openssl", "openssl", "makes the keys of the tests' API servers"),
+    program("buildah", "buildah", "builds the agent's image"),
+    program("capsh", "libcap2-bin", "starts the agent with the capabilities of its container, in tests"),
+    program("tar", "tar", "unpacks the image, in tests"),
+    program("unzip", "unzip", "unpacks Helm"),
     program("curl", "curl", "asks the tests' API server whether it is ready"),
     Program {
         service: Some("etcd"),

@@ -113,7 +113,7 @@ impl fmt::Display for Forbidden {
         let group = if group.is_empty() { "the core API group" } else { group };
         write!(
             f,
-            "not allowed to {verb} {resource}: give the agent's ClusterRole the verbs get, list and watch on {resource} in {group}"
+            "not allowed to {verb} {resource}: give the agent's ClusterRole the verbs list and watch on {resource} in {group}"
         )
     }
 }

@@ -1,0 +1,26 @@
+{{/* By what the pods are found: never changes, for a DaemonSet's selector can't. */}}
+{{- define "netpol.selector" -}}
+app.kubernetes.io/name: netpol-agent
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
+{{/* What every object is labelled with. The manifests are applied without Helm, too: none names it. */}}
+{{- define "netpol.labels" -}}
+{{ include "netpol.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/part-of: netpol
+{{- end }}
+
+{{/* Those, and the ones that a Prometheus may select by. */}}
+{{- define "netpol.monitoringLabels" -}}
+{{ include "netpol.labels" . }}
+{{- with .Values.monitoring.labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- define "netpol.image" -}}
+{{- with .Values.image -}}
+{{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
+{{- end }}
+{{- end }}

@@ -1,0 +1,206 @@
+//! The chart: what values make of it, and which it refuses.
+
+use std::{fs, process::Command};
+
+use netpol_agent::cluster::yaml::{self, Yaml};
+use serde_json::{Value, json};
+use xtask::{helm::Helm, image, manifest};
+
+use crate::objects::Objects;
+
+const VALUES: &str = include_str!("../../../deploy/chart/values.yaml");
+const SCHEMA: &str = include_str!("../../../deploy/chart/values.schema.json");
+
+const CONTAINER: &str = "/spec/template/spec/containers/0";
+
+#[test]
+fn lint() {
+    Helm::find_or_fetch().unwrap().lint().unwrap();
+}
+
+/// The manifests in the tree are what the chart renders to today.
+#[test]
+fn manifests_are_current() {
+    let kept = fs::read_to_string(manifest::path()).unwrap();
+    let rendered = manifest::render(&Helm::find_or_fetch().unwrap()).unwrap();
+    assert!(
+        kept == rendered,
+        "deploy/netpol.yaml is not what the chart renders to: run `cargo xtask render`"
+    );
+}
+
+/// Versions are written down in several places.
+#[test]
+fn image_and_chart_agree() {
+    let objects = Objects::rendered(&[]);
+    assert_eq!(objects.field("DaemonSet", &format!("{CONTAINER}/image")), image::NAME);
+}
+
+#[test]
+fn kinds() {
+    let usual =
+        ["NetworkPolicy", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Service", "DaemonSet"];
+    assert_eq!(Objects::rendered(&[]).kinds(), usual);
+    let all = Objects::rendered(&[
+        "createNamespace=true",
+        "monitoring.monitor=PodMonitor",
+        "monitoring.alerts=true",
+    ]);
+    let mut more = vec!["Namespace"];
+    more.extend(usual);
+    more.extend(["PodMonitor", "PrometheusRule"]);
+    assert_eq!(all.kinds(), more);
+    assert_eq!(Objects::rendered(&["networkPolicy.enabled=false"]).kinds(), usual[1..]);
+}
+
+/// Each row: values, and what a field is with them.
+#[test]
+fn values_reach_the_objects() {
+    let container = |field: &str| format!("{CONTAINER}{field}");
+    let pod = |field: &str| format!("/spec/template/spec{field}");
+    for (values, kind, pointer, expected) in [
+        (vec!["image.tag=1.2"], "DaemonSet", container("/image"), json!("netpol/netpol-agent:1.2")),
+        (
+            vec![DIGEST],
+            "DaemonSet",
+            container("/image"),
+            json!(format!("netpol/netpol-agent@{}", &DIGEST["image.digest=".len()..])),
+        ),
+        (vec![], "DaemonSet", container("/args/8"), json!("--metrics-addr=$(NETPOL_HOST_IP):9965")),
+        (vec!["metrics.address=[::]"], "DaemonSet", container("/args/8"), json!("--metrics-addr=[::]:9965")),
+        (vec!["metrics.address=[::]"], "DaemonSet", container("/env/1"), Value::Null),
+        (vec!["metrics.port=1"], "DaemonSet", container("/ports/0/containerPort"), json!(1)),
+        (vec!["metrics.port=1"], "Service", "/spec/ports/0/port".to_owned(), json!(1)),
+        (vec!["metrics.port=1"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(1)),
+        (vec!["agent.prints=connections"], "DaemonSet", container("/args/6"), json!("--output=compact")),
+        (vec!["agent.prints=connections"], "DaemonSet", container("/args/8"), Value::Null),
+        (vec!["agent.prints=nothing"], "DaemonSet", container("/args/7"), Value::Null),
+        (vec!["agent.format=json"], "DaemonSet", container("/args/6"), json!("--output=json")),
+        (
+            vec!["agent.maxConnections=4194304"],
+            "DaemonSet",
+            container("/args/3"),
+            json!("--max-connections=4194304"),
+        ),
+        (vec!["agent.log=debug"], "DaemonSet", container("/env/2/value"), json!("debug")),
+        (
+            vec!["security.extraCapabilities={CAP_SYS_RESOURCE,SYSLOG}"],
+            "DaemonSet",
+            container("/securityContext/capabilities"),
+            json!({ "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN", "SYS_RESOURCE", "SYSLOG"] }),
+        ),
+        (
+            vec!["security.seLinuxOptions.type=spc_t"],
+            "DaemonSet",
+            container("/securityContext/seLinuxOptions/type"),
+            json!("spc_t"),
+        ),
+        (vec!["priorityClassName="], "DaemonSet", pod("/priorityClassName"), Value::Null),
+        (
+            vec!["maxUnavailable=3"],
+            "DaemonSet",
+            "/spec/updateStrategy/rollingUpdate/maxUnavailable".to_owned(),
+            json!(3),
+        ),
+        (vec!["nodeSelector.disk=ssd"], "DaemonSet", pod("/nodeSelector/disk"), json!("ssd")),
+        (vec!["imagePullSecrets[0].name=key"], "DaemonSet", pod("/imagePullSecrets/0/name"), json!("key")),
+        (vec!["podLabels.team=a"], "DaemonSet", "/spec/template/metadata/labels/team".to_owned(), json!("a")),
+        (
+            vec!["podAnnotations.a=b"],
+            "DaemonSet",
+            "/spec/template/metadata/annotations/a".to_owned(),
+            json!("b"),
+        ),
+        (
+            vec!["networkPolicy.scrapers[0].ipBlock.cidr=10.0.0.0/8"],
+            "NetworkPolicy",
+            "/spec/ingress/0/from".to_owned(),
+            json!([{ "ipBlock": { "cidr": "10.0.0.0/8" } }]),
+        ),
+        (
+            vec!["monitoring.monitor=PodMonitor", "monitoring.labels.release=prometheus"],
+            "PodMonitor",
+            "/metadata/labels/release".to_owned(),
+            json!("prometheus"),
+        ),
+        (
+            vec!["monitoring.monitor=PodMonitor"],
+            "PodMonitor",
+            "/spec/podMetricsEndpoints/0/port".to_owned(),
+            json!("metrics"),
+        ),
+        (
+            vec!["monitoring.monitor=ServiceMonitor"],
+            "ServiceMonitor",
+            "/spec/endpoints/0/interval".to_owned(),
+            json!("30s"),
+        ),
+    ] {
+        let objects = Objects::rendered(&values);
+        assert_eq!(objects.field(kind, &pointer), &expected, "{values:?}: {kind} {pointer}");
+    }
+}
+
+const DIGEST: &str = "image.digest=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+/// A value that makes no sense, and one that is no value at all, is refused with its place and the reason.
+#[test]
+fn bad_values() {
+    let helm = Helm::find_or_fetch().unwrap();
+    for (value, complaint) in [
+        ("metric.port=1", "additional properties 'metric' not allowed"),
+        ("agent.grac=1", "'/agent': additional properties 'grac' not allowed"),
+        ("agent.format=xml", "'/agent/format': value must be one of 'compact', 'json'"),
+        ("agent.grace=soon", "'/agent/grace': got string, want integer"),
+        ("agent.ringKib=3000", "'/agent/ringKib': value must be one of 4, 8"),
+        ("metrics.port=65536", "'/metrics/port': maximum: got 65,536, want 65,535"),
+        ("metrics.address=node", "'/metrics/address': 'node' does not match pattern"),
+        ("image.digest=sha256:12", "'/image/digest': 'sha256:12' does not match pattern"),
+        ("maxUnavailable=0", "'/maxUnavailable': minimum: got 0, want 1"),
+        ("monitoring.monitor=Both", "'/monitoring/monitor': value must be one of 'none', 'PodMonitor'"),
+        ("networkPolicy.apiServerPorts=null", "'/networkPolicy': missing property 'apiServerPorts'"),
+        ("security.seccompProfile.type=None", "'/security/seccompProfile/type': value must be one of"),
+        ("resources.limits.memory=much", "'/resources/limits/memory': 'much' does not match pattern"),
+    ] {
+        let error = helm.template(&["--set", value]).unwrap_err().to_string();
+        assert!(error.contains(complaint), "{value}: {error}");
+    }
+}
+
+/// The chart's defaults are the agent's own.
+#[test]
+fn defaults_are_the_agents() {
+    let help = Command::new(env!("CARGO_BIN_EXE_netpol-agent")).args(["run", "--help"]).output().unwrap();
+    let help = String::from_utf8(help.stdout).unwrap();
+    let objects = Objects::rendered(&[]);
+    let args = objects.field("DaemonSet", &format!("{CONTAINER}/args")).as_array().unwrap();
+    for flag in ["--grace", "--stale-after", "--max-connections", "--ring-kib", "--attach"] {
+        let own = help.split(&format!("{flag} <")).nth(1).and_then(|rest| rest.split("[default: ").nth(1));
+        let own = own.and_then(|rest| rest.split(']').next()).unwrap_or_else(|| panic!("{flag}:\n{help}"));
+        assert!(args.contains(&json!(format!("{flag}={own}"))), "{flag}: {own} is the agent's, in {args:?}");
+    }
+}
+
+/// Every value of the schema is in `values.yaml`, with a comment above it or above each of its parts.
+#[test]
+fn values_are_documented() {
+    let values = yaml::documents(VALUES).remove(0).unwrap();
+    let schema: Value = serde_json::from_str(SCHEMA).unwrap();
+    let mut bare = Vec::new();
+    find_bare(&values, &schema, "", &mut bare);
+    // Helm's own.
+    assert_eq!(bare, ["/global"]);
+}
+
+fn find_bare(values: &Yaml, schema: &Value, path: &str, bare: &mut Vec<String>) {
+    let lines: Vec<&str> = VALUES.lines().collect();
+    for (name, part) in schema["properties"].as_object().unwrap() {
+        let path = format!("{path}/{name}");
+        let yaml::Value::Map(entries) = &values.value else { panic!("{path}: its parent is no mapping") };
+        match entries.iter().find(|(key, _)| key.text == *name) {
+            Some((key, _)) if lines[key.line as usize - 2].trim_start().starts_with('#') => {}
+            Some((_, value)) if part["properties"].is_object() => find_bare(value, part, &path, bare),
+            _ => bare.push(path),
+        }
+    }
+}

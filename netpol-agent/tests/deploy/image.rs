@@ -1,0 +1,60 @@
+//! The image: one static binary that tells what it was built of.
+
+use std::{fs, process::Command};
+
+use auditable_info::{Limits, audit_info_from_file};
+use serde_json::{Value, json};
+use xtask::image::{self, Image};
+
+#[test]
+fn one_file() {
+    let image = Image::unpack(&image::of_tests()).unwrap();
+    let files: Vec<_> = fs::read_dir(image.root()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(files, ["netpol-agent"]);
+}
+
+/// With nothing but itself to be found: no loader, no library.
+#[test]
+fn static_binary() {
+    let image = Image::unpack(&image::of_tests()).unwrap();
+    let output =
+        Command::new("chroot").arg(image.root()).args(["/netpol-agent", "--version"]).output().unwrap();
+    let version = format!("netpol-agent {}\n", env!("CARGO_PKG_VERSION"));
+    assert_eq!(String::from_utf8_lossy(&output.stdout), version, "{output:?}");
+}
+
+#[test]
+fn configuration() {
+    let image = Image::unpack(&image::of_tests()).unwrap();
+    // Tools write the default registry in front.
+    assert!(image.name().ends_with(image::NAME), "{}", image.name());
+    let config = image.config();
+    assert_eq!(config["os"], "linux");
+    let config = &config["config"];
+    assert_eq!(config["Entrypoint"], json!(["/netpol-agent"]));
+    assert_eq!(config["User"], "0:0");
+    let label = |name: &str| &config["Labels"][format!("org.opencontainers.image.{name}")];
+    assert_eq!(label("title"), "netpol-agent");
+    assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));
+    assert_eq!(label("source"), env!("CARGO_PKG_REPOSITORY"));
+    assert_ne!(label("revision"), &Value::Null);
+}
+
+/// The list of dependencies is in the binary, where scanners look for it: those that are in the agent, and no others.
+#[test]
+fn dependencies() {
+    let image = Image::unpack(&image::of_tests()).unwrap();
+    let list = audit_info_from_file(&image.root().join("netpol-agent"), Limits::default()).unwrap();
+    let names: Vec<&str> = list.packages.iter().map(|package| package.name.as_str()).collect();
+    for (name, is_there) in [
+        ("netpol-agent", true),
+        ("aya", true),
+        ("kube", true),
+        ("rustls", true),
+        ("proptest", false),
+        ("xtask", false),
+    ] {
+        assert_eq!(names.contains(&name), is_there, "{name} in {names:?}");
+    }
+}

@@ -1,0 +1,78 @@
+//! The agent with the capabilities that its container has, and with fewer.
+
+use std::path::Path;
+
+use xtask::{
+    agent::{Agent, Printing},
+    confined,
+    lab::{Attempt, Lab, PodSpec, Probe, Server},
+};
+
+use crate::agent::{Feature, Watch, binary, eventually, lacks};
+
+/// Those that the chart gives it.
+const NEEDED: [&str; 3] = ["BPF", "PERFMON", "NET_ADMIN"];
+
+/// They are enough for all that it does: attaching in either way, names by the addresses behind a veth, and drops with
+/// their reasons.
+#[test]
+fn enough() {
+    for mode in ["tcx", "clsact"] {
+        if mode == "tcx" && lacks(Feature::Tcx) {
+            continue;
+        }
+        let lab = Lab::new().unwrap();
+        let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+        let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+        let _listening = Server::tcp(&server, 80).unwrap();
+        let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
+                    spec: {podSelector: {}}}";
+        let launcher = confined::capsh(&NEEDED, None, &binary()).unwrap();
+        let watch = Watch::launched(&lab, &launcher, &[deny], &["--attach", mode, "--node", Lab::NODE]);
+        assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered, "{mode}");
+        lab.nft("table inet enforcer {\nchain forward {\ntype filter hook forward priority 0\ntcp dport 81 drop\n}\n}\n")
+            .unwrap();
+        assert_eq!(Probe::tcp(server.ip(), 81).run(&client).unwrap(), Attempt::TimedOut, "{mode}");
+        watch.wait_for("netpol_connections_total", 2.0);
+        eventually("pods are counted", || watch.get("/metrics").contains("\nnetpol_pods_unseen{} 0\n"));
+        let mut expected = vec!["client > server:80 TCP4 established not_enforced"];
+        expected.push(if lacks(Feature::DropReasons) {
+            "client > server:81 TCP4 unanswered presumed_enforced"
+        } else {
+            "client > server:81 TCP4 dropped enforced"
+        });
+        watch.stop().check(&expected);
+    }
+}
+
+/// A pod of this node whose interface the agent does not watch is counted, and one of another node is not.
+#[test]
+fn unseen_pods() {
+    let lab = Lab::new().unwrap();
+    lab.add_pod(PodSpec::new("shop", "seen")).unwrap();
+    let pod = |name: &str, node: &str, address: &str| {
+        format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: shop}}, spec: {{nodeName: {node}}}, \
+             status: {{phase: Running, podIPs: [{{ip: {address}}}]}}}}"
+        )
+    };
+    let (here, elsewhere) = (pod("here", Lab::NODE, "192.0.2.1"), pod("elsewhere", "other", "192.0.2.2"));
+    let watch = Watch::with(&lab, &[&here, &elsewhere], &["--node", Lab::NODE]);
+    eventually("pods are counted", || watch.sum("netpol_pods_unseen") == 1.0);
+    watch.stop();
+}
+
+/// None of them can be done without, and the agent says which is missing, and what for.
+#[test]
+fn each_is_needed() {
+    let lab = Lab::new().unwrap();
+    for missing in NEEDED {
+        let held: Vec<&str> = NEEDED.into_iter().filter(|capability| *capability != missing).collect();
+        let launcher = confined::capsh(&held, None, &binary()).unwrap();
+        let (program, launcher) = launcher.split_first().unwrap();
+        let arguments = launcher.iter().map(String::as_str).chain(["run", "--manifests", "/dev/null"]);
+        let mut agent = Agent::spawn(&lab, Path::new(program), arguments, Printing::Kept).unwrap();
+        let error = agent.wait_until_ready().unwrap_err().to_string();
+        assert!(error.contains(&format!("missing CAP_{missing} (")), "{missing}: {error}");
+    }
+}
