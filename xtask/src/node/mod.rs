@@ -22,6 +22,7 @@ mod network;
 mod spaces;
 
 use std::{
+    ffi::OsStr,
     fs,
     net::IpAddr,
     os::unix::fs::DirBuilderExt as _,
@@ -151,13 +152,14 @@ impl Node {
 
     /// A program to be started inside the node, with the machine's files. Kubernetes' programs are on its `PATH`, and it
     /// may do everything in the cluster.
-    pub fn command(&self, program: &str) -> Command {
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.spaces.command(program);
         let path = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "PATH"));
         let mut all = self.programs.clone().into_os_string();
         all.push(":");
         all.push(path.unwrap_or_default());
-        command.env("PATH", all).env("KUBECONFIG", self.kubeconfig());
+        // kubectl and Helm keep things in the user's folder.
+        command.env("PATH", all).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.folder.join("home"));
         command
     }
 
@@ -186,10 +188,7 @@ impl Node {
     }
 
     fn kubectl_with(&self, args: &[&str], input: &str) -> Result<String> {
-        let mut kubectl = self.command("kubectl");
-        // It would keep what it learns of the API in the user's folder.
-        kubectl.arg("--cache-dir").arg(self.folder.join("kubectl"));
-        command::output(kubectl.args(args), input)
+        command::output(self.command("kubectl").args(args), input)
     }
 
     /// The node's network namespace.
