@@ -2,7 +2,7 @@
 
 use std::{
     io::{Read as _, Write as _},
-    net::{IpAddr, SocketAddr, TcpStream},
+    net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
 };
 
 use serde_json::Value;
@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// The Service that workloads.yaml puts before `web`.
-const SERVICE: [u8; 4] = [10, 96, 0, 80];
+const SERVICE: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 96, 0, 80)), 80);
 
 const DENY: &str = "
 apiVersion: networking.k8s.io/v1
@@ -44,7 +44,7 @@ fn tell(cni: Cni) {
     let mut held = Held::open(&cluster);
     let client = cluster.pod("shop", "client");
 
-    allowed(&cluster, &daemon, &client);
+    allowed(&daemon, &client);
     not_enforced(&cluster, &daemon, &client);
     enforced(&cluster, &daemon, &client);
     no_finding_about_the_node(&daemon);
@@ -59,36 +59,37 @@ fn tell(cni: Cni) {
     assert_eq!(cluster.node.failures().unwrap(), [""; 0]);
 }
 
-/// A connection through the Service: its backend is named.
-fn allowed(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
-    let backends = cluster.addresses("shop", "web");
-    connect(client, SERVICE.into(), 80, Attempt::Answered);
-    eventually("the backend is named", || {
-        daemon.lines("flow").iter().any(|flow| {
-            is_between(flow, "client", "web")
-                && flow["outcome"] == "conforming"
-                && backends.iter().any(|ip| flow["destination"]["ip"] == ip.to_string())
-        })
-    });
+/// A connection through the Service: the backend that kube-proxy's rules chose is named.
+fn allowed(daemon: &Daemon<'_>, client: &Namespace) {
+    connect(client, SERVICE, Attempt::Answered);
+    let is_the_connection = |flow: &Value| {
+        is_between(flow, "client", "web")
+            && flow["service"]["name"] == "web"
+            && flow["observed"]["kind"] == "established"
+            && flow["outcome"] == "conforming"
+    };
+    eventually("the backend is named", || daemon.lines("flow").iter().any(is_the_connection));
 }
 
 /// A default deny, and nobody who enforces it.
 fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     cluster.node.apply(DENY).unwrap();
-    let backend = cluster.addresses("shop", "web")[0];
+    let backend = backend(cluster);
     eventually("the denied connection is a finding", || {
-        connect(client, backend, 8080, Attempt::Answered);
+        connect(client, backend, Attempt::Answered);
+        connect(client, SERVICE, Attempt::Answered);
         daemon.metric("netpol_findings_open", "not_enforced") >= 1.0
     });
     let findings = daemon.lines("finding");
     let finding = findings.iter().find(|finding| is_between(finding, "client", "web")).unwrap();
     assert_eq!(finding["kind"], "not_enforced", "{finding}");
+    assert_eq!(finding["status"], "open", "{finding}");
     assert_eq!(finding["policies"][0]["name"], "default-deny", "{finding}");
 }
 
 /// An enforcer comes: the same connections are stopped, and there is no finding any more.
 fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
-    let backend = cluster.addresses("shop", "web")[0];
+    let backend = backend(cluster);
     let from = cluster.addresses("shop", "client")[0];
     let rules = format!(
         "table inet enforcer {{
@@ -100,7 +101,8 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     );
     cluster.node.network().unwrap().nft(&rules).unwrap();
     eventually("the finding is resolved", || {
-        connect(client, backend, 8080, Attempt::TimedOut);
+        connect(client, backend, Attempt::TimedOut);
+        connect(client, SERVICE, Attempt::TimedOut);
         daemon.metric("netpol_findings_open", "not_enforced") == 0.0
     });
     let flows = daemon.lines("flow");
@@ -115,8 +117,12 @@ fn no_finding_about_the_node(daemon: &Daemon<'_>) {
     assert_eq!(daemon.metric("netpol_findings_open", ""), 0.0);
 }
 
-fn connect(from: &Namespace, to: IpAddr, port: u16, expected: Attempt) {
-    assert_eq!(Probe::tcp(to, port).run(from).unwrap(), expected);
+fn backend(cluster: &Cluster) -> SocketAddr {
+    SocketAddr::new(cluster.addresses("shop", "web")[0], 8080)
+}
+
+fn connect(from: &Namespace, to: SocketAddr, expected: Attempt) {
+    assert_eq!(Probe::tcp(to.ip(), to.port()).run(from).unwrap(), expected, "{to}");
 }
 
 /// Whether a line is about these two, by the beginnings of their names.

@@ -219,6 +219,8 @@ impl Node {
     /// # Errors
     /// What containerd says.
     pub fn import(&self, archive: &Path) -> Result<()> {
+        // Inside the node, the working folder is another.
+        let archive = archive.canonicalize().with_context(|| format!("the archive {}", archive.display()))?;
         let mut ctr = self.command("ctr");
         ctr.args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
         command::output(&mut ctr, "").map(drop)
