@@ -10,6 +10,10 @@ use super::{Limits, translation::Translation};
 /// told, had a packet filter of this node sent it.
 const RESET_WAIT_NS: u64 = 250_000_000;
 
+/// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
+/// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
+const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
+
 /// A drop by an enforcer.
 #[derive(Clone, Copy, Debug)]
 struct EnforcerDrop {
@@ -88,8 +92,10 @@ impl Entry {
 
     /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
     /// found so far. Where records were lost, the packet's own sender may be among them.
-    pub(super) fn may_be_translated(&self, lost: u64) -> bool {
+    pub(super) fn may_be_translated(&self, now_ns: u64, lost: u64) -> bool {
         self.translation.is_none()
+            && self.decided.is_none()
+            && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
             && self.source_veth.is_some()
             && self.destination_veth.is_none()
             && self.lost_before == lost

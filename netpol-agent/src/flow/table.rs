@@ -161,12 +161,12 @@ impl FlowTable {
                 self.translations.remember(clue, tuple);
             }
             Direction::FromPod => {}
-            Direction::ToPod => self.link(clue, tuple),
+            Direction::ToPod => self.link(clue, tuple, packet.time_ns),
         }
     }
 
     /// Finds the attempt that a packet belongs to in translated form.
-    fn link(&mut self, clue: Clue, seen: Tuple) {
+    fn link(&mut self, clue: Clue, seen: Tuple, now_ns: u64) {
         let Some(sent) = self.translations.candidate(clue) else { return };
         let translation = Translation { sent, seen };
         let own = translation.tuple();
@@ -174,7 +174,7 @@ impl FlowTable {
         let is_it = matches!(clue, Clue::Sender(..)) || clue == Clue::Number(entry.number);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
-        if !(is_it && fits && free && entry.may_be_translated(self.lost)) {
+        if !(is_it && fits && free && entry.may_be_translated(now_ns, self.lost)) {
             return;
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
@@ -273,7 +273,7 @@ impl FlowTable {
         let here = drop.netns.is_none() || self.host_netns.is_none() || drop.netns == self.host_netns;
         let hook = if here { reasons.hook(drop.reason) } else { None };
         if let Some(clue) = Clue::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
-            self.link(clue, drop.tuple);
+            self.link(clue, drop.tuple, drop.time_ns);
         }
         let own = self.translations.own(drop.tuple);
         for (tuple, reply) in [(own, false), (own.reversed(), true)] {

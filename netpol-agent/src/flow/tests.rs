@@ -419,6 +419,16 @@ fn translated() {
             &["a>v unanswered", "r>b delivered"],
         ),
         (
+            "alike by chance, long after",
+            &["open a>v @1out", "wait 1000", "open r>b @2in", "wait 6000"],
+            &["a>v unanswered", "r>b delivered"],
+        ),
+        (
+            "alike by chance, after the answer",
+            &["open a>v @1out", "accept v>a @1in", "open r>b @2in", "wait 6000"],
+            &["a>v established", "r>b delivered"],
+        ),
+        (
             "its own sender may be lost",
             &["open a>v @1out", "lose 1", "open a>b @2in", "wait 6000"],
             &["a>b delivered", "a>v unanswered"],

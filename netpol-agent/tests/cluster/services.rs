@@ -1,6 +1,9 @@
 //! Connections to Services, translated by real rules of the kernel's connection tracking.
 
-use std::time::Duration;
+use std::{
+    net::{IpAddr, Ipv4Addr},
+    time::Duration,
+};
 
 use serde_json::{Value, json};
 use xtask::{
@@ -171,7 +174,7 @@ fn endpoint_on_this_node() {
     let watch = Watch::start(lab, &apiserver, ADMIN, &[]);
     let wait = Duration::from_millis(300);
     for address in ADDRESSES {
-        let address: std::net::IpAddr = address.parse().unwrap();
+        let address: IpAddr = address.parse().unwrap();
         for (port, expected) in [
             (80, Attempt::Answered),
             (81, Attempt::TimedOut),
@@ -187,7 +190,7 @@ fn endpoint_on_this_node() {
             );
         }
     }
-    let service: std::net::IpAddr = ADDRESSES[0].parse().unwrap();
+    let service: IpAddr = ADDRESSES[0].parse().unwrap();
     assert_eq!(Probe::udp(service, 53).run(client).unwrap(), Attempt::Answered);
     assert_eq!(Probe::tcp(lab.node_ipv4(), NODE_PORT).run(client).unwrap(), Attempt::Answered);
     watch.wait_for_flows(14.0);
@@ -211,21 +214,21 @@ fn endpoint_on_this_node() {
     assert_eq!(told(watch), expected);
 }
 
-/// Of an endpoint on another node, connection tracking tells which it was, though the verdicts differ between the two
-/// that there are.
+/// An endpoint that no veth leads to, as those on other nodes: connection tracking tells which it was, though the
+/// verdicts differ between the two that there are.
 #[test]
 fn endpoint_on_another_node() {
     let shop = Shop::new();
     let (lab, client) = (&shop.lab, &shop.client);
-    let far = lab.add_pod(PodSpec::outside("far").dual_stack()).unwrap();
-    let _server = Server::tcp(&far, 8080).unwrap();
+    let far = Ipv4Addr::new(198, 51, 100, 9);
+    lab.ip(&format!("addr add {far}/32 dev lo\n")).unwrap();
+    let _server = Server::tcp(lab, 8080).unwrap();
     let [service, _] = ADDRESSES;
     lab.nft(&format!(
         "table ip proxy {{ chain prerouting {{
             type nat hook prerouting priority dstnat;
-            ip daddr {service} tcp dport 80 dnat to {}:8080
-        }}; }}",
-        far.ip()
+            ip daddr {service} tcp dport 80 dnat to {far}:8080
+        }}; }}"
     ))
     .unwrap();
     let apiserver = ApiServer::start_in(lab).unwrap();
@@ -239,12 +242,12 @@ fn endpoint_on_another_node() {
             "spec": { "nodeName": "elsewhere", "containers": [{ "name": "main", "image": "lab" }] },
         }),
     );
-    let address = far.ip().to_string();
+    let address = far.to_string();
     let status = json!({ "phase": "Running", "podIP": address, "podIPs": [{ "ip": address }] });
     api.patch(&pods("shop"), "far", Some("status"), json!({ "status": status }));
     slice(&api, "IPv4", "far", &address);
     let watch = Watch::start(lab, &apiserver, ADMIN, &[]);
-    let service: std::net::IpAddr = service.parse().unwrap();
+    let service: IpAddr = service.parse().unwrap();
     assert_eq!(Probe::tcp(service, 80).run(client).unwrap(), Attempt::Answered);
     // Nobody translates this one, and its endpoints are not judged alike.
     let wait = Duration::from_millis(300);
