@@ -11,6 +11,8 @@ use crate::objects::Objects;
 const VALUES: &str = include_str!("../../../deploy/chart/values.yaml");
 const SCHEMA: &str = include_str!("../../../deploy/chart/values.schema.json");
 
+const CONTAINERFILE: &str = include_str!("../../../deploy/image/Containerfile");
+
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 #[test]
@@ -34,6 +36,10 @@ fn manifests_are_current() {
 fn image_and_chart_agree() {
     let objects = Objects::rendered(&[]);
     assert_eq!(objects.field("DaemonSet", &format!("{CONTAINER}/image")), image::NAME);
+    for line in [format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION")), format!("--tag {} .\n", image::NAME)]
+    {
+        assert!(CONTAINERFILE.contains(&line), "{line} is not in deploy/image/Containerfile");
+    }
 }
 
 #[test]
