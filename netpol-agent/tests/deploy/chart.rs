@@ -101,6 +101,14 @@ fn values_reach_the_objects() {
             container("/securityContext/seLinuxOptions/type"),
             json!("spc_t"),
         ),
+        (
+            vec!["security.runAsUser=1000650000"],
+            "DaemonSet",
+            container("/securityContext/runAsUser"),
+            json!(1_000_650_000),
+        ),
+        (vec!["security.runAsUser=0"], "DaemonSet", container("/securityContext/runAsNonRoot"), json!(false)),
+        (vec![], "DaemonSet", container("/securityContext/runAsNonRoot"), json!(true)),
         (vec!["priorityClassName="], "DaemonSet", pod("/priorityClassName"), Value::Null),
         (
             vec!["maxUnavailable=3"],

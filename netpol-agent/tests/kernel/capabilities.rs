@@ -30,7 +30,7 @@ fn enough() {
         let _listening = Server::tcp(&server, 80).unwrap();
         let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
                     spec: {podSelector: {}}}";
-        let launcher = confined::capsh(&NEEDED, None, &binary()).unwrap();
+        let launcher = confined::capsh(&NEEDED, 0, None, &binary()).unwrap();
         let watch = Watch::launched(&lab, &launcher, &[deny], &["--attach", mode, "--node", Lab::NODE]);
         assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered, "{mode}");
         lab.nft("table inet enforcer {\nchain forward {\ntype filter hook forward priority 0\ntcp dport 81 drop\n}\n}\n")
@@ -98,7 +98,7 @@ fn missing_ones_are_named() {
     let lab = Lab::new().unwrap();
     for missing in NEEDED {
         let held: Vec<&str> = NEEDED.into_iter().filter(|capability| *capability != missing).collect();
-        let launcher = confined::capsh(&held, None, &binary()).unwrap();
+        let launcher = confined::capsh(&held, 0, None, &binary()).unwrap();
         let (program, launcher) = launcher.split_first().unwrap();
         let arguments = launcher.iter().map(String::as_str).chain(["run", "--manifests", "/dev/null"]);
         let mut agent = Agent::spawn(&lab, Path::new(program), arguments, Printing::Kept).unwrap();

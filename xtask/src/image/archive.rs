@@ -70,7 +70,7 @@ impl Image {
 
 fn extract(archive: &Path, folder: &Path) -> Result<()> {
     let output = Command::new("tar")
-        .arg("--extract")
+        .args(["--xattrs", "--xattrs-include=security.capability", "--extract"])
         .arg("--file")
         .arg(archive)
         .arg("--directory")

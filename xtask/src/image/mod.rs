@@ -16,6 +16,10 @@ pub use archive::Image;
 /// What the image is called: the chart's `image.repository`, and its `appVersion` as the tag.
 pub const NAME: &str = concat!("netpol/netpol-agent:", env!("CARGO_PKG_VERSION"));
 
+/// The capabilities that the binary's file carries: without them, Linux takes from another user than root what the
+/// container runtime gave it (capabilities(7)).
+pub const CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_net_admin=ep";
+
 /// Where the image is that tests look at.
 #[must_use]
 pub fn of_tests() -> PathBuf {
@@ -38,12 +42,14 @@ fn root() -> &'static Path {
 /// buildah keeps its storage in a folder of its own, which is gone afterwards.
 ///
 /// # Errors
-/// buildah is missing, or fails: its own words are in the error.
+/// This is not root; or buildah is missing, or fails: its own words are in the error.
 pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
     let work = TempDir::with_prefix("netpol-image-").context("making a folder for buildah")?;
     let context = work.path().join("context");
     fs::create_dir(&context).context("making the image's context")?;
-    fs::copy(agent, context.join("netpol-agent")).with_context(|| format!("copying {}", agent.display()))?;
+    let program = context.join("netpol-agent");
+    fs::copy(agent, &program).with_context(|| format!("copying {}", agent.display()))?;
+    run(Command::new("setcap").arg(CAPABILITIES).arg(&program))?;
     let (revision, date) = commit();
     // An image of the same sources is the same image: its date is that of the sources.
     buildah(
@@ -74,23 +80,22 @@ fn commit() -> (String, String) {
 }
 
 fn buildah(work: &Path, arguments: &[&str]) -> Result<()> {
-    let output = Command::new("buildah")
+    run(Command::new("buildah")
         // A plain copy of each layer needs nothing of the kernel or of the file system.
         .args(["--storage-driver", "vfs", "--root"])
         .arg(work.join("storage"))
         .arg("--runroot")
         .arg(work.join("run"))
         .args(arguments)
-        .env("TMPDIR", work)
-        .stdin(Stdio::null())
-        .output()
-        .context("starting `buildah` (`cargo xtask setup` installs it on Debian)")?;
+        .env("TMPDIR", work))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output
+        .with_context(|| format!("starting `{program}` (`cargo xtask setup` installs it on Debian)"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "`buildah {}` ended with {}:\n{said}",
-        arguments.join(" "),
-        output.status
-    );
+    ensure!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
     Ok(())
 }
