@@ -18,7 +18,8 @@ pub enum PreflightError {
     Kernel(String),
     /// Missing privileges.
     #[error(
-        "missing {0}: run as root, or give the container these capabilities (securityContext.capabilities.add)"
+        "missing {0}: run as root, or give the container these capabilities (securityContext.capabilities.add); another \
+         user than root needs them on the program's file, too (setcap)"
     )]
     Capabilities(String),
 }

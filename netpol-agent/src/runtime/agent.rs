@@ -65,7 +65,7 @@ pub async fn run(options: Options) -> Result<()> {
         load: load_options,
         limits,
     } = options;
-    let (metrics, health) = (Metrics::default(), Health::default());
+    let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
     let source = source::open(source, &metrics).await?;
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
@@ -205,6 +205,7 @@ impl Agent {
         // While a batch gathers: when to take it.
         let mut batch: Option<Instant> = None;
         loop {
+            self.health.works(Instant::now().into_std());
             tokio::select! {
                 biased;
                 () = signals.stop() => break,

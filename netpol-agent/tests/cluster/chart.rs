@@ -131,6 +131,16 @@ fn rights() {
 /// what is to be found.
 #[test]
 fn as_a_pod() {
+    runs_in_a_pod(&[]);
+}
+
+/// The same, where the capabilities of the binary's file can't be used.
+#[test]
+fn as_root() {
+    runs_in_a_pod(&["security.runAsUser=0"]);
+}
+
+fn runs_in_a_pod(values: &[&str]) {
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
@@ -140,7 +150,7 @@ fn as_a_pod() {
     api.apply_lab(&lab);
     api.apply_text(DENY);
     crds::install_all(&api);
-    let objects = rendered(&["createNamespace=true", "agent.format=json"]);
+    let objects = rendered(&[&["createNamespace=true", "agent.format=json"], values].concat());
     objects.iter().for_each(|object| api.apply_strictly(object));
     let token = api.post(
         "/api/v1/namespaces/netpol/serviceaccounts/netpol-agent/token",
@@ -153,8 +163,13 @@ fn as_a_pod() {
     let watch = Watch::of(&lab, agent);
     assert!(watch.is_ready());
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
-    watch.wait_for_flows(1.0);
+    lab.nft("table inet enforcer {\nchain forward {\ntype filter hook forward priority 0\ntcp dport 81 drop\n}\n}\n").unwrap();
+    assert_eq!(Probe::tcp(server.ip(), 81).run(&client).unwrap(), Attempt::TimedOut);
+    watch.wait_for_flows(2.0);
     assert_eq!(watch.metric("netpol_findings_open", "not_enforced"), 1.0);
+    // Unless the kernel gives no reasons, and there is but silence.
+    let seen = watch.metric("netpol_connections_total", "outcome=\"enforced\"");
+    assert_eq!(seen + watch.metric("netpol_connections_total", "outcome=\"presumed_enforced\""), 1.0);
     assert_eq!(watch.metric("netpol_watch_troubles_total", "forbidden"), 0.0);
     assert_eq!(watch.metric("netpol_resource_unknown", ""), 0.0);
     eventually("pods are counted", || watch.has_metric("netpol_pods_unseen"));

@@ -63,14 +63,16 @@ impl Container {
 
     fn confinement(&self, root: &Path) -> Vec<String> {
         let context = &self.spec["securityContext"];
-        assert_eq!(context["runAsUser"], 0);
+        let user = context["runAsUser"].as_u64().unwrap().try_into().unwrap();
+        assert_eq!(context["runAsGroup"], user);
+        assert_eq!(context["runAsNonRoot"], user != 0);
         assert_eq!(context["privileged"], false);
         assert_eq!(context["allowPrivilegeEscalation"], false);
         assert_eq!(context["readOnlyRootFilesystem"], true);
         assert_eq!(texts(&context["capabilities"]["drop"]).collect::<Vec<_>>(), ["ALL"]);
         let capabilities: Vec<&str> = texts(&context["capabilities"]["add"]).collect();
         let program = texts(&self.image.config()["config"]["Entrypoint"]).next().unwrap();
-        confined::capsh(&capabilities, Some(root), Path::new(program)).unwrap()
+        confined::capsh(&capabilities, user, Some(root), Path::new(program)).unwrap()
     }
 
     fn environment(&self) -> Vec<(String, String)> {

@@ -11,6 +11,8 @@ use crate::objects::Objects;
 const VALUES: &str = include_str!("../../../deploy/chart/values.yaml");
 const SCHEMA: &str = include_str!("../../../deploy/chart/values.schema.json");
 
+const CONTAINERFILE: &str = include_str!("../../../deploy/image/Containerfile");
+
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 #[test]
@@ -34,6 +36,10 @@ fn manifests_are_current() {
 fn image_and_chart_agree() {
     let objects = Objects::rendered(&[]);
     assert_eq!(objects.field("DaemonSet", &format!("{CONTAINER}/image")), image::NAME);
+    for line in [format!("ARG VERSION={}\n", env!("CARGO_PKG_VERSION")), format!("--tag {} .\n", image::NAME)]
+    {
+        assert!(CONTAINERFILE.contains(&line), "{line} is not in deploy/image/Containerfile");
+    }
 }
 
 #[test]
@@ -69,9 +75,9 @@ fn values_reach_the_objects() {
         (vec![], "DaemonSet", container("/args/8"), json!("--metrics-addr=$(NETPOL_HOST_IP):9965")),
         (vec!["metrics.address=[::]"], "DaemonSet", container("/args/8"), json!("--metrics-addr=[::]:9965")),
         (vec!["metrics.address=[::]"], "DaemonSet", container("/env/1"), Value::Null),
-        (vec!["metrics.port=1"], "DaemonSet", container("/ports/0/containerPort"), json!(1)),
-        (vec!["metrics.port=1"], "Service", "/spec/ports/0/port".to_owned(), json!(1)),
-        (vec!["metrics.port=1"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(1)),
+        (vec!["metrics.port=9100"], "DaemonSet", container("/ports/0/containerPort"), json!(9100)),
+        (vec!["metrics.port=9100"], "Service", "/spec/ports/0/port".to_owned(), json!(9100)),
+        (vec!["metrics.port=9100"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(9100)),
         (vec!["agent.prints=connections"], "DaemonSet", container("/args/6"), json!("--output=compact")),
         (vec!["agent.prints=connections"], "DaemonSet", container("/args/8"), Value::Null),
         (vec!["agent.prints=nothing"], "DaemonSet", container("/args/7"), Value::Null),
@@ -95,6 +101,14 @@ fn values_reach_the_objects() {
             container("/securityContext/seLinuxOptions/type"),
             json!("spc_t"),
         ),
+        (
+            vec!["security.runAsUser=1000650000"],
+            "DaemonSet",
+            container("/securityContext/runAsUser"),
+            json!(1_000_650_000),
+        ),
+        (vec!["security.runAsUser=0"], "DaemonSet", container("/securityContext/runAsNonRoot"), json!(false)),
+        (vec![], "DaemonSet", container("/securityContext/runAsNonRoot"), json!(true)),
         (vec!["priorityClassName="], "DaemonSet", pod("/priorityClassName"), Value::Null),
         (
             vec!["maxUnavailable=3"],
@@ -153,6 +167,7 @@ fn bad_values() {
         ("agent.format=xml", "'/agent/format': value must be one of 'compact', 'json'"),
         ("agent.grace=soon", "'/agent/grace': got string, want integer"),
         ("agent.ringKib=3000", "'/agent/ringKib': value must be one of 4, 8"),
+        ("metrics.port=443", "'/metrics/port': minimum: got 443, want 1,024"),
         ("metrics.port=65536", "'/metrics/port': maximum: got 65,536, want 65,535"),
         ("metrics.address=node", "'/metrics/address': 'node' does not match pattern"),
         ("image.digest=sha256:12", "'/image/digest': 'sha256:12' does not match pattern"),

@@ -1,10 +1,12 @@
 //! The image: one static binary that tells what it was built of.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, process::Command};
 
 use auditable_info::{Limits, audit_info_from_file};
 use serde_json::{Value, json};
 use xtask::image::{self, Image};
+
+use crate::objects::Objects;
 
 #[test]
 fn one_file() {
@@ -32,13 +34,38 @@ fn configuration() {
     assert_eq!(config["os"], "linux");
     let config = &config["config"];
     assert_eq!(config["Entrypoint"], json!(["/netpol-agent"]));
-    assert_eq!(config["User"], "0:0");
+    assert_eq!(config["User"], "65532:65532");
     let label = |name: &str| &config["Labels"][format!("org.opencontainers.image.{name}")];
     assert_eq!(label("title"), "netpol-agent");
     assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
     assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));
     assert_eq!(label("source"), env!("CARGO_PKG_REPOSITORY"));
     assert_ne!(label("revision"), &Value::Null);
+}
+
+/// The file has the capabilities that the container gets, so that it need not be root's.
+#[test]
+fn capabilities() {
+    let image = Image::unpack(&image::of_tests()).unwrap();
+    let file = image.root().join("netpol-agent");
+    let output = Command::new("/sbin/getcap").arg(&file).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let (_, held) = text.trim().rsplit_once(' ').unwrap_or_else(|| panic!("{file:?}: {text:?}"));
+    let objects = Objects::rendered(&[]);
+    let given =
+        objects.field("DaemonSet", "/spec/template/spec/containers/0/securityContext/capabilities/add");
+    let given =
+        given.as_array().unwrap().iter().map(|name| format!("cap_{}", name.as_str().unwrap().to_lowercase()));
+    assert_eq!(
+        held.trim_end_matches("=ep").split(',').map(str::to_owned).collect::<BTreeSet<_>>(),
+        given.collect()
+    );
+    assert!(held.ends_with("=ep"), "{held}");
+    let recipe = format!("setcap {} ", image::CAPABILITIES);
+    assert!(
+        include_str!("../../../deploy/image/Containerfile").contains(&recipe),
+        "{recipe} is not in the Containerfile"
+    );
 }
 
 /// The list of dependencies is in the binary, where scanners look for it: those that are in the agent, and no others.

@@ -1,7 +1,10 @@
 //! The agent with the capabilities that its container has, and with fewer.
 
-use std::path::Path;
+use std::{path::Path, thread};
 
+use caps::{CapSet, Capability, CapsHashSet};
+use netpol_agent::kernel::{LoadOptions, load};
+use tokio::runtime::Builder;
 use xtask::{
     agent::{Agent, Printing},
     confined,
@@ -27,7 +30,7 @@ fn enough() {
         let _listening = Server::tcp(&server, 80).unwrap();
         let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
                     spec: {podSelector: {}}}";
-        let launcher = confined::capsh(&NEEDED, None, &binary()).unwrap();
+        let launcher = confined::capsh(&NEEDED, 0, None, &binary()).unwrap();
         let watch = Watch::launched(&lab, &launcher, &[deny], &["--attach", mode, "--node", Lab::NODE]);
         assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered, "{mode}");
         lab.nft("table inet enforcer {\nchain forward {\ntype filter hook forward priority 0\ntcp dport 81 drop\n}\n}\n")
@@ -62,13 +65,40 @@ fn unseen_pods() {
     watch.stop();
 }
 
-/// None of them can be done without, and the agent says which is missing, and what for.
+/// The kernel refuses the programs to whoever lacks one of them.
 #[test]
 fn each_is_needed() {
+    let capability = |name: &str| format!("CAP_{name}").parse::<Capability>().unwrap();
+    // Capabilities are a thread's own.
+    let load_without = |missing: Option<&str>| {
+        let held: CapsHashSet =
+            NEEDED.into_iter().filter(|name| Some(*name) != missing).map(capability).collect();
+        thread::spawn(move || {
+            caps::set(None, CapSet::Effective, &held).unwrap();
+            let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+            let _guard = runtime.enter();
+            load(LoadOptions::default()).map(drop).map_err(|error| error.to_string())
+        })
+        .join()
+        .unwrap()
+    };
+    assert_eq!(load_without(None), Ok(()));
+    for missing in NEEDED {
+        let refused = load_without(Some(missing));
+        assert!(
+            refused.as_ref().is_err_and(|error| error.contains("Operation not permitted")),
+            "{refused:?}"
+        );
+    }
+}
+
+/// The agent says which is missing, and what for, before it tries.
+#[test]
+fn missing_ones_are_named() {
     let lab = Lab::new().unwrap();
     for missing in NEEDED {
         let held: Vec<&str> = NEEDED.into_iter().filter(|capability| *capability != missing).collect();
-        let launcher = confined::capsh(&held, None, &binary()).unwrap();
+        let launcher = confined::capsh(&held, 0, None, &binary()).unwrap();
         let (program, launcher) = launcher.split_first().unwrap();
         let arguments = launcher.iter().map(String::as_str).chain(["run", "--manifests", "/dev/null"]);
         let mut agent = Agent::spawn(&lab, Path::new(program), arguments, Printing::Kept).unwrap();

@@ -1,5 +1,7 @@
 //! The agent's container image.
 
+mod archive;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -7,14 +9,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use serde_json::Value;
 use tempfile::TempDir;
 
-/// Where the files of an unpacked image are.
-const ROOT_FOLDER: &str = "root";
+pub use archive::Image;
 
 /// What the image is called: the chart's `image.repository`, and its `appVersion` as the tag.
 pub const NAME: &str = concat!("netpol/netpol-agent:", env!("CARGO_PKG_VERSION"));
+
+/// The capabilities that the binary's file carries: without them, Linux takes from another user than root what the
+/// container runtime gave it (capabilities(7)).
+pub const CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_net_admin=ep";
 
 /// Where the image is that tests look at.
 #[must_use]
@@ -38,12 +42,14 @@ fn root() -> &'static Path {
 /// buildah keeps its storage in a folder of its own, which is gone afterwards.
 ///
 /// # Errors
-/// buildah is missing, or fails: its own words are in the error.
+/// This is not root; or buildah is missing, or fails: its own words are in the error.
 pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
     let work = TempDir::with_prefix("netpol-image-").context("making a folder for buildah")?;
     let context = work.path().join("context");
     fs::create_dir(&context).context("making the image's context")?;
-    fs::copy(agent, context.join("netpol-agent")).with_context(|| format!("copying {}", agent.display()))?;
+    let program = context.join("netpol-agent");
+    fs::copy(agent, &program).with_context(|| format!("copying {}", agent.display()))?;
+    run(Command::new("setcap").arg(CAPABILITIES).arg(&program))?;
     let (revision, date) = commit();
     // An image of the same sources is the same image: its date is that of the sources.
     buildah(
@@ -63,79 +69,6 @@ pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
     buildah(work.path(), &["push", "--quiet", NAME, &format!("docker-archive:{}:{NAME}", archive.display())])
 }
 
-/// An image's archive, unpacked.
-#[derive(Debug)]
-pub struct Image {
-    folder: TempDir,
-    name: String,
-    config: Value,
-}
-
-impl Image {
-    /// Unpacks an archive that [`pack`] wrote.
-    ///
-    /// # Errors
-    /// There is none, or it is none of an image.
-    pub fn unpack(archive: &Path) -> Result<Self> {
-        ensure!(archive.is_file(), "{} is not there: `cargo xtask test` makes it", archive.display());
-        let folder = TempDir::with_prefix("netpol-image-").context("making a folder for an image")?;
-        extract(archive, folder.path())?;
-        let read = |name: &str| {
-            let text = fs::read(folder.path().join(name)).with_context(|| format!("reading {name}"))?;
-            serde_json::from_slice::<Value>(&text).with_context(|| format!("reading {name}"))
-        };
-        let manifest = read("manifest.json")?;
-        let text = |pointer: &str| {
-            let text = manifest.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
-            text.with_context(|| format!("manifest.json has no {pointer}"))
-        };
-        let (name, config) = (text("/0/RepoTags/0")?, read(&text("/0/Config")?)?);
-        let root = folder.path().join(ROOT_FOLDER);
-        fs::create_dir(&root).context("making the image's root")?;
-        let layers = manifest.pointer("/0/Layers").and_then(Value::as_array);
-        for layer in layers.into_iter().flatten().filter_map(Value::as_str) {
-            extract(&folder.path().join(layer), &root)?;
-        }
-        Ok(Self { name, config, folder })
-    }
-
-    /// What it is called, with its tag.
-    #[must_use]
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Its configuration (`application/vnd.oci.image.config.v1+json`).
-    #[must_use]
-    pub fn config(&self) -> &Value {
-        &self.config
-    }
-
-    /// The folder with its files.
-    #[must_use]
-    pub fn root(&self) -> PathBuf {
-        self.folder.path().join(ROOT_FOLDER)
-    }
-}
-
-fn extract(archive: &Path, folder: &Path) -> Result<()> {
-    let output = Command::new("tar")
-        .arg("--extract")
-        .arg("--file")
-        .arg(archive)
-        .arg("--directory")
-        .arg(folder)
-        .output();
-    let output = output.context("starting `tar`")?;
-    ensure!(
-        output.status.success(),
-        "unpacking {}: {}",
-        archive.display(),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    Ok(())
-}
-
 /// The commit that the sources are at, and its time in seconds since 1970. Outside of git there is none, and it is 1970.
 fn commit() -> (String, String) {
     let git = Command::new("git").args(["log", "-1", "--format=%H %ct"]).current_dir(root()).output();
@@ -147,23 +80,22 @@ fn commit() -> (String, String) {
 }
 
 fn buildah(work: &Path, arguments: &[&str]) -> Result<()> {
-    let output = Command::new("buildah")
+    run(Command::new("buildah")
         // A plain copy of each layer needs nothing of the kernel or of the file system.
         .args(["--storage-driver", "vfs", "--root"])
         .arg(work.join("storage"))
         .arg("--runroot")
         .arg(work.join("run"))
         .args(arguments)
-        .env("TMPDIR", work)
-        .stdin(Stdio::null())
-        .output()
-        .context("starting `buildah` (`cargo xtask setup` installs it on Debian)")?;
+        .env("TMPDIR", work))
+}
+
+fn run(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let output = command.stdin(Stdio::null()).output();
+    let output = output
+        .with_context(|| format!("starting `{program}` (`cargo xtask setup` installs it on Debian)"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    ensure!(
-        output.status.success(),
-        "`buildah {}` ended with {}:\n{said}",
-        arguments.join(" "),
-        output.status
-    );
+    ensure!(output.status.success(), "{command:?} ended with {}:\n{said}", output.status);
     Ok(())
 }
