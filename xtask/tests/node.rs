@@ -1,14 +1,19 @@
-//! A node whose process is killed leaves nothing behind.
+//! A node that does not come up says why, and one whose process is killed leaves nothing behind.
+
+#![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
 use std::{
-    env, fs,
+    env,
+    fs::{self, Permissions},
     io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
     path::Path,
     process::{Command, Stdio},
     thread,
     time::{Duration, Instant},
 };
 
+use tempfile::TempDir;
 use xtask::node::{Cni, Node};
 
 /// Nothing here takes so long, however busy the machine is.
@@ -33,13 +38,32 @@ fn node_that_waits() {
     thread::sleep(PATIENCE);
 }
 
+/// The other process.
+fn other() -> Command {
+    let mut other = Command::new(env::current_exe().unwrap());
+    other.args(["--exact", "node_that_waits", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+    other
+}
+
+#[test]
+fn a_daemon_that_fails() {
+    let assets = TempDir::with_prefix("netpol-test-").unwrap();
+    let etcd = assets.path().join("etcd");
+    fs::write(&etcd, "#!/bin/sh\necho no space left >&2\n").unwrap();
+    fs::set_permissions(&etcd, Permissions::from_mode(0o755)).unwrap();
+    let other = other().env("KUBEBUILDER_ASSETS", assets.path()).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&other.stderr);
+    assert!(!other.status.success(), "{said}");
+    for words in ["not as long as etcd has ended", "log/etcd:", "no space left"] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
 #[test]
 fn nothing_stays_behind() {
     let settings = || SETTINGS.map(|name| fs::read_to_string(format!("/proc/sys/{name}")).unwrap());
     let before = settings();
-    let mut waiting = Command::new(env::current_exe().unwrap());
-    let waiting = waiting.args(["--exact", "node_that_waits", "--ignored", "--nocapture"]);
-    let mut waiting = waiting.stdout(Stdio::piped()).spawn().unwrap();
+    let mut waiting = other().spawn().unwrap();
     let lines = BufReader::new(waiting.stdout.take().unwrap()).lines().map(Result::unwrap);
     let lines: Vec<_> = lines.take_while(|line| line != UP).collect();
     let traces = lines.iter().filter_map(|line| line.strip_prefix(TRACE)).map(Path::new);

@@ -105,8 +105,11 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
         connect(client, SERVICE, Attempt::TimedOut);
         daemon.metric("netpol_findings_open", "not_enforced") == 0.0
     });
-    let flows = daemon.lines("flow");
-    assert!(flows.iter().any(|flow| is_between(flow, "client", "web") && flow["outcome"] == "enforced"));
+    let says = |kind: &str, field: &str, value: &str| {
+        daemon.lines(kind).iter().any(|line| is_between(line, "client", "web") && line[field] == value)
+    };
+    assert!(says("flow", "outcome", "enforced"));
+    assert!(says("finding", "status", "resolved"));
 }
 
 /// kubelet's probes have been seen, and no finding is about them.

@@ -47,7 +47,7 @@ impl Component {
         let mut shell = spaces.command("sh");
         shell.args([
             "-c",
-            "log=$1 pid=$2; shift 2; setsid \"$@\" <&- >\"$log\" 2>&1 & echo $! >\"$pid\"",
+            "log=$1 pid=$2; shift 2; setsid \"$@\" </dev/null >\"$log\" 2>&1 & echo $! >\"$pid\"",
             "sh",
         ]);
         shell.arg(folder.join("log").join(self.name)).arg(folder.join("running").join(self.name));

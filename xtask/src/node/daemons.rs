@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use serde_json::json;
 
-use super::{Cni, Node, component::Component, credentials::Credentials, image, network::SERVICES};
+use super::{BUSYBOX, Cni, Node, component::Component, credentials::Credentials, network::SERVICES};
 use crate::{kubernetes, lab::Block};
 
 const ETCD: &str = "http://127.0.0.1:2379";
@@ -72,7 +72,7 @@ restrict_oom_score_adj = true
 bin_dir = "/usr/lib/cni"
 conf_dir = "{}"
 "#,
-            image::BUSYBOX,
+            BUSYBOX,
             network.display(),
         );
         let configuration = self.write("containerd.toml", &text)?;

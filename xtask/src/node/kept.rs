@@ -25,6 +25,7 @@ impl Node {
     /// As there; or there is such a node already.
     pub fn up_to_stay(cni: Cni) -> Result<Self> {
         let folder = folder()?;
+        let _one_at_a_time = lock(&folder)?;
         ensure!(control(&folder).is_none(), "a node is up already: `cargo xtask node down` ends it");
         if folder.exists() {
             // Its keeper was killed, or the machine was.
@@ -73,6 +74,15 @@ impl Node {
 /// Where its state is.
 fn folder() -> Result<PathBuf> {
     Ok(cache::folder()?.join("node"))
+}
+
+/// Held while a node is started: what another one is about to make must not be taken for what is left of a dead one.
+fn lock(folder: &Path) -> Result<File> {
+    let path = folder.with_extension("lock");
+    fs::create_dir_all(path.parent().unwrap_or(folder)).context("making the user's cache")?;
+    let lock = File::create(&path).with_context(|| format!("creating {}", path.display()))?;
+    lock.lock().with_context(|| format!("waiting for another start of a node ({})", path.display()))?;
+    Ok(lock)
 }
 
 /// The way to the keeper of the node in `folder`, where there is one who listens.

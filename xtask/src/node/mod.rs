@@ -11,11 +11,11 @@
 //!
 //! Each node has a block of addresses of its own, as labs have, and names after its block.
 
+mod busybox;
 mod cgroups;
 mod component;
 mod credentials;
 mod daemons;
-mod image;
 mod keeper;
 mod kept;
 mod network;
@@ -32,7 +32,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use nix::ifaddrs::getifaddrs;
 use tempfile::TempDir;
 
@@ -46,7 +46,7 @@ use daemons::Plan;
 use keeper::Keeper;
 use spaces::Spaces;
 
-pub use image::{BUSYBOX, Image};
+pub use busybox::BUSYBOX;
 pub use network::Cni;
 
 /// How long anything may take that the node does by itself, on a machine that has much else to do.
@@ -79,8 +79,10 @@ impl Node {
     /// not start: what it said last is in the error.
     pub fn up(cni: Cni) -> Result<Self> {
         let folder = TempDir::with_prefix("netpol-node-").context("making a folder for the node")?;
-        // From here on it is the keeper's to remove.
-        Self::up_in(&folder.keep(), cni)
+        let node = Self::up_in(folder.path(), cni)?;
+        // It is the keeper's to remove.
+        let _ = folder.keep();
+        Ok(node)
     }
 
     /// Like [`Self::up`], with the node's state in `folder`, which is made where it does not exist.
@@ -108,32 +110,37 @@ impl Node {
             component.start(&self.spaces, &self.folder)?;
         }
         let busybox = self.folder.join("busybox.tar");
-        image::busybox(&busybox)?;
-        self.wait("containerd", "containerd takes an image", || Ok(self.import(&busybox).is_ok()))?;
-        let is_ready = || Ok(self.kubectl(&["get", "--raw", "/readyz"]).is_ok_and(|answer| answer == "ok"));
-        self.wait("kube-apiserver", "the API server is ready", is_ready)?;
+        busybox::write(&busybox)?;
+        self.wait("containerd", "containerd takes an image", || self.import(&busybox))?;
+        self.wait("kube-apiserver", "the API server is ready", || self.ask(&["--raw", "/readyz"], "ok"))?;
         for component in plan.clients()? {
             component.start(&self.spaces, &self.folder)?;
         }
-        let condition = "jsonpath={.status.conditions[?(@.type=='Ready')].status}";
-        let ask = || self.kubectl(&["get", "node", Self::NAME, "--output", condition]);
-        self.wait("kubelet", "the node is Ready", || Ok(ask().is_ok_and(|answer| answer == "True")))?;
-        // Pods are refused before.
-        let ask = || self.kubectl(&["get", "serviceaccount", "default", "--output", "jsonpath={.secrets}"]);
-        self.wait("kube-controller-manager", "ServiceAccounts are made", || {
-            Ok(ask().is_ok_and(|answer| !answer.is_empty()))
-        })
+        let condition = "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
+        self.wait("kubelet", "the node is Ready", || self.ask(&["node", Self::NAME, condition], "True"))?;
+        // Pods are refused before the ServiceAccount has its token.
+        let secrets = "--output=jsonpath={.secrets[*].name}";
+        let account = ["serviceaccount", "default", secrets];
+        self.wait("kube-controller-manager", "ServiceAccounts are made", || self.ask(&account, "default-"))
     }
 
-    /// Waits for something that one of the daemons is to do.
-    fn wait(&self, who: &str, what: &str, mut check: impl FnMut() -> Result<bool>) -> Result<()> {
+    /// Fails unless what `kubectl get` prints begins with this.
+    fn ask(&self, what: &[&str], expected: &str) -> Result<()> {
+        let answer = self.kubectl(&[&["get", "--request-timeout=10s"], what].concat())?;
+        ensure!(answer.starts_with(expected), "kubectl says {answer:?} instead of {expected:?}");
+        Ok(())
+    }
+
+    /// Tries until it goes well; that is up to one of the daemons.
+    fn wait(&self, who: &str, what: &str, attempt: impl Fn() -> Result<()>) -> Result<()> {
         let start = Instant::now();
-        while !check()? {
+        while let Err(error) = attempt() {
             if let Some(failure) = self.failures()?.pop() {
                 bail!("{what}: not as long as {failure}");
             }
             if start.elapsed() > PATIENCE {
-                bail!("not after {PATIENCE:?}: {what}; {}", last_words(&self.folder.join("log").join(who)));
+                let last_words = last_words(&self.folder.join("log").join(who));
+                return Err(error.context(format!("{what}: not after {PATIENCE:?}; {last_words}")));
             }
             thread::sleep(Duration::from_millis(100));
         }

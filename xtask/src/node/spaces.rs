@@ -60,6 +60,7 @@ impl Spaces {
         let folder = self.path("/run/netns");
         let context = || format!("listing {}", folder.display());
         let entries = fs::read_dir(&folder).with_context(context)?;
-        entries.map(|entry| Namespace::open(&entry.with_context(context)?.path())).collect()
+        // One that goes meanwhile is none.
+        Ok(entries.filter_map(|entry| Namespace::open(&entry.ok()?.path()).ok()).collect())
     }
 }
