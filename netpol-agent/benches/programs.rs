@@ -1,5 +1,6 @@
-//! What the TC programs cost for each packet, from the kernel's own statistics, against a program that does nothing
-//! and sits behind ours on the same interface: both see the same packets in the same run.
+//! What the TC programs cost for each packet, from the kernel's own statistics, against a program that does nothing:
+//! each alone on the interface, in turn, in one run. Were both there at once, the first would bring into the caches
+//! what the second then finds.
 //!
 //! Prints a table; `cargo xtask bench programs` runs it. As root.
 
@@ -42,64 +43,74 @@ fn main() {
     let _statistics = enable_stats(Stats::RunTime).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let _guard = runtime.enter();
-    let mut loaded = load(LoadOptions::default()).unwrap();
-    let interface = client.host_ifname();
-    let _floor = lab
-        .run(|| {
-            loaded.programs.attach(client.host_ifindex(), interface).unwrap();
-            [TcAttachType::Ingress, TcAttachType::Egress].map(|side| floor(interface, side))
-        })
-        .unwrap();
-
+    let mut bench = Bench { loaded: load(LoadOptions::default()).unwrap(), lab: &lab, interface: &client };
     println!("\n| traffic | netpol, ns/run | empty program, ns/run | ratio | goal |");
     println!("|---|---:|---:|---:|---:|");
-    let data = |loaded: &mut Loaded| measure(loaded, || bulk(&client, &server));
-    row("TCP data", 1.5, &mut loaded, data);
-    row("TCP SYN", 4.0, &mut loaded, |loaded| measure(loaded, || opening(&client, &server)));
-    row("connect, request, close", 2.0, &mut loaded, |loaded| measure(loaded, || mix(&client, &server)));
+    bench.row("TCP data", 1.5, || bulk(&client, &server));
+    bench.row("TCP SYN", 4.0, || opening(&client, &server));
+    bench.row("connect, request, close", 2.0, || mix(&client, &server));
 }
 
-/// Attaches a program that does nothing, behind ours.
-fn floor(interface: &str, side: TcAttachType) -> Ebpf {
-    let mut peers = Ebpf::load(PEERS).unwrap();
-    let pass: &mut SchedClassifier = peers.program_mut("pass").unwrap().try_into().unwrap();
-    pass.load().unwrap();
-    pass.attach_with_options(interface, side, TcAttachOptions::TcxOrder(LinkOrder::default())).unwrap();
-    peers
+/// Our programs, and where they are measured.
+struct Bench<'a> {
+    loaded: Loaded,
+    lab: &'a Lab,
+    interface: &'a Pod,
 }
 
-fn row(name: &str, goal: f64, loaded: &mut Loaded, mut round: impl FnMut(&mut Loaded) -> [f64; 2]) {
-    let mut rounds: Vec<[f64; 2]> = (0..ROUNDS).map(|_| round(loaded)).collect();
-    rounds.sort_by(|a, b| (a[0] / a[1]).total_cmp(&(b[0] / b[1])));
-    let [ours, floor] = rounds[ROUNDS / 2];
-    println!("| {name} | {ours:.0} | {floor:.0} | {:.2}× | ≤ {goal}× |", ours / floor);
-}
-
-/// Nanoseconds for each run of our programs and of the empty ones, while `traffic` goes on.
-fn measure(loaded: &mut Loaded, traffic: impl FnOnce()) -> [f64; 2] {
-    let before = totals();
-    traffic();
-    let after = totals();
-    loaded.records.drain(usize::MAX, |_| {});
-    [0, 1].map(|kind| {
-        let (time, runs) = (after[kind].0 - before[kind].0, after[kind].1 - before[kind].1);
-        time.as_nanos() as f64 / runs as f64
-    })
-}
-
-/// Time and runs so far: of our TC programs, and of the empty ones.
-fn totals() -> [(Duration, u64); 2] {
-    let mut totals = [(Duration::ZERO, 0); 2];
-    for program in loaded_programs().filter_map(Result::ok) {
-        let kind = match program.name_as_str() {
-            Some("netpol_from_pod" | "netpol_to_pod") => 0,
-            Some("pass") => 1,
-            _ => continue,
-        };
-        totals[kind].0 += program.run_time();
-        totals[kind].1 += program.run_count();
+impl Bench<'_> {
+    /// Measures both in turn, so that what else happens on the machine hits both alike.
+    fn row(&mut self, name: &str, goal: f64, traffic: impl Fn()) {
+        let round = |_| [self.ours(&traffic), self.floor(&traffic)];
+        let mut rounds: Vec<[f64; 2]> = (0..ROUNDS).map(round).collect();
+        rounds.sort_by(|a, b| (a[0] / a[1]).total_cmp(&(b[0] / b[1])));
+        let [ours, floor] = rounds[ROUNDS / 2];
+        println!("| {name} | {ours:.0} | {floor:.0} | {:.2}× | ≤ {goal}× |", ours / floor);
     }
-    totals
+
+    /// Nanoseconds for each run of our programs, alone on the interface.
+    fn ours(&mut self, traffic: impl Fn()) -> f64 {
+        let (index, name) = (self.interface.host_ifindex(), self.interface.host_ifname());
+        let programs = &mut self.loaded.programs;
+        self.lab.run(|| programs.attach(index, name)).unwrap().unwrap();
+        let cost = measure(&["netpol_from_pod", "netpol_to_pod"], traffic);
+        self.loaded.programs.forget(index);
+        self.loaded.records.drain(usize::MAX, |_| {});
+        cost
+    }
+
+    /// The same of a program that does nothing.
+    fn floor(&self, traffic: impl Fn()) -> f64 {
+        let attach = || {
+            [TcAttachType::Ingress, TcAttachType::Egress].map(|side| {
+                let mut peers = Ebpf::load(PEERS).unwrap();
+                let pass: &mut SchedClassifier = peers.program_mut("pass").unwrap().try_into().unwrap();
+                pass.load().unwrap();
+                let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+                pass.attach_with_options(self.interface.host_ifname(), side, options).unwrap();
+                peers
+            })
+        };
+        let _attached = self.lab.run(attach).unwrap();
+        measure(&["pass"], traffic)
+    }
+}
+
+/// Nanoseconds for each run of these programs while traffic goes on.
+fn measure(names: &[&str], traffic: impl Fn()) -> f64 {
+    let before = totals(names);
+    traffic();
+    let after = totals(names);
+    (after.0 - before.0).as_nanos() as f64 / (after.1 - before.1) as f64
+}
+
+/// Time and runs of these programs so far.
+fn totals(names: &[&str]) -> (Duration, u64) {
+    let programs = loaded_programs().filter_map(Result::ok);
+    let programs = programs.filter(|program| program.name_as_str().is_some_and(|name| names.contains(&name)));
+    programs.fold((Duration::ZERO, 0), |(time, runs), program| {
+        (time + program.run_time(), runs + program.run_count())
+    })
 }
 
 /// One connection, as many bytes as go through in a while.

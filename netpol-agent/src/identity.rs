@@ -1,10 +1,10 @@
 //! Who was behind an address, at the time.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::Arc};
 
 use crate::{
     cluster::{Snapshot, Tenure},
-    model::Endpoint,
+    model::{Endpoint, EndpointSlice, Peer, is_metadata_address},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -48,9 +48,25 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
         Endpoint::Node(node.name.clone())
     } else if let Some(service) = snapshot.service_by_ip(address) {
         Endpoint::Service(service.key.clone())
+    } else if is_metadata_address(address) {
+        Endpoint::Metadata
+    } else if api_servers(snapshot).any(|slice| slice.ready.contains(&address)) {
+        Endpoint::ApiServer
     } else {
         Endpoint::World
     }
+}
+
+/// Whether the API server listens at an address and port. The address alone may be a node's.
+#[must_use]
+pub fn is_api_server(snapshot: &Snapshot, at: Peer) -> bool {
+    api_servers(snapshot)
+        .any(|slice| slice.ready.contains(&at.address) && slice.ports.iter().any(|port| port.port == at.port))
+}
+
+/// The API server keeps this Service and its endpoints itself (kube-apiserver's `--endpoint-reconciler-type`).
+fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>> {
+    snapshot.endpoint_slices("default/kubernetes")
 }
 
 /// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of

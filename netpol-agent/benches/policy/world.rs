@@ -66,7 +66,7 @@ pub(crate) fn pod(size: Size, i: usize, version: &str) -> Pod {
         host_network: false,
         node: Some(format!("node-{}", i % 500).into()),
         phase: PodPhase::Running,
-        owner: None,
+        workload: None,
         created: None,
     }
 }

@@ -10,7 +10,7 @@ use super::{
     Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, pool::Pool, snapshot::Changes,
 };
 use crate::model::{
-    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Service, object::NamespaceOrigin,
+    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Protocol, Service, object::NamespaceOrigin,
 };
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
@@ -89,6 +89,9 @@ impl Index {
             }
             Object::Service(service) => {
                 self.services_by_ip.add(&service);
+                for port in node_ports(&service) {
+                    self.state.node_ports.insert(port, service.clone());
+                }
                 self.state.services.insert(service.key.clone(), service);
             }
             Object::EndpointSlice(slice) => {
@@ -153,6 +156,11 @@ impl Index {
             }
             Object::Service(service) => {
                 self.services_by_ip.remove(&service);
+                for port in node_ports(&service) {
+                    if self.state.node_ports.get(&port).is_some_and(|holder| holder.key == service.key) {
+                        self.state.node_ports.remove(&port);
+                    }
+                }
                 self.state.services.remove(&service.key);
             }
             Object::EndpointSlice(slice) => {
@@ -281,4 +289,9 @@ impl Index {
         let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
         self.state.namespaces.insert(name, Arc::new(namespace));
     }
+}
+
+/// The ports at which a Service is reached on every node: the API server gives each to one Service.
+fn node_ports(service: &Service) -> impl Iterator<Item = (Protocol, u16)> {
+    service.ports.iter().filter_map(|port| Some((port.protocol, port.node_port?)))
 }

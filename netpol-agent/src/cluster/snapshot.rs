@@ -7,7 +7,9 @@ use super::{
     history::{History, Tenure},
     map::Map,
 };
-use crate::model::{ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Service};
+use crate::model::{
+    ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Peer, Pod, PolicyRef, Protocol, Service,
+};
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
 #[derive(Clone, Debug)]
@@ -22,6 +24,7 @@ pub struct Snapshot {
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) node_ports: Map<(Protocol, u16), Arc<Service>>,
     pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
     pub(super) service_slices: Map<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
@@ -48,6 +51,7 @@ impl Snapshot {
             node_ips: Map::default(),
             services: Map::default(),
             service_ips: Map::default(),
+            node_ports: Map::default(),
             slices: Map::default(),
             service_slices: Map::default(),
             network_policies: Map::default(),
@@ -145,6 +149,16 @@ impl Snapshot {
     #[must_use]
     pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
         self.service_ips.get(&ip.to_canonical())
+    }
+
+    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    #[must_use]
+    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<&Arc<Service>> {
+        let by_node_port = || {
+            let service = self.node_ports.get(&(protocol, at.port))?;
+            self.node_by_ip(at.address).map(|_| service)
+        };
+        self.service_by_ip(at.address).or_else(by_node_port)
     }
 
     /// The EndpointSlices of the Service `namespace/name`, in no order.

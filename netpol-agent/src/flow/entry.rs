@@ -4,7 +4,15 @@ use crate::model::{
     Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Protocol, Signal, Tuple, Veths,
 };
 
-use super::Limits;
+use super::{Limits, translation::Translation};
+
+/// From a reset that came from elsewhere to the decision: the time in which the drop of the opening packet would be
+/// told, had a packet filter of this node sent it.
+const RESET_WAIT_NS: u64 = 250_000_000;
+
+/// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
+/// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
+const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
 
 /// A drop by an enforcer.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +52,7 @@ pub(super) struct Entry {
     dropped: Option<EnforcerDrop>,
     /// Records lost in the kernel when the attempt began.
     lost_before: u64,
+    translation: Option<Box<Translation>>,
 }
 
 impl Entry {
@@ -67,12 +76,34 @@ impl Entry {
             refusal: None,
             dropped: None,
             lost_before,
+            translation: None,
         }
     }
 
     /// One that was open before the agent looked.
     pub(super) fn pre_existing(now_ns: u64, lost_before: u64) -> Self {
         Self { pre_existing: true, ..Self::new(0, now_ns, lost_before) }
+    }
+
+    /// Its translation, where one was seen.
+    pub(super) fn translation(&self) -> Option<&Translation> {
+        self.translation.as_deref()
+    }
+
+    /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
+    /// found so far. Where records were lost, the packet's own sender may be among them.
+    pub(super) fn may_be_translated(&self, now_ns: u64, lost: u64) -> bool {
+        self.translation.is_none()
+            && self.decided.is_none()
+            && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
+            && self.source_veth.is_some()
+            && self.destination_veth.is_none()
+            && self.lost_before == lost
+    }
+
+    /// Takes note of a translation.
+    pub(super) fn translated(&mut self, translation: Translation) {
+        self.translation = Some(Box::new(translation));
     }
 
     /// The opening packet, or another datagram of who opened, at a veth.
@@ -158,6 +189,10 @@ impl Entry {
         self.drops = self.drops.saturating_add(count);
         match hook {
             Some(hook) => {
+                // A packet filter that rejects sends the reset, and then drops the packet.
+                if self.refusal == Some(Observed::Reset) {
+                    self.refusal = Some(Observed::Rejected);
+                }
                 self.dropped.get_or_insert(EnforcerDrop { reason, hook, reply, first_ns: now_ns });
             }
             None => self.other_drop = Some(reason),
@@ -165,15 +200,49 @@ impl Entry {
     }
 
     /// What is decided by what has been seen, without waiting for more.
-    pub(super) fn evident(&self, tuple: &Tuple, veths: &Veths) -> Option<Observed> {
+    fn evident(&self, tuple: &Tuple, veths: &Veths) -> Option<Observed> {
         let near_end_is_here = self.source_veth.is_some() || veths.owner(tuple.source.address).is_some();
         let established = if near_end_is_here { self.accept_received } else { self.accepted };
-        if self.pre_existing || established { Some(Observed::Established) } else { self.refusal }
+        if self.pre_existing || established {
+            return Some(Observed::Established);
+        }
+        // Who sent a reset from elsewhere may yet show.
+        self.refusal.filter(|refusal| *refusal != Observed::Reset)
+    }
+
+    /// After a change: decides what has become evident, and what is over.
+    pub(super) fn review(&mut self, tuple: &Tuple, now_ns: u64, lost: u64, veths: &Veths) -> Option<Attempt> {
+        // Who sent a reset from elsewhere may yet show.
+        let is_over = self.closed && self.refusal != Some(Observed::Reset);
+        let is_decided = match (self.evident(tuple, veths), self.decided) {
+            (Some(_), None) => true,
+            (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
+            (None, None) => is_over,
+            (None, Some(_)) => false,
+        };
+        if is_decided { self.conclude(tuple, now_ns, lost, veths) } else { None }
+    }
+
+    /// Decides it with what is known; once that was done, again only if it turns out to be established.
+    pub(super) fn conclude(
+        &mut self,
+        tuple: &Tuple,
+        now_ns: u64,
+        lost: u64,
+        veths: &Veths,
+    ) -> Option<Attempt> {
+        let observed = self.settled(tuple, veths);
+        if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
+            return None;
+        }
+        let attempt = self.attempt(*tuple, observed, now_ns, lost);
+        self.decided = Some(observed);
+        Some(attempt)
     }
 
     /// What it comes to when nothing more is waited for.
-    pub(super) fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
-        if let Some(observed) = self.evident(tuple, veths) {
+    fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
+        if let Some(observed) = self.evident(tuple, veths).or(self.refusal) {
             return observed;
         }
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
@@ -192,6 +261,10 @@ impl Entry {
 
     /// When to settle it, if nothing comes.
     fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+        // Other refusals decide at once.
+        if self.refusal.is_some() {
+            return self.last_ns + RESET_WAIT_NS;
+        }
         if let Some(drop) = self.dropped {
             return drop.first_ns + limits.settle_ns;
         }
@@ -210,9 +283,10 @@ impl Entry {
     }
 
     /// The outcome as a value.
-    pub(super) fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, lost: u64) -> Attempt {
+    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, lost: u64) -> Attempt {
         Attempt {
             tuple,
+            addressed: self.translation().and_then(Translation::addressed),
             first_ns: self.first_ns,
             decided_ns: now_ns,
             observed,

@@ -5,6 +5,7 @@
 mod deadlines;
 mod entry;
 mod table;
+mod translation;
 
 pub use table::{FlowStats, FlowTable, Limits};
 

@@ -2,11 +2,13 @@
 
 use hashbrown::{HashMap, hash_map::EntryRef};
 
-use crate::model::{
-    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Observed, Packet, Signal, Tuple, Veths,
-};
+use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Signal, Tuple, Veths};
 
-use super::{deadlines::Deadlines, entry::Entry};
+use super::{
+    deadlines::Deadlines,
+    entry::Entry,
+    translation::{Clue, Translation, Translations},
+};
 
 /// How much is remembered, and for how long (nanoseconds).
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,7 @@ pub struct FlowTable {
     entries: HashMap<Tuple, Entry>,
     /// When to look at which; each entry has one valid item in it.
     queue: Deadlines,
+    translations: Translations,
     /// Records lost in the kernel so far.
     lost: u64,
     /// Inode of the host's network namespace.
@@ -96,6 +99,7 @@ impl FlowTable {
             limits,
             entries: HashMap::new(),
             queue: Deadlines::default(),
+            translations: Translations::default(),
             lost: 0,
             host_netns,
             stats: FlowStats::default(),
@@ -112,6 +116,12 @@ impl FlowTable {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Tuples that stand for an attempt's own one.
+    #[cfg(test)]
+    pub(super) fn forms(&self) -> usize {
+        self.translations.forms()
     }
 
     /// What it has done.
@@ -135,35 +145,86 @@ impl FlowTable {
     pub fn packet(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
         match packet.signal {
             Signal::Open(number) => self.open(packet, number, veths, out),
-            Signal::Accept => self.answer(packet, veths, out),
             Signal::Datagram => self.datagram(packet, veths, out),
+            Signal::Accept => self.answer(packet, veths, out),
             Signal::Reset | Signal::Close => self.end(packet, veths, out),
         }
     }
 
-    fn open(&mut self, packet: &Packet, number: u32, veths: &Veths, out: &mut Vec<Attempt>) {
+    /// A new packet to somewhere beyond this node's pods may be seen again in translated form; one into a pod that no
+    /// pod sent may be just that.
+    fn learn(&mut self, packet: &Packet, veths: &Veths) {
         let tuple = packet.tuple;
-        if self.entries.get(&tuple).is_some_and(|entry| entry.number != number || entry.closed) {
-            self.conclude(tuple, packet.time_ns, veths, out);
-            self.entries.remove(&tuple);
+        let Some(clue) = Clue::of(&tuple, Some(packet.signal)) else { return };
+        match packet.direction {
+            Direction::FromPod if veths.owner(tuple.destination.address).is_none() => {
+                self.translations.remember(clue, tuple);
+            }
+            Direction::FromPod => {}
+            Direction::ToPod => self.link(clue, tuple, packet.time_ns),
         }
+    }
+
+    /// Finds the attempt that a packet belongs to in translated form.
+    fn link(&mut self, clue: Clue, seen: Tuple, now_ns: u64) {
+        let Some(sent) = self.translations.candidate(clue) else { return };
+        let translation = Translation { sent, seen };
+        let own = translation.tuple();
+        let Some(entry) = self.entries.get(&sent) else { return };
+        let is_it = matches!(clue, Clue::Sender(..)) || clue == Clue::Number(entry.number);
+        let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
+        let free = own == sent || !self.entries.contains_key(&own);
+        if !(is_it && fits && free && entry.may_be_translated(now_ns, self.lost)) {
+            return;
+        }
+        if let Some(mut entry) = self.entries.remove(&sent) {
+            entry.translated(translation);
+            self.translations.add(&translation);
+            self.queue.push(entry.armed_ns, own);
+            self.entries.insert(own, entry);
+        }
+    }
+
+    fn forget(&mut self, tuple: &Tuple) {
+        if let Some(translation) = self.entries.remove(tuple).as_ref().and_then(Entry::translation) {
+            self.translations.remove(translation);
+        }
+    }
+
+    fn open(&mut self, packet: &Packet, number: u32, veths: &Veths, out: &mut Vec<Attempt>) {
+        let tuple = self.translations.own(packet.tuple);
+        let known = self.entries.get_mut(&tuple);
+        if known.as_ref().is_none_or(|entry| entry.number != number || entry.closed) {
+            if let Some(before) = known {
+                // It ends what its tuple stood for before.
+                out.extend(before.conclude(&tuple, packet.time_ns, self.lost, veths));
+                self.forget(&tuple);
+            }
+            self.learn(packet, veths);
+        }
+        let tuple = self.translations.own(packet.tuple);
         self.touch(tuple, packet, veths, |now, lost| Entry::new(number, now, lost), out, Entry::opened);
     }
 
     fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+        let tuple = self.translations.own(packet.tuple).reversed();
         // An answer to something never seen: the handshake began before the agent did.
-        self.touch(packet.tuple.reversed(), packet, veths, Entry::pre_existing, out, Entry::answered);
+        self.touch(tuple, packet, veths, Entry::pre_existing, out, Entry::answered);
     }
 
     fn datagram(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
-        let (tuple, reply) = (packet.tuple, packet.tuple.reversed());
-        if self.entries.contains_key(&reply) {
-            self.answer(packet, veths, out);
-        } else if !self.entries.contains_key(&tuple) && self.looks_like_an_answer(packet, veths) {
-            self.touch(reply, packet, veths, Entry::pre_existing, out, Entry::answered);
-        } else {
-            self.touch(tuple, packet, veths, |now, lost| Entry::new(0, now, lost), out, Entry::opened);
+        let tuple = self.translations.own(packet.tuple);
+        if self.entries.contains_key(&tuple.reversed()) {
+            return self.answer(packet, veths, out);
         }
+        if !self.entries.contains_key(&tuple) {
+            if self.looks_like_an_answer(packet, veths) {
+                return self.answer(packet, veths, out);
+            }
+            self.learn(packet, veths);
+        }
+        let tuple = self.translations.own(packet.tuple);
+        self.touch(tuple, packet, veths, |now, lost| Entry::new(0, now, lost), out, Entry::opened);
     }
 
     /// A datagram from a service's port to a client's, soon after the veth was attached: the question was probably
@@ -177,7 +238,8 @@ impl FlowTable {
     }
 
     fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
-        let (tuple, reply) = (packet.tuple, packet.tuple.reversed());
+        let tuple = self.translations.own(packet.tuple);
+        let reply = tuple.reversed();
         let by_opener = self.entries.contains_key(&tuple);
         // Of a connection that was open before, the service's port is the lower one more often than not.
         let key = if by_opener
@@ -198,9 +260,11 @@ impl FlowTable {
 
     /// Takes in an ICMP error about an attempt.
     pub fn icmp_error(&mut self, error: &IcmpError, veths: &Veths, out: &mut Vec<Attempt>) {
-        if let Some(entry) = self.entries.get_mut(&error.quoted) {
-            entry.icmp_error(&error.quoted, error, veths);
-            self.review(error.quoted, error.time_ns, veths, out);
+        let tuple = self.translations.own(error.quoted);
+        if let Some(entry) = self.entries.get_mut(&tuple) {
+            entry.icmp_error(&tuple, error, veths);
+            out.extend(entry.review(&tuple, error.time_ns, self.lost, veths));
+            bring_forward(entry, tuple, &self.limits, &mut self.queue);
         }
     }
 
@@ -208,16 +272,25 @@ impl FlowTable {
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
         let here = drop.netns.is_none() || self.host_netns.is_none() || drop.netns == self.host_netns;
         let hook = if here { reasons.hook(drop.reason) } else { None };
-        for (tuple, reply) in [(drop.tuple, false), (drop.tuple.reversed(), true)] {
+        if let Some(clue) = Clue::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
+            self.link(clue, drop.tuple, drop.time_ns);
+        }
+        let own = self.translations.own(drop.tuple);
+        for (tuple, reply) in [(own, false), (own.reversed(), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
-            if !entry.is_about(tuple.protocol, drop.signal, reply) || entry.decided.is_some() {
-                return;
+            if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
+                entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
+                bring_forward(entry, tuple, &self.limits, &mut self.queue);
             }
-            entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
-            self.bring_forward(tuple);
             return;
         }
         self.stats.unmatched_drops += 1;
+    }
+
+    /// Whether there is an attempt that a packet belongs to.
+    fn knows(&self, tuple: Tuple) -> bool {
+        let own = self.translations.own(tuple);
+        self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
     /// Decides and forgets what is due.
@@ -226,32 +299,16 @@ impl FlowTable {
             let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed_ns == at) else {
                 continue;
             };
-            let is_due = entry.due_ns(tuple.protocol, &self.limits) <= now_ns;
-            if is_due && entry.decided.is_some() {
-                self.entries.remove(&tuple);
-                continue;
+            if entry.due_ns(tuple.protocol, &self.limits) <= now_ns {
+                if entry.decided.is_some() {
+                    self.forget(&tuple);
+                    continue;
+                }
+                out.extend(entry.conclude(&tuple, now_ns, self.lost, veths));
             }
-            if is_due {
-                self.conclude(tuple, now_ns, veths, out);
-            }
-            self.look_later(tuple, now_ns);
-        }
-    }
-
-    /// Puts an entry whose item has been taken out back into the queue.
-    fn look_later(&mut self, tuple: Tuple, now_ns: u64) {
-        let Some(entry) = self.entries.get_mut(&tuple) else { return };
-        entry.armed_ns = entry.due_ns(tuple.protocol, &self.limits).clamp(now_ns + 1, now_ns + HORIZON_NS);
-        self.queue.push(entry.armed_ns, tuple);
-    }
-
-    /// After a change: an entry may be due much earlier than it would be looked at.
-    fn bring_forward(&mut self, tuple: Tuple) {
-        let Some(entry) = self.entries.get_mut(&tuple) else { return };
-        let due = entry.due_ns(tuple.protocol, &self.limits);
-        if due.saturating_add(SLACK_NS) < entry.armed_ns {
-            entry.armed_ns = due;
-            self.queue.push(due, tuple);
+            let due = entry.due_ns(tuple.protocol, &self.limits);
+            entry.armed_ns = due.clamp(now_ns + 1, now_ns + HORIZON_NS);
+            self.queue.push(entry.armed_ns, tuple);
         }
     }
 
@@ -279,33 +336,8 @@ impl FlowTable {
         };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
         change(entry, &tuple, packet.ifindex, packet.direction, veths);
-        self.review(tuple, packet.time_ns, veths, out);
-    }
-
-    /// After a change: decides what has become evident, brings forward what is over.
-    fn review(&mut self, tuple: Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
-        let Some(entry) = self.entries.get_mut(&tuple) else { return };
-        let evident = entry.evident(&tuple, veths);
-        let stronger = evident.is_some_and(|observed| {
-            entry.decided.is_none_or(|decided| decided != observed && observed == Observed::Established)
-        });
-        if stronger || entry.closed && entry.decided.is_none() {
-            self.conclude(tuple, now_ns, veths, out);
-        }
-        self.bring_forward(tuple);
-    }
-
-    /// Decides an attempt with what is known, and hands it out; one that is decided already is handed out again only
-    /// if it turns out to be established.
-    fn conclude(&mut self, tuple: Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
-        let Some(entry) = self.entries.get_mut(&tuple) else { return };
-        let observed = entry.settled(&tuple, veths);
-        if entry.decided.is_some() && (entry.decided == Some(observed) || observed != Observed::Established) {
-            return;
-        }
-        let lost = self.lost;
-        out.push(entry.attempt(tuple, observed, now_ns, lost));
-        entry.decided = Some(observed);
+        out.extend(entry.review(&tuple, packet.time_ns, self.lost, veths));
+        bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
 
     /// Makes room for one: a decided attempt if there is one among those that would be looked at next, else the one
@@ -315,7 +347,7 @@ impl FlowTable {
         while let Some((at, tuple)) = self.queue.pop() {
             let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.armed_ns == at) else { continue };
             if entry.decided.is_some() {
-                self.entries.remove(&tuple);
+                self.forget(&tuple);
                 self.stats.evicted += 1;
                 break;
             }
@@ -327,11 +359,20 @@ impl FlowTable {
         let found_none = self.entries.len() >= self.limits.entries;
         for (index, (at, tuple)) in passed.into_iter().enumerate() {
             if found_none && index == 0 {
-                self.entries.remove(&tuple);
+                self.forget(&tuple);
                 self.stats.evicted_undecided += 1;
             } else {
                 self.queue.push(at, tuple);
             }
         }
+    }
+}
+
+/// After a change: an entry may be due much earlier than it would be looked at.
+fn bring_forward(entry: &mut Entry, tuple: Tuple, limits: &Limits, queue: &mut Deadlines) {
+    let due = entry.due_ns(tuple.protocol, limits);
+    if due.saturating_add(SLACK_NS) < entry.armed_ns {
+        entry.armed_ns = due;
+        queue.push(due, tuple);
     }
 }

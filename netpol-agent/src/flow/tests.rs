@@ -15,7 +15,8 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere; veth 3 is the node's uplink.
+/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere; `v` and `w` are Services' addresses; `n` is what
+/// the node puts in the place of a source; veth 3 is the node's uplink.
 fn veths() -> Veths {
     let mut veths = Veths::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
@@ -29,6 +30,9 @@ fn peer(name: char, port: u16) -> Peer {
     let address = match name {
         'a' => "10.0.0.1",
         'b' => "10.0.0.2",
+        'n' => "192.168.0.254",
+        'v' => "10.96.0.1",
+        'w' => "10.96.0.2",
         _ => "10.9.0.9",
     };
     Peer { address: address.parse().unwrap(), port }
@@ -176,7 +180,13 @@ fn tcp() {
         ),
         ("closed port", with(&["reset a<b @2out", "reset a<b @1in"]), &[Refused]),
         ("rejected on the way", vec!["open a>b @1out", "reset a<b @1in"], &[Rejected]),
-        ("reset by one unseen", vec!["open a>r @1out", "reset a<r @1in"], &[Reset]),
+        ("reset by one unseen", vec!["open a>r @1out", "reset a<r @1in", "wait 300"], &[Reset]),
+        ("reset by one who may yet show", vec!["open a>r @1out", "reset a<r @1in", "wait 200"], &[]),
+        (
+            "rejected here on its way to another node",
+            vec!["open a>r @1out", "reset a<r @1in", "drop netfilter host a>r open", "wait 300"],
+            &[Rejected],
+        ),
         ("dropped", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 1500"], &[]),
         ("dropped, settled", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 2500"], &[DROPPED]),
         (
@@ -346,6 +356,133 @@ fn what_else_an_attempt_tells() {
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
     assert!(late.revised);
+}
+
+/// What is seen of a connection that is translated on its way is one attempt.
+#[test]
+fn translated() {
+    let tcp: &[(&str, &[&str], &[&str])] = &[
+        (
+            "on this node",
+            &["open a>v @1out", "open a>b @2in", "accept b>a @2out", "accept v>a @1in", "close a>v @1out"],
+            &["a>b via v established"],
+        ),
+        (
+            "the source, too",
+            &["open a>v @1out", "open n>b @2in", "accept b>n @2out", "accept v>a @1in", "close n<b @2out"],
+            &["a>b via v established"],
+        ),
+        ("to another node", &["open a>v @1out", "accept v>a @1in"], &["a>v established"]),
+        (
+            "to another node, through an uplink that is a veth",
+            &["open a>v @1out", "open n>r @3in", "accept r>n @3out", "accept v>a @1in"],
+            &["a>r via v established"],
+        ),
+        (
+            "the source alone",
+            &["open a>r @1out", "open n>r @3in", "accept r>n @3out", "accept r>a @1in"],
+            &["a>r established"],
+        ),
+        (
+            "closed port",
+            &["open a>v @1out", "open a>b @2in", "reset a<b @2out", "reset a<v @1in"],
+            &["a>b via v refused"],
+        ),
+        (
+            "retried",
+            &["open a>v @1out", "open a>b @2in", "wait 1000", "open a>v @1out", "open a>b @2in", "wait 6000"],
+            &["a>b via v delivered"],
+        ),
+        ("dropped", &["open a>v @1out", "drop netfilter host a>b open", "wait 2500"], &["a>b via v dropped"]),
+        (
+            "rejected",
+            &["open a>v @1out", "reset a<v @1in", "drop netfilter host a>b open", "wait 300"],
+            &["a>b via v rejected"],
+        ),
+        (
+            "each attempt anew",
+            &[
+                "open a>v @1out",
+                "open a>b @2in",
+                "accept b>a @2out",
+                "accept v>a @1in",
+                "close a>v @1out",
+                "open2 a>v @1out",
+                "open2 a>r @3in",
+                "accept v>a @1in",
+            ],
+            &["a>b via v established", "a>r via v established"],
+        ),
+        (
+            "another's",
+            &["open a>v @1out", "open2 r>b @2in", "wait 6000"],
+            &["a>v unanswered", "r>b delivered"],
+        ),
+        (
+            "alike by chance, long after",
+            &["open a>v @1out", "wait 1000", "open r>b @2in", "wait 6000"],
+            &["a>v unanswered", "r>b delivered"],
+        ),
+        (
+            "alike by chance, after the answer",
+            &["open a>v @1out", "accept v>a @1in", "open r>b @2in", "wait 6000"],
+            &["a>v established", "r>b delivered"],
+        ),
+        (
+            "its own sender may be lost",
+            &["open a>v @1out", "lose 1", "open a>b @2in", "wait 6000"],
+            &["a>b delivered", "a>v unanswered"],
+        ),
+        (
+            "a pod's own, though it is alike",
+            &["open a>v @1out", "open b>a @2out", "open b>a @1in", "wait 6000"],
+            &["a>v unanswered", "b>a delivered"],
+        ),
+    ];
+    let udp: &[(&str, &[&str], &[&str])] = &[
+        (
+            "on this node",
+            &["data a>v @1out", "data a>b @2in", "data a<b @2out", "data a<v @1in"],
+            &["a>b via v established"],
+        ),
+        ("one way", &["data a>v @1out", "data a>b @2in", "wait 2500"], &["a>b via v delivered"]),
+        ("dropped", &["data a>v @1out", "drop netfilter host a>b data", "wait 2500"], &["a>b via v dropped"]),
+        (
+            "one of two, and nobody knows which",
+            &["data a>v @1out", "data a>w @1out", "data a>b @2in", "wait 6000"],
+            &["a>b delivered", "a>v unanswered", "a>w unanswered"],
+        ),
+    ];
+    for (protocol, stories) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
+        for (name, story, expected) in stories {
+            let mut world = World::new(protocol);
+            story.iter().for_each(|step| world.step(step));
+            let mut told: Vec<String> = world.out.iter().map(short).collect();
+            told.sort();
+            assert_eq!(told, *expected, "{protocol}: {name}");
+        }
+    }
+}
+
+/// `a>b via v established`.
+fn short(attempt: &Attempt) -> String {
+    let name =
+        |of: Peer| *['a', 'b', 'n', 'r', 'v', 'w'].iter().find(|name| peer(**name, of.port) == of).unwrap();
+    let via = attempt.addressed.map_or_else(String::new, |addressed| format!(" via {}", name(addressed)));
+    format!("{}>{}{via} {}", name(attempt.tuple.source), name(attempt.tuple.destination), attempt.observed)
+}
+
+/// Nothing of a translation stays behind when its attempt is gone.
+#[test]
+fn forgets_translations() {
+    let mut world = World::new(Protocol::Tcp);
+    for step in ["open a>v @1out", "open n>b @2in", "accept b>n @2out", "accept v>a @1in", "close a>v @1out"]
+    {
+        world.step(step);
+    }
+    assert_eq!(world.table.forms(), 2);
+    world.step("wait 12000");
+    assert_eq!((world.table.len(), world.table.forms()), (0, 0));
 }
 
 /// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it.

@@ -3,6 +3,7 @@
 //! The only module with `unsafe` code.
 
 mod btf;
+mod conntrack;
 mod error;
 mod load;
 mod preflight;
@@ -11,6 +12,7 @@ mod records;
 mod veths;
 
 pub use btf::{BtfError, KernelTypes};
+pub use conntrack::Conntrack;
 pub use error::LoadError;
 pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};

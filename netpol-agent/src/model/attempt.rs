@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DropHook, Tuple};
+use super::{DropHook, Peer, Tuple};
 
 /// What became of a connection attempt, as far as this node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -68,8 +68,11 @@ impl fmt::Display for Observed {
 /// A connection attempt whose fate is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// From the one who opened it to the one who was to answer.
+    /// From the one who opened it to the one who was to answer; after translation, where that is known.
     pub tuple: Tuple,
+    /// Whom the opener addressed, where that is known not to be who was to answer: a Service's address and port, which
+    /// were translated on the way.
+    pub addressed: Option<Peer>,
     /// When its first packet was seen, nanoseconds of `CLOCK_MONOTONIC`.
     pub first_ns: u64,
     /// When its fate was decided.

@@ -14,6 +14,10 @@ pub enum Endpoint {
     Pod(Arc<Pod>),
     /// A node, by name.
     Node(Arc<str>),
+    /// The Kubernetes API server.
+    ApiServer,
+    /// A cloud's metadata service, which hands out credentials.
+    Metadata,
     /// A Service's address, `namespace/name`: who will really answer is not known.
     Service(Arc<str>),
     /// An address outside the cluster.
@@ -27,6 +31,8 @@ impl Endpoint {
         match self {
             Self::Pod(_) => "pod",
             Self::Node(_) => "node",
+            Self::ApiServer => "kube-apiserver",
+            Self::Metadata => "metadata",
             Self::Service(_) => "service",
             Self::World => "world",
         }
@@ -41,13 +47,13 @@ impl Endpoint {
         }
     }
 
-    /// Its name: `namespace/name` of a pod or Service, a node's name; `None` for the world.
+    /// Its name: `namespace/name` of a pod or Service, a node's name; `None` for all else.
     #[must_use]
     pub fn name(&self) -> Option<&Arc<str>> {
         match self {
             Self::Pod(pod) => Some(&pod.key),
             Self::Node(name) | Self::Service(name) => Some(name),
-            Self::World => None,
+            Self::ApiServer | Self::Metadata | Self::World => None,
         }
     }
 }
@@ -122,6 +128,8 @@ pub struct Flow {
     pub source: Endpoint,
     /// Who was to answer.
     pub destination: Endpoint,
+    /// The Service whose address or node port was used, `namespace/name`.
+    pub service: Option<Arc<str>>,
     /// What the policies say.
     pub expected: Expected,
     /// How the two compare.

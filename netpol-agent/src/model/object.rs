@@ -21,8 +21,8 @@ pub struct Pod {
     pub node: Option<Arc<str>>,
     /// How far it is in its life.
     pub phase: PodPhase,
-    /// What made it (`metadata.ownerReferences`, the controller).
-    pub owner: Option<Arc<Owner>>,
+    /// What made it.
+    pub workload: Option<Arc<Workload>>,
     /// When it was made.
     pub created: Option<jiff::Timestamp>,
 }
@@ -55,10 +55,11 @@ pub enum PodPhase {
     Unknown,
 }
 
-/// The controller that made a pod.
+/// The controller that made a pod (`metadata.ownerReferences`): for the ReplicaSet of a Deployment that Deployment, for
+/// the Job of a CronJob that CronJob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Owner {
-    /// Its API kind, such as `ReplicaSet`.
+pub struct Workload {
+    /// Its API kind, such as `Deployment`.
     pub kind: Box<str>,
     /// Its name.
     pub name: Box<str>,
@@ -168,6 +169,8 @@ pub struct ServicePort {
     pub name: Option<Box<str>>,
     /// The port that clients use.
     pub port: u16,
+    /// The port that clients use at any node's address.
+    pub node_port: Option<u16>,
     /// The protocol; TCP where none is given.
     pub protocol: Protocol,
     /// The pods' port.

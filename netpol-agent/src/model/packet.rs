@@ -1,6 +1,10 @@
 //! What the kernel reports, as values.
 
-use std::{fmt, net::IpAddr};
+use std::{
+    fmt,
+    hash::{Hash, Hasher},
+    net::IpAddr,
+};
 
 use super::Protocol;
 
@@ -20,7 +24,7 @@ impl fmt::Display for Peer {
 }
 
 /// Who to whom, as one packet has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Tuple {
     /// Transport protocol.
     pub protocol: Protocol,
@@ -28,6 +32,20 @@ pub struct Tuple {
     pub source: Peer,
     /// Receiver.
     pub destination: Peer,
+}
+
+/// In few and large pieces: tuples are looked up for each record.
+impl Hash for Tuple {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for peer in [self.source, self.destination] {
+            match peer.address {
+                IpAddr::V4(address) => state.write_u32(address.to_bits()),
+                IpAddr::V6(address) => state.write_u128(address.to_bits()),
+            }
+        }
+        let [source, destination] = [self.source, self.destination].map(|peer| u64::from(peer.port));
+        state.write_u64(source << 32 | destination << 16 | u64::from(self.protocol.number()));
+    }
 }
 
 impl Tuple {

@@ -1,10 +1,8 @@
 //! The veth pairs whose far end is a pod's interface.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::IpAddr,
-    sync::Arc,
-};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+
+use hashbrown::HashMap;
 
 /// The host end of a veth pair whose other end is in another network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]

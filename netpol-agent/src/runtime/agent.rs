@@ -12,13 +12,13 @@ use tokio::{
     task::JoinSet,
     time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, source};
+use super::{Options, Pipeline, Setup, Translate, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
-        AttachError, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
+        AttachError, Conntrack, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
         own_network_namespace, preflight, raise_file_limit,
     },
     model::ObjectKind,
@@ -28,7 +28,7 @@ use crate::{
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
-const BATCH: Duration = Duration::from_millis(5);
+const BATCH: Duration = Duration::from_millis(10);
 
 /// Records taken at a time, before signals and veths have their turn.
 const BATCH_RECORDS: usize = 16_384;
@@ -80,6 +80,7 @@ pub async fn run(options: Options) -> Result<()> {
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
         clock: clock()?,
+        translate: translate(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
     if let Some(state) = source.first {
@@ -115,6 +116,25 @@ pub async fn run(options: Options) -> Result<()> {
             .context("standard output")?;
     }
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
+}
+
+/// Asks the kernel's connection tracking, where there is one.
+fn translate() -> Translate {
+    match Conntrack::open() {
+        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.reply(tuple) {
+            Ok(answers) => answers,
+            Err(error) => {
+                debug!("connection tracking: {error}");
+                None
+            }
+        }),
+        Err(error) => {
+            warn!(
+                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart"
+            );
+            Box::new(|_| None)
+        }
+    }
 }
 
 /// Binds the address, so that a wrong one is told before anything runs, and serves until it is dropped.

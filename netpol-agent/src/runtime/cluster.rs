@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// At most so often a new state is published: changes come in bursts.
-const INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(20);
 
 /// News that may wait: the watchers wait, too, while these are worked on.
 const BACKLOG: usize = 1024;
@@ -185,6 +185,53 @@ impl Cluster {
             }
             Trouble::Expired => info!("{}: {trouble}", kind.plural()),
             _ => warn!("{}: {trouble}", kind.plural()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::manifests;
+
+    const POLICY: &str = "
+apiVersion: policy.networking.k8s.io/v1alpha1
+kind: AdminNetworkPolicy
+metadata: {name: closed}
+spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [{namespaces: {}}]}]}
+";
+
+    fn cluster() -> Cluster {
+        Cluster {
+            news: mpsc::channel(1).1,
+            _watchers: JoinSet::new(),
+            index: Index::default(),
+            compiler: Compiler::new(),
+            metrics: Metrics::default(),
+            unknown: ObjectKind::ALL.into_iter().collect(),
+            listing: HashMap::new(),
+            said: HashMap::new(),
+            due: None,
+            published: None,
+        }
+    }
+
+    /// What the server does not have any more does not stay in force, whether or not it told of each object's end.
+    #[test]
+    fn objects_go_with_their_kind() {
+        let kind = ObjectKind::AdminNetworkPolicy;
+        let objects = manifests::parse("test", POLICY).objects;
+        for (name, last) in [
+            ("the kind is gone", vec![News::Absent(kind)]),
+            ("a list without them", vec![News::Listing(kind), News::Listed(kind)]),
+        ] {
+            let mut cluster = cluster();
+            cluster.take(News::Listing(kind));
+            objects.iter().cloned().map(News::Applied).for_each(|news| cluster.take(news));
+            cluster.take(News::Listed(kind));
+            assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 1, "{name}");
+            last.into_iter().for_each(|news| cluster.take(news));
+            assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 0, "{name}");
         }
     }
 }

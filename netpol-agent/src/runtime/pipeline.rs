@@ -11,7 +11,7 @@ use netpol_common::Counter;
 use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
-    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Veths},
+    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
     policy::Engine,
     sink::{Lines, Lost, Metrics, Summary},
     verify::{Clock, Findings, Judge},
@@ -24,6 +24,7 @@ pub struct Pipeline {
     judge: Judge,
     findings: Findings,
     reasons: DropReasons,
+    translate: Translate,
     metrics: Metrics,
     lines: Option<Lines>,
     outcomes: BTreeMap<Outcome, u64>,
@@ -58,19 +59,25 @@ pub struct Setup {
     pub reasons: DropReasons,
     /// Ties the kernel's clock to the calendar.
     pub clock: Clock,
+    /// Tells which endpoint a connection to a Service was translated to.
+    pub translate: Translate,
 }
+
+/// From the tuple of a connection as its opener sees it to the tuple of the answers, before they are translated back.
+pub type Translate = Box<dyn FnMut(&Tuple) -> Option<Tuple> + Send>;
 
 impl Pipeline {
     /// One that has seen nothing.
     #[must_use]
     pub fn new(setup: Setup, metrics: Metrics, lines: Option<Lines>) -> Self {
-        let Setup { limits, grace_ns, host_netns, reasons, clock } = setup;
+        let Setup { limits, grace_ns, host_netns, reasons, clock, translate } = setup;
         Self {
             veths: Veths::default(),
             table: FlowTable::new(limits, host_netns),
             judge: Judge::new(clock, reasons.clone(), grace_ns),
             findings: Findings::default(),
             reasons,
+            translate,
             metrics,
             lines,
             outcomes: BTreeMap::new(),
@@ -145,7 +152,8 @@ impl Pipeline {
 
     fn judge_decided(&mut self) {
         let mut decided = std::mem::take(&mut self.decided);
-        for attempt in decided.drain(..) {
+        for mut attempt in decided.drain(..) {
+            self.translate(&mut attempt);
             match self.judge.awaits(&attempt, &self.veths) {
                 Some(until_ns) if self.waiting.len() < MOST_WAITING => {
                     self.waiting.push_back((until_ns, attempt))
@@ -154,6 +162,21 @@ impl Pipeline {
             }
         }
         self.decided = decided;
+    }
+
+    /// Puts the endpoint that was chosen in the place of a Service.
+    fn translate(&mut self, attempt: &mut Attempt) {
+        if !self.judge.lacks_endpoint(attempt) {
+            return;
+        }
+        let addressed = attempt.tuple.destination;
+        let answers = (self.translate)(&attempt.tuple);
+        if let Some(endpoint) =
+            answers.map(|answers| answers.source).filter(|endpoint| *endpoint != addressed)
+        {
+            attempt.tuple.destination = endpoint;
+            attempt.addressed = Some(addressed);
+        }
     }
 
     /// Judges what has waited for a name that has come, or for long enough.

@@ -10,10 +10,11 @@ pub(super) fn flow(flow: &Flow) -> String {
     let attempt = &flow.attempt;
     let source = words::end(&flow.source, attempt.tuple.source, attempt);
     let destination = words::end(&flow.destination, attempt.tuple.destination, attempt);
+    let via = words::via(flow);
     let observed = attempt.observed.name();
     let drop = flow.drop_reason.as_ref().map_or_else(String::new, |reason| format!(" {reason}"));
     format!(
-        "{}: {source} -> {destination} {} {observed}{drop} {} ({})",
+        "{}: {source} -> {destination}{via} {} {observed}{drop} {} ({})",
         time(flow.time),
         attempt.tuple.protocol,
         outcome(flow.outcome),

@@ -16,6 +16,8 @@ struct FlowLine<'a> {
     time: String,
     source: End<'a>,
     destination: End<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    service: Option<ServiceView<'a>>,
     protocol: String,
     expected: ExpectedView<'a>,
     observed: ObservedView<'a>,
@@ -29,9 +31,32 @@ struct End<'a> {
     namespace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workload: Option<WorkloadView<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    node: Option<&'a str>,
     ip: IpAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     port: Option<u16>,
+}
+
+/// What the opener addressed, where that is a Service or was translated.
+#[derive(Serialize)]
+struct ServiceView<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    namespace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<&'a str>,
+    ip: IpAddr,
+    port: u16,
+}
+
+#[derive(Serialize)]
+struct WorkloadView<'a> {
+    kind: &'a str,
+    name: &'a str,
 }
 
 #[derive(Serialize)]
@@ -107,6 +132,7 @@ pub(super) fn flow(flow: &Flow) -> serde_json::Result<String> {
         time: flow.time.to_string(),
         source: end(&flow.source, attempt.tuple.source, has_ports),
         destination: end(&flow.destination, attempt.tuple.destination, has_ports),
+        service: service(flow),
         protocol: attempt.tuple.protocol.to_string(),
         expected: expected(&flow.expected),
         observed: ObservedView {
@@ -155,7 +181,28 @@ pub(super) fn view(finding: &Finding) -> FindingLine<'_> {
 
 fn end(endpoint: &Endpoint, peer: Peer, has_ports: bool) -> End<'_> {
     let (namespace, name) = split(endpoint.name());
-    End { kind: endpoint.kind(), namespace, name, ip: peer.address, port: has_ports.then_some(peer.port) }
+    let pod = endpoint.pod();
+    let workload = pod.and_then(|pod| pod.workload.as_deref());
+    End {
+        kind: endpoint.kind(),
+        namespace,
+        name,
+        uid: pod.map(|pod| &*pod.uid).filter(|uid| !uid.is_empty()),
+        workload: workload.map(|workload| WorkloadView { kind: &workload.kind, name: &workload.name }),
+        node: pod.and_then(|pod| pod.node.as_deref()),
+        ip: peer.address,
+        port: has_ports.then_some(peer.port),
+    }
+}
+
+fn service(flow: &Flow) -> Option<ServiceView<'_>> {
+    let attempt = &flow.attempt;
+    if flow.service.is_none() && attempt.addressed.is_none() {
+        return None;
+    }
+    let (namespace, name) = split(flow.service.as_ref());
+    let Peer { address: ip, port } = attempt.addressed.unwrap_or(attempt.tuple.destination);
+    Some(ServiceView { namespace, name, ip, port })
 }
 
 fn side<'a>(kind: &'static str, name: &'a Arc<str>, last: (IpAddr, u16), has_ports: bool) -> Side<'a> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::model::{Attempt, Denial, Endpoint, Expected, NotApplicable, Peer, PolicyRef, Undecidable};
+use crate::model::{Attempt, Denial, Endpoint, Expected, Flow, NotApplicable, Peer, PolicyRef, Undecidable};
 
 /// The expectation's name in metrics and JSON.
 pub(super) const fn expected(expected: &Expected) -> &'static str {
@@ -51,10 +51,20 @@ pub(super) fn end(endpoint: &Endpoint, peer: Peer, attempt: &Attempt) -> String 
         // Writing to a string does not fail.
         let _ = write!(text, ":{}", peer.port);
     }
-    if matches!(endpoint, Endpoint::World) {
-        text.push_str(" (world)");
+    if endpoint.name().is_none() {
+        let _ = write!(text, " ({})", endpoint.kind());
     }
     text
+}
+
+/// ` (via shop/db:5432)`, where a Service was addressed and another destination is known; without the Service's name,
+/// the address that was translated.
+pub(super) fn via(flow: &Flow) -> String {
+    match (&flow.service, flow.attempt.addressed) {
+        (Some(service), Some(addressed)) => format!(" (via {service}:{})", addressed.port),
+        (None, Some(addressed)) => format!(" (via {addressed})"),
+        (_, None) => String::new(),
+    }
 }
 
 /// `ingress of shop/db by shop/default-deny, shop/db`.

@@ -9,9 +9,9 @@ use super::{
     service,
 };
 use crate::{
-    identity::{Whose, resolve, whose},
+    identity::{Whose, is_api_server, whose},
     model::{
-        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Undecidable, Veths,
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Peer, Undecidable, Veths,
     },
     policy::{Engine, Party, Query},
 };
@@ -88,7 +88,13 @@ impl Judge {
     pub fn judge(&self, attempt: Attempt, veths: &Veths) -> Flow {
         let ends = self.ends(&attempt, veths);
         let unclear = [&ends.0, &ends.1].into_iter().any(|whose| !matches!(whose, Whose::Known { .. }));
-        let ((source, from), (destination, to)) = (known(ends.0), known(ends.1));
+        let ((source, from), (mut destination, to)) = (known(ends.0), known(ends.1));
+        let service = self.service(&attempt);
+        if let (Some(service), None) = (&service, attempt.addressed) {
+            destination = Endpoint::Service(service.clone());
+        } else if matches!(destination, Endpoint::Node(_)) && self.is_api_server(attempt.tuple.destination) {
+            destination = Endpoint::ApiServer;
+        }
         let expected = match self.spoofed(&attempt, veths).or_else(|| insufficient(&attempt)) {
             Some(why) => Expected::Undecidable(why),
             None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
@@ -108,8 +114,26 @@ impl Judge {
             attempt,
             source,
             destination,
+            service,
             expected,
         }
+    }
+
+    /// Whether an attempt went to a Service, and it is not known which endpoint it was translated to.
+    #[must_use]
+    pub fn lacks_endpoint(&self, attempt: &Attempt) -> bool {
+        attempt.addressed.is_none() && self.service(attempt).is_some()
+    }
+
+    /// The Service that the opener addressed.
+    fn service(&self, attempt: &Attempt) -> Option<Arc<str>> {
+        let addressed = attempt.addressed.unwrap_or(attempt.tuple.destination);
+        let service = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
+        Some(service.key.clone())
+    }
+
+    fn is_api_server(&self, at: Peer) -> bool {
+        self.state().is_some_and(|state| is_api_server(state.snapshot(), at))
     }
 
     /// Who was behind the two addresses when the attempt began.
@@ -198,9 +222,8 @@ fn known(whose: Whose) -> (Endpoint, u64) {
 
 fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
     let tuple = &attempt.tuple;
-    let destination = tuple.destination.address;
-    if let (Endpoint::Service(_), Some(service)) =
-        (resolve(engine.snapshot(), destination), engine.snapshot().service_by_ip(destination))
+    if attempt.addressed.is_none()
+        && let Some(service) = engine.snapshot().service_at(tuple.protocol, tuple.destination)
     {
         // The packet was seen before its destination was translated: who answers is not known.
         return service::expected(engine, service, attempt);
@@ -210,7 +233,7 @@ fn evaluate(engine: &Engine, attempt: &Attempt) -> Expected {
         destination: Party::Ip(tuple.destination.address),
         protocol: tuple.protocol,
         port: tuple.destination.port,
-        via_service: false,
+        via_service: attempt.addressed.is_some(),
     };
     engine.evaluate(&query).expected()
 }

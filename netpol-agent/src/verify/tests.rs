@@ -76,6 +76,7 @@ fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
     let veths = veths();
     Attempt {
         tuple,
+        addressed: None,
         first_ns: 100 * SECOND,
         decided_ns: 101 * SECOND,
         observed,
@@ -123,6 +124,69 @@ fn outcomes() {
     ] {
         let flow = judge().judge(attempt(from, to, port, observed), &veths());
         assert_eq!(flow.outcome, expected, "{from} -> {to}:{port} {observed}: {:?}", flow.expected);
+    }
+}
+
+/// Two Services in front of pods that are not judged alike, one of them on a node port too, and the API server.
+const SERVICES: &str = "
+---
+{apiVersion: v1, kind: Service, metadata: {name: split, namespace: shop},
+ spec: {clusterIP: 10.96.0.3, ports: [{port: 80, nodePort: 30080}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice,
+ metadata: {name: split, namespace: shop, labels: {kubernetes.io/service-name: split}},
+ addressType: IPv4, endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}], ports: [{port: 5432}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default},
+ spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}}
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice,
+ metadata: {name: kubernetes, namespace: default, labels: {kubernetes.io/service-name: kubernetes}},
+ addressType: IPv4, endpoints: [{addresses: [10.1.0.1]}, {addresses: [198.51.100.6]}], ports: [{name: https, port: 6443}]}
+";
+
+/// Who is at the other end, and by way of which Service.
+#[test]
+fn destinations() {
+    let to = |address: &str, port| attempt(FREE, address, port, Observed::Established);
+    let via = |address: &str, port, attempt: Attempt| {
+        let addressed = Some(Peer { address: address.parse().unwrap(), port });
+        Attempt { addressed, ..attempt }
+    };
+    let mut judge = judge();
+    judge.set_state(engine(&format!("{CLUSTER}{SERVICES}")), 2 * SECOND);
+    for (attempt, destination, service, outcome) in [
+        (to(DB, 5432), "pod shop/db", "", Outcome::NotEnforced),
+        (to("10.96.0.3", 80), "service shop/split", "shop/split", Outcome::Undecidable),
+        (to("10.1.0.1", 30080), "service shop/split", "shop/split", Outcome::Undecidable),
+        (via("10.96.0.3", 80, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
+        (via("10.1.0.1", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
+        (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::NotEnforced),
+        (to("10.1.0.1", 22), "node node", "", Outcome::Conforming),
+        (to("10.1.0.1", 6443), "kube-apiserver ", "", Outcome::Conforming),
+        (to("198.51.100.6", 6443), "kube-apiserver ", "", Outcome::Conforming),
+        (
+            via("10.96.0.1", 443, to("198.51.100.6", 6443)),
+            "kube-apiserver ",
+            "default/kubernetes",
+            Outcome::Conforming,
+        ),
+        (to("169.254.169.254", 80), "metadata ", "", Outcome::Conforming),
+        (to("fd00:ec2::254", 80), "metadata ", "", Outcome::Conforming),
+        (to("203.0.113.9", 80), "world ", "", Outcome::Conforming),
+    ] {
+        let lacks = judge.lacks_endpoint(&attempt);
+        let flow = judge.judge(attempt, &veths());
+        let end = &flow.destination;
+        let told = format!("{} {}", end.kind(), end.name().map_or("", |name| name));
+        let name = flow.service.as_deref().unwrap_or_default();
+        assert_eq!(
+            (&*told, name, flow.outcome),
+            (destination, service, outcome),
+            "{attempt:?} {:?}",
+            flow.expected
+        );
+        assert_eq!(lacks, destination.starts_with("service"), "{attempt:?}");
     }
 }
 

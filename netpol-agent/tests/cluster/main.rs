@@ -12,3 +12,4 @@ mod demo;
 mod identity;
 mod outage;
 mod rbac;
+mod services;

@@ -181,7 +181,7 @@ fn pod(random: &mut Random, i: usize) -> Object {
         host_network,
         node: random.chance(90).then(|| NODES[node].into()),
         phase,
-        owner: None,
+        workload: None,
         created: random
             .chance(50)
             .then(|| jiff::Timestamp::from_second(i64::try_from(random.below(9)).unwrap()).unwrap()),

@@ -82,7 +82,8 @@ impl Busy {
 /// Clock ticks in a second, as /proc counts them: USER_HZ is 100 on every architecture.
 const TICKS: f64 = 100.0;
 
-fn of_process(agent: &Agent) -> Result<f64> {
+/// CPU time of the agent so far, in seconds.
+pub(super) fn of_process(agent: &Agent) -> Result<f64> {
     let path = format!("/proc/{}/stat", agent.id());
     let stat = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     // utime and stime are fields 14 and 15; field 2, the name in parentheses, may have blanks.

@@ -79,7 +79,7 @@ impl Talk<'_> {
 }
 
 /// In MB, of 10⁶ bytes.
-fn resident(agent: &Agent) -> Result<f64> {
+pub(super) fn resident(agent: &Agent) -> Result<f64> {
     let path = format!("/proc/{}/status", agent.id());
     let status = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or_default();

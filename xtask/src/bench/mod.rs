@@ -2,9 +2,11 @@
 //!
 //! A further benchmark is a module with a `run`, and a line in [`Bench`].
 
+mod cluster;
 mod connections;
 mod latency;
 mod memory;
+mod stream;
 mod subject;
 mod table;
 mod throughput;
@@ -36,6 +38,8 @@ enum Bench {
     Pipeline,
     /// How fast policies compile and judge, and what they take of memory
     Policy,
+    /// A large cluster: memory, first sync, CPU time, and how soon a change counts in verdicts
+    Cluster(cluster::Args),
     /// Time from a connection that should not be to the finding in /metrics
     Latency(latency::Args),
 }
@@ -53,6 +57,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Connections(Parser::parse_from([""])),
             Bench::Throughput(Parser::parse_from([""])),
             Bench::Memory(Parser::parse_from([""])),
+            Bench::Cluster(Parser::parse_from([""])),
             Bench::Latency(Parser::parse_from([""])),
             Bench::Attach,
             Bench::Programs,
@@ -65,6 +70,7 @@ pub(crate) fn run(args: Args) -> Result<()> {
             Bench::Connections(args) => stages.run("connections", || connections::run(&args))?,
             Bench::Throughput(args) => stages.run("throughput", || throughput::run(&args))?,
             Bench::Memory(args) => stages.run("memory", || memory::run(&args))?,
+            Bench::Cluster(args) => stages.run("cluster", || cluster::run(&args))?,
             Bench::Latency(args) => stages.run("latency", || latency::run(&args))?,
             Bench::Attach => stages.run("attach", || harness("attach"))?,
             Bench::Programs => stages.run("programs", || harness("programs"))?,

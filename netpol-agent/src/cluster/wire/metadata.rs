@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde::Deserialize;
 
 use super::check::{At, Invalid, is_dns_subdomain, label_key, label_value};
-use crate::model::{Labels, object::Owner};
+use crate::model::{Labels, Workload};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
@@ -65,10 +65,57 @@ impl Metadata {
         pairs.collect()
     }
 
-    /// The controller that made it.
-    pub(super) fn owner(&self) -> Option<Arc<Owner>> {
+    /// The controller that made it, and what made that, as far as names tell.
+    pub(super) fn workload(&self) -> Option<Arc<Workload>> {
         let mut owners = self.owner_references.iter().flatten();
         let owner = owners.find(|owner| owner.controller == Some(true))?;
-        Some(Arc::new(Owner { kind: owner.kind.as_str().into(), name: owner.name.as_str().into() }))
+        let (kind, name) = match owner.kind.as_str() {
+            "ReplicaSet" => self.deployment(&owner.name).map(|name| ("Deployment", name)),
+            "Job" => cron_job(&owner.name).map(|name| ("CronJob", name)),
+            _ => None,
+        }
+        .unwrap_or((&owner.kind, &owner.name));
+        Some(Arc::new(Workload { kind: kind.into(), name: name.into() }))
+    }
+
+    /// The Deployment of a ReplicaSet: its name without the hash, which its pods bear as a label, too.
+    fn deployment<'a>(&self, replica_set: &'a str) -> Option<&'a str> {
+        let hash = self.labels.as_ref()?.get("pod-template-hash")?.as_deref()?;
+        replica_set.strip_suffix(hash)?.strip_suffix('-')
+    }
+}
+
+/// The CronJob of a Job: its name without the scheduled time, which is in minutes since 1970 (8 digits), and was in
+/// seconds (10 digits) before Kubernetes 1.21.
+fn cron_job(job: &str) -> Option<&str> {
+    let (name, time) = job.rsplit_once('-')?;
+    let is_time = matches!(time.len(), 8 | 10) && time.bytes().all(|byte| byte.is_ascii_digit());
+    (is_time && !name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workloads_by_name() {
+        for (kind, name, label, expected) in [
+            ("ReplicaSet", "web-5d9c7b", Some("5d9c7b"), ("Deployment", "web")),
+            ("ReplicaSet", "web-5d9c7b", None, ("ReplicaSet", "web-5d9c7b")),
+            ("ReplicaSet", "by-hand", Some("5d9c7b"), ("ReplicaSet", "by-hand")),
+            ("Job", "backup-28912345", None, ("CronJob", "backup")),
+            ("Job", "backup-1611111111", None, ("CronJob", "backup")),
+            ("Job", "migrate-2024", None, ("Job", "migrate-2024")),
+            ("Job", "migrate", None, ("Job", "migrate")),
+            ("Job", "-28912345", None, ("Job", "-28912345")),
+            ("StatefulSet", "db", None, ("StatefulSet", "db")),
+            ("DaemonSet", "proxy", None, ("DaemonSet", "proxy")),
+        ] {
+            let labels = label.map(|hash| BTreeMap::from([("pod-template-hash".into(), Some(hash.into()))]));
+            let owner = OwnerReference { kind: kind.into(), name: name.into(), controller: Some(true) };
+            let metadata = Metadata { labels, owner_references: Some(vec![owner]), ..Metadata::default() };
+            let workload = metadata.workload().unwrap();
+            assert_eq!((&*workload.kind, &*workload.name), expected, "{kind} {name}");
+        }
     }
 }

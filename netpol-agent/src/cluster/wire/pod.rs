@@ -82,7 +82,7 @@ impl TryFrom<Pod> for model::Pod {
             ips: ips(wire.status.unwrap_or_default())?.into(),
             host_network,
             node,
-            owner: wire.metadata.owner(),
+            workload: wire.metadata.workload(),
             created: wire.metadata.creation_timestamp,
         })
     }

@@ -44,6 +44,8 @@ struct Port {
     name: Option<String>,
     port: i64,
     #[serde(default)]
+    node_port: Option<i64>,
+    #[serde(default)]
     protocol: Option<String>,
     #[serde(default)]
     target_port: Option<IntOrName>,
@@ -103,9 +105,11 @@ fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {
         Some(IntOrName::Int(target)) => TargetPort::Number(port(target, at.key("targetPort"))?),
         Some(IntOrName::Name(name)) => TargetPort::Named(name.into()),
     };
+    let node_port = wire.node_port.filter(|number| *number != 0);
     Ok(ServicePort {
         name: wire.name.filter(|name| !name.is_empty()).map(Into::into),
         port: number,
+        node_port: node_port.map(|number| port(number, at.key("nodePort"))).transpose()?,
         protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
         target,
     })

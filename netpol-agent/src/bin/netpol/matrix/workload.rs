@@ -31,17 +31,10 @@ fn workloads(pods: &[std::sync::Arc<Pod>]) -> Vec<String> {
     names
 }
 
-/// `namespace/name` of what made the pod: a ReplicaSet's name is its Deployment's and a hash.
+/// `namespace/name` of what made the pod, or its own.
 fn workload(pod: &Pod) -> String {
-    let Some(owner) = &pod.owner else { return pod.key.to_string() };
-    let name = match &*owner.kind {
-        "ReplicaSet" => pod
-            .labels()
-            .get("pod-template-hash")
-            .and_then(|hash| owner.name.strip_suffix(hash))
-            .and_then(|name| name.strip_suffix('-'))
-            .unwrap_or(&owner.name),
-        _ => &owner.name,
-    };
-    format!("{}/{name}", pod.namespace())
+    match &pod.workload {
+        Some(workload) => format!("{}/{}", pod.namespace(), workload.name),
+        None => pod.key.to_string(),
+    }
 }

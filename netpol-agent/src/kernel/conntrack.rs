@@ -1,0 +1,152 @@
+//! What the kernel's connection tracking knows of translated connections, asked by netlink (`NETLINK_NETFILTER`,
+//! `IPCTNL_MSG_CT_GET`; Linux 2.6.14, needs `CAP_NET_ADMIN` in the host's user namespace).
+
+use std::{io, net::IpAddr};
+
+use netlink_packet_core::{NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_netfilter::{
+    NetfilterHeader, NetfilterMessage, NetfilterMessageInner, NetfilterProtoFamily,
+    conntrack::{
+        ConntrackAttribute, ConntrackMessage, IPTuple, ProtoTuple, Protocol as WireProtocol,
+        Tuple as WireTuple,
+    },
+};
+use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
+
+use crate::model::{Peer, Protocol, Tuple};
+
+/// An answer is some 300 bytes; what a newer kernel adds has room.
+const ANSWER_BYTES: usize = 8192;
+
+/// Asks the connection tracking of the network namespace in which it was opened.
+pub struct Conntrack {
+    socket: Socket,
+    sequence: u32,
+    answer: Vec<u8>,
+}
+
+impl Conntrack {
+    /// Opens the socket, and asks for a connection that can't be, to see whether there will be answers.
+    ///
+    /// # Errors
+    ///
+    /// The kernel has no connection tracking that can be asked, or the agent may not.
+    pub fn open() -> io::Result<Self> {
+        let mut socket = Socket::new(NETLINK_NETFILTER)?;
+        socket.bind_auto()?;
+        socket.connect(&SocketAddr::new(0, 0))?;
+        // The kernel answers within the call that sends, so that nothing is ever waited for.
+        socket.set_non_blocking(true)?;
+        let mut conntrack = Self { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_BYTES) };
+        let nobody = Peer { address: IpAddr::from([0, 0, 0, 0]), port: 1 };
+        conntrack.reply(&Tuple { protocol: Protocol::Tcp, source: nobody, destination: nobody })?;
+        Ok(conntrack)
+    }
+
+    /// The tuple of the answers to a connection, before they are translated back: its source is who really answers.
+    /// `None` for a connection that is not tracked, or no longer.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, for another reason than that.
+    pub fn reply(&mut self, tuple: &Tuple) -> io::Result<Option<Tuple>> {
+        let Some(question) = self.question(tuple) else { return Ok(None) };
+        self.socket.send(&question, 0)?;
+        loop {
+            self.answer.clear();
+            self.socket.recv(&mut self.answer, 0)?;
+            let message = NetlinkMessage::<NetfilterMessage>::deserialize(&self.answer)
+                .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error.to_string()))?;
+            if message.header.sequence_number != self.sequence {
+                continue;
+            }
+            return match message.payload {
+                NetlinkPayload::Error(error) => match error.to_io() {
+                    error if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                    error => Err(error),
+                },
+                NetlinkPayload::InnerMessage(NetfilterMessage {
+                    inner: NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)),
+                    ..
+                }) => Ok(reply_tuple(&attributes)),
+                _ => Ok(None),
+            };
+        }
+    }
+
+    fn question(&mut self, tuple: &Tuple) -> Option<Vec<u8>> {
+        let family = match tuple.source.address {
+            IpAddr::V4(_) => NetfilterProtoFamily::IPv4,
+            IpAddr::V6(_) => NetfilterProtoFamily::IPv6,
+        };
+        let protocol = match tuple.protocol {
+            Protocol::Tcp => WireProtocol::Tcp,
+            Protocol::Udp => WireProtocol::Udp,
+            Protocol::Sctp => WireProtocol::Sctp,
+            // Not by ports, and no Service translates them.
+            Protocol::Icmp | Protocol::Icmpv6 | Protocol::Other(_) => return None,
+        };
+        let original = ConntrackAttribute::CtaTupleOrig(vec![
+            WireTuple::Ip(vec![
+                IPTuple::SourceAddress(tuple.source.address),
+                IPTuple::DestinationAddress(tuple.destination.address),
+            ]),
+            WireTuple::Proto(vec![
+                ProtoTuple::Protocol(protocol),
+                ProtoTuple::SourcePort(tuple.source.port),
+                ProtoTuple::DestinationPort(tuple.destination.port),
+            ]),
+        ]);
+        let header = NetfilterHeader::new(family, 0, 0);
+        let mut message =
+            NetlinkMessage::from(NetfilterMessage::new(header, ConntrackMessage::Get(vec![original])));
+        self.sequence = self.sequence.wrapping_add(1);
+        message.header.flags = NLM_F_REQUEST;
+        message.header.sequence_number = self.sequence;
+        message.finalize();
+        let mut bytes = vec![0; message.buffer_len()];
+        message.serialize(&mut bytes);
+        Some(bytes)
+    }
+}
+
+/// The tuple of the answers, if it is whole.
+fn reply_tuple(attributes: &[ConntrackAttribute]) -> Option<Tuple> {
+    let parts = attributes.iter().find_map(|attribute| match attribute {
+        ConntrackAttribute::CtaTupleReply(parts) => Some(parts),
+        _ => None,
+    })?;
+    let (mut source, mut destination, mut protocol) = (None, None, None);
+    let (mut source_port, mut destination_port) = (None, None);
+    for part in parts {
+        match part {
+            WireTuple::Ip(addresses) => {
+                for address in addresses {
+                    match address {
+                        IPTuple::SourceAddress(address) => source = Some(address.to_canonical()),
+                        IPTuple::DestinationAddress(address) => destination = Some(address.to_canonical()),
+                        _ => {}
+                    }
+                }
+            }
+            WireTuple::Proto(ports) => {
+                for port in ports {
+                    match port {
+                        ProtoTuple::Protocol(number) => {
+                            protocol = Some(Protocol::from_number((*number).into()));
+                        }
+                        ProtoTuple::SourcePort(port) => source_port = Some(*port),
+                        ProtoTuple::DestinationPort(port) => destination_port = Some(*port),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Some(Tuple {
+        protocol: protocol?,
+        source: Peer { address: source?, port: source_port? },
+        destination: Peer { address: destination?, port: destination_port? },
+    })
+}
