@@ -9,5 +9,6 @@ mod crds;
 mod demo;
 mod identity;
 mod outage;
+mod questions;
 mod rbac;
 mod services;
