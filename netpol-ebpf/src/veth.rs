@@ -61,8 +61,8 @@ struct Ipv6Tcp {
 /// Looks at one packet.
 #[inline(always)]
 pub(crate) fn observe(context: &TcContext, direction: Direction) {
-    if !is_tcp_data(&Linear::new(context), control(direction)) {
-        inspect(context, direction);
+    if !is_tcp_data(&Linear::new(context), control(direction)) && !inspect(context, direction) {
+        inspect_odd(context, direction);
     }
 }
 
@@ -94,15 +94,20 @@ fn is_tcp_data(read: &Linear, control: u8) -> bool {
     flags & control == 0
 }
 
-/// Everything else. Not inlined: its stack is then its own, and the path of data packets stays short.
-#[inline(never)]
-fn inspect(context: &TcContext, direction: Direction) {
+/// Where a packet is, and its length.
+#[inline(always)]
+fn place(context: &TcContext, direction: Direction) -> (Place, u32) {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
     let (ifindex, length) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).len) };
-    let place = Place { ifindex, direction };
-    if !record_plain(&Linear::new(context), place, length) {
-        inspect_odd(context, ifindex, direction, length);
-    }
+    (Place { ifindex, direction }, length)
+}
+
+/// Everything else; `false` where it is not of the form that nearly all packets have. Not inlined: its stack is then its
+/// own, and the path of data packets stays short.
+#[inline(never)]
+fn inspect(context: &TcContext, direction: Direction) -> bool {
+    let (place, length) = place(context, direction);
+    record_plain(&Linear::new(context), place, length)
 }
 
 /// The headers that nearly all packets have, at fixed places, read in place. `false` where they are of another form.
@@ -121,15 +126,19 @@ fn record_plain(read: &Linear, place: Place, length: u32) -> bool {
 }
 
 /// What is out of the ordinary: options, extension headers, VLAN tags, fragments, ICMP errors, packets whose headers
-/// are not in the linear part. It is rare, and copying the headers out keeps the verifier's work small.
+/// are not in the linear part. It is rare, and copying the headers out keeps the verifier's work small. Called beside
+/// [`inspect`] and not by it: all stacks of a chain of calls have to fit into 512 bytes.
 #[inline(never)]
-fn inspect_odd(context: &TcContext, ifindex: u32, direction: Direction, length: u32) {
-    let place = Place { ifindex, direction };
+fn inspect_odd(context: &TcContext, direction: Direction) {
+    let (place, length) = place(context, direction);
     if let Err(Skip::Counted(counter)) = record_odd(&Copied(context), place, length) {
         count(counter);
         debug!(
             context,
-            "ifindex {} direction {}: not recorded, counter {}", ifindex, direction as u8, counter as u32
+            "ifindex {} direction {}: not recorded, counter {}",
+            place.ifindex,
+            direction as u8,
+            counter as u32
         );
     }
 }

@@ -216,6 +216,13 @@ impl Agent {
                     self.pipeline.set_state(state, monotonic_ns()?);
                     self.tick()?;
                 }
+                // Before records: where these come without end, deadlines are due all the same.
+                _ = tick.tick() => self.tick()?,
+                _ = census.tick() => {
+                    if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
+                        self.pipeline.count_unseen(node);
+                    }
+                }
                 ready = records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
@@ -223,12 +230,6 @@ impl Agent {
                 () = sleep_until(batch.unwrap_or_else(Instant::now)), if batch.is_some() => {
                     let count = self.drain(&mut records);
                     batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
-                }
-                _ = tick.tick() => self.tick()?,
-                _ = census.tick() => {
-                    if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
-                        self.pipeline.count_unseen(node);
-                    }
                 }
             }
         }

@@ -177,4 +177,5 @@ fn runs_in_a_pod(values: &[&str]) {
     let told = watch.stop();
     assert_eq!((told.flows.len(), told.findings.len()), (0, 1), "{}", told.log);
     assert_eq!(told.findings[0]["kind"], "not_enforced");
+    assert!(!told.log.contains("WARN"), "{}", told.log);
 }

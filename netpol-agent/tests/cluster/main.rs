@@ -11,5 +11,6 @@ mod crds;
 mod demo;
 mod identity;
 mod outage;
+mod questions;
 mod rbac;
 mod services;

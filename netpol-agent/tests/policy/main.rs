@@ -15,3 +15,4 @@ mod expected;
 mod naive;
 mod network_policy;
 mod random;
+mod shop;

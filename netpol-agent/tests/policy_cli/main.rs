@@ -125,10 +125,7 @@ nonsense
     let run =
         netpol_with_input(&["check", "-f", &scenario("12-service-port"), "-q", "-", "-o", "json"], queries);
     let lines: Vec<Value> = run.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!(
-        lines[0],
-        json!({"id": 1, "error": "there is no pod \"shop/wev\" in the manifests; did you mean shop/web?"})
-    );
+    assert_eq!(lines[0], json!({"id": 1, "error": "there is no pod \"shop/wev\"; did you mean shop/web?"}));
     assert!(lines[1]["error"].as_str().unwrap().starts_with("-:2: not a query"));
     assert_eq!(lines[2]["id"], 3);
     assert!(lines[3]["error"].as_str().unwrap().contains("\"TPC\" is no protocol"));

@@ -1,4 +1,4 @@
-//! What the commands have in common: manifests, and the ends of connections.
+//! What the commands have in common: where the policies come from, and the ends of connections.
 
 use std::{net::IpAddr, path::PathBuf, str::FromStr, sync::Arc};
 
@@ -7,18 +7,27 @@ use clap::Args;
 use netpol_agent::{
     cluster::{
         ObjectRef, Snapshot,
-        manifests::{self, Manifests},
+        manifests::{self, LoadError, Manifests},
+        watch::{Credentials, Forbidden, Listing, Trouble, connect, list},
     },
-    model::{FieldPath, PolicyRef},
+    model::{FieldPath, ObjectKind, PolicyRef},
     policy::{Engine, Party},
 };
 
 /// Where the declared state comes from.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// A file or folder of Kubernetes manifests (YAML or JSON); may be given more than once.
-    #[arg(long, short = 'f', required = true, value_name = "PATH")]
+    /// A file or folder of Kubernetes manifests (YAML or JSON), instead of the live cluster; may be given more than once.
+    #[arg(long, short = 'f', value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     manifests: Vec<PathBuf>,
+
+    /// The kubeconfig that names the live cluster; without it, the one that kubectl would use.
+    #[arg(long, value_name = "FILE")]
+    kubeconfig: Option<PathBuf>,
+
+    /// A context of the kubeconfig, instead of its current one.
+    #[arg(long, value_name = "NAME")]
+    context: Option<String>,
 }
 
 /// The declared state, and where it is written.
@@ -31,15 +40,12 @@ pub(crate) struct State {
 impl Source {
     /// Loads everything that can be loaded.
     pub(crate) fn load(&self) -> Result<State> {
-        let Self { manifests: paths } = self;
-        let manifests = manifests::load(paths)?;
-        if manifests.objects.is_empty() && manifests.errors.is_empty() {
-            let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
-            bail!(
-                "no Kubernetes object in {}: name files or folders with *.yaml, *.yml or *.json",
-                names.join(", ")
-            );
-        }
+        let Self { manifests: paths, kubeconfig, context } = self;
+        let manifests = if paths.is_empty() {
+            live(&Credentials { kubeconfig: kubeconfig.clone(), context: context.clone() })?
+        } else {
+            files(paths)?
+        };
         let engine = Engine::compile(&manifests.snapshot());
         Ok(State { manifests, engine })
     }
@@ -56,6 +62,45 @@ impl Source {
         }
         Ok(state)
     }
+}
+
+fn files(paths: &[PathBuf]) -> Result<Manifests> {
+    let manifests = manifests::load(paths)?;
+    if manifests.objects.is_empty() && manifests.errors.is_empty() {
+        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!(
+            "no Kubernetes object in {}: name files or folders with *.yaml, *.yml or *.json",
+            names.join(", ")
+        );
+    }
+    Ok(manifests)
+}
+
+/// The objects of a cluster, as if they were written somewhere.
+fn live(credentials: &Credentials) -> Result<Manifests> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let Listing { objects, unreadable, troubles } =
+        runtime.block_on(async { anyhow::Ok(list(&connect(credentials).await?).await) })?;
+    for (kind, trouble) in troubles {
+        let why = match trouble {
+            Trouble::Forbidden(Forbidden { verb, resource, .. }) => format!("you may not {verb} {resource}"),
+            trouble => trouble.to_string(),
+        };
+        // Without these, every answer would be a guess.
+        if kind.is_essential() || kind == ObjectKind::Namespace {
+            bail!("no {} from the cluster: {why} (for manifests in files, use --manifests)", kind.plural());
+        }
+        eprintln!("netpol: no {} from the cluster: {why}; what follows is without them", kind.plural());
+    }
+    let mut manifests = Manifests::default();
+    manifests.objects = objects;
+    manifests.errors = unreadable.into_iter().map(|(object, reason)| unread(&object, reason)).collect();
+    Ok(manifests)
+}
+
+fn unread(object: &ObjectRef, reason: String) -> LoadError {
+    let (object, path) = (Some(object.to_string()), FieldPath::default());
+    LoadError { file: "the cluster".into(), line: 0, object, path, reason }
 }
 
 impl State {
@@ -106,11 +151,11 @@ fn unknown_pod(key: &str, snapshot: &Snapshot) -> String {
     let nearest = snapshot.pods().map(|pod| (distance(key, &pod.key), &pod.key)).min();
     match nearest {
         Some((distance, nearest)) if distance <= 1 + key.len() / 3 => {
-            format!("there is no pod {key:?} in the manifests; did you mean {nearest}?")
+            format!("there is no pod {key:?}; did you mean {nearest}?")
         }
-        Some(_) => format!("there is no pod {key:?} in the manifests"),
+        Some(_) => format!("there is no pod {key:?}"),
         None => format!(
-            "there is no pod {key:?}: the manifests have no pods at all (add Pod objects, or use addresses)"
+            "there is no pod {key:?}, and no other either (add Pod objects to the manifests, or use addresses)"
         ),
     }
 }

@@ -1,4 +1,4 @@
-//! `netpol`: questions about declared network policies, answered without a cluster.
+//! `netpol`: questions about declared network policies, of a cluster or of manifests.
 
 mod answer;
 mod check;

@@ -38,7 +38,7 @@ pub struct Origin {
 pub struct LoadError {
     /// The file.
     pub file: Arc<str>,
-    /// The line, from 1.
+    /// The line, from 1; 0 where the object is in no file.
     pub line: u32,
     /// The object's kind and name, once they could be read.
     pub object: Option<String>,
@@ -92,7 +92,10 @@ impl Origin {
 /// `file:line: object: field: reason`.
 impl fmt::Display for LoadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: ", self.file, self.line)?;
+        match self.line {
+            0 => write!(f, "{}: ", self.file)?,
+            line => write!(f, "{}:{line}: ", self.file)?,
+        }
         if let Some(object) = &self.object {
             write!(f, "{object}: ")?;
         }

@@ -13,6 +13,7 @@ mod backoff;
 mod connect;
 mod freshness;
 mod line;
+mod listing;
 mod news;
 mod raw;
 mod resource;
@@ -21,6 +22,7 @@ mod watcher;
 
 pub use connect::{ConnectError, Credentials, connect};
 pub use freshness::{Freshness, Knowledge};
+pub use listing::{Listing, list};
 pub use news::News;
-pub use trouble::Trouble;
+pub use trouble::{Forbidden, Trouble};
 pub use watcher::{Settings, watchers};

@@ -40,24 +40,10 @@ pub fn watchers(
     settings: &Settings,
     news: &mpsc::Sender<News>,
 ) -> Vec<impl Future<Output = ()> + Send + 'static> {
-    let watcher = |kind| {
-        let resource = Resource::of(kind);
-        Watcher {
-            api: Api::new(client.clone(), resource),
-            resource,
-            settings: settings.clone(),
-            news: news.clone(),
-            served: None,
-            position: None,
-            streams: true,
-            troubled: false,
-            backoff: Backoff::default(),
-        }
-    };
-    ObjectKind::ALL.into_iter().map(|kind| watcher(kind).run()).collect()
+    ObjectKind::ALL.into_iter().map(|kind| Watcher::new(client, kind, settings, news).run()).collect()
 }
 
-struct Watcher {
+pub(super) struct Watcher {
     api: Api,
     resource: Resource,
     settings: Settings,
@@ -74,6 +60,35 @@ struct Watcher {
 }
 
 impl Watcher {
+    pub(super) fn new(
+        client: &Client,
+        kind: ObjectKind,
+        settings: &Settings,
+        news: &mpsc::Sender<News>,
+    ) -> Self {
+        let resource = Resource::of(kind);
+        Self {
+            api: Api::new(client.clone(), resource),
+            resource,
+            settings: settings.clone(),
+            news: news.clone(),
+            served: None,
+            position: None,
+            streams: true,
+            troubled: false,
+            backoff: Backoff::default(),
+        }
+    }
+
+    /// Tells all objects of this moment, and nothing of what comes after.
+    pub(super) async fn once(mut self) -> Result<(), Trouble> {
+        match self.discover().await {
+            Ok(served) => self.list(served).await,
+            Err(Trouble::Absent) if !self.resource.built_in => Ok(()),
+            Err(trouble) => Err(trouble),
+        }
+    }
+
     async fn run(mut self) {
         while !self.news.is_closed() {
             let Err(trouble) = self.follow().await else { continue };
