@@ -15,7 +15,7 @@ use anyhow::{Context as _, Result, bail};
 ///
 /// # Errors
 /// No variable says where the cache is, it can't be written to, or `make` fails: the folder then stays, to look at.
-pub(crate) fn find_or_make(name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
+pub fn find_or_make(name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
     let folder = folder()?;
     let place = folder.join(name);
     if place.exists() {

@@ -2,7 +2,7 @@
 
 pub mod agent;
 pub mod apiserver;
-mod cache;
+pub mod cache;
 mod command;
 pub mod confined;
 pub mod demo;

@@ -12,6 +12,7 @@ mod stage;
 mod test;
 mod tidy;
 mod tool;
+mod vm;
 
 use std::process::ExitCode;
 
@@ -49,8 +50,17 @@ enum Task {
     Ci,
     /// Check the tree's own rules: layers, the home of unsafe code, the form of files
     Tidy,
+    /// Run a command in a virtual machine with Debian's stable kernel, on this machine's files
+    Vm(VmArgs),
     /// Measure; prints tables with ratios
     Bench(bench::Args),
+}
+
+#[derive(Debug, Parser)]
+struct VmArgs {
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -76,6 +86,7 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),
+        Task::Vm(VmArgs { command }) => vm::run(&vm::Kernel::stable()?, &command),
         Task::Bench(args) => bench::run(args),
     }
 }

@@ -1,6 +1,6 @@
 //! `test`: everything that decides on a change; and `ci`, which goes on for longer.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
 use crate::{fuzz, pack, setup, stage::Stages, tidy, tool};
@@ -23,9 +23,20 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 pub(crate) fn ci() -> Result<()> {
     let stages = Stages::start();
     check(&stages, &[])?;
+    stages.run("an older kernel", older_kernel)?;
     stages.run("fuzz, with a time limit", fuzz::run)?;
     stages.done("all checks passed");
     Ok(())
+}
+
+/// The kernel tests in a virtual machine with Debian's stable kernel. Emulated, it is slow: one test at a time.
+fn older_kernel() -> Result<()> {
+    setup::virtual_machine()?;
+    let task = std::env::current_exe().context("the path of this program")?;
+    let runner = format!("target.'cfg(all())'.runner=[{:?}, \"vm\", \"--\"]", task.display().to_string());
+    let mut cargo = tool::cargo();
+    cargo.args(["test", "--package", "netpol-agent", "--test", "kernel", "--config", &runner]);
+    tool::run(cargo.args(["--", "--test-threads", "1"]))
 }
 
 fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {

@@ -50,6 +50,14 @@ pub(crate) fn fuzzing() -> Result<()> {
     Ok(())
 }
 
+/// What a virtual machine needs beside that.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn virtual_machine() -> Result<()> {
+    programs::install_virtual_machine()
+}
+
 /// One line for a need that is met.
 fn found(what: &str, detail: &str) {
     eprintln!("    found   {what:<14} {detail}");

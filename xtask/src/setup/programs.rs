@@ -52,15 +52,30 @@ const PROGRAMS: [Program; 21] = [
     },
 ];
 
+const VIRTUAL_MACHINE: [Program; 3] = [
+    program("qemu-system-x86_64", "qemu-system-x86", "is the machine that another kernel runs in"),
+    program("modprobe", "kmod", "finds that kernel's modules"),
+    program("cpio", "cpio", "packs what the machine starts from"),
+];
+
 const fn program(name: &'static str, package: &'static str, why: &'static str) -> Program {
     Program { name, package, why, service: None }
 }
 
 /// Installs those that are missing, all at once.
 pub(super) fn install() -> Result<()> {
-    let absent: Vec<_> = PROGRAMS.iter().filter(|program| tool::find(program.name).is_none()).collect();
+    install_all(&PROGRAMS)
+}
+
+/// The same for what a virtual machine needs.
+pub(super) fn install_virtual_machine() -> Result<()> {
+    install_all(&VIRTUAL_MACHINE)
+}
+
+fn install_all(programs: &[Program]) -> Result<()> {
+    let absent: Vec<_> = programs.iter().filter(|program| tool::find(program.name).is_none()).collect();
     let present: Vec<_> =
-        PROGRAMS.iter().map(|program| program.name).filter(|name| tool::find(name).is_some()).collect();
+        programs.iter().map(|program| program.name).filter(|name| tool::find(name).is_some()).collect();
     found("programs", &present.join(", "));
     if absent.is_empty() {
         return Ok(());
