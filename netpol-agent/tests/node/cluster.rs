@@ -14,7 +14,7 @@ use xtask::{
 };
 
 /// Nothing here takes so long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(180);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Two backends of a Service that kubelet probes twice a second, a client of theirs, and a server with a client that
 /// no policy is about.

@@ -12,7 +12,7 @@ use xtask::{
 };
 
 use crate::{
-    cluster::{Cluster, eventually},
+    cluster::{Cluster, PATIENCE, eventually},
     daemon::Daemon,
 };
 
@@ -145,7 +145,9 @@ impl Held {
     fn open(cluster: &Cluster) -> Self {
         let server = SocketAddr::new(cluster.addresses("steady", "server")[0], 7);
         let client = cluster.pod("steady", "client");
-        let mut held = Self { stream: client.run(|| TcpStream::connect(server)).unwrap().unwrap() };
+        let stream = client.run(|| TcpStream::connect(server)).unwrap().unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut held = Self { stream };
         held.exchange();
         held
     }
