@@ -6,9 +6,10 @@ use std::{
     os::fd::AsRawFd as _,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result};
@@ -22,11 +23,21 @@ use super::{Namespace, sctp};
 pub struct Server {
     sockets: Vec<Arc<Socket>>,
     threads: Vec<JoinHandle<()>>,
-    served: Arc<AtomicUsize>,
+    state: Arc<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Connections or datagrams that have come in so far.
+    served: AtomicUsize,
+    stopped: AtomicBool,
 }
 
 /// How a server treats what comes in on one socket; ends when the socket is shut down.
-type Serve = fn(&Socket, u16, &AtomicUsize) -> io::Result<()>;
+type Serve = fn(&Socket, u16, &State) -> io::Result<()>;
+
+/// How long a listener waits that a shut-down does not wake, until it looks whether it should stop.
+const LOOK: Duration = Duration::from_millis(100);
 
 impl Server {
     /// Accepts TCP connections and sends back what comes in.
@@ -34,7 +45,7 @@ impl Server {
     /// # Errors
     /// The port is in use.
     pub fn tcp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
-        Self::start(at.as_ref(), port, &[listener], |socket, _, served| accept(socket, served, echo))
+        Self::start(at.as_ref(), port, &[listener], |socket, _, state| accept(socket, state, echo))
     }
 
     /// Sends each UDP datagram back.
@@ -42,7 +53,7 @@ impl Server {
     /// # Errors
     /// The port is in use.
     pub fn udp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
-        Self::start(at.as_ref(), port, &[datagrams], |socket, _, served| receive(socket, served, true))
+        Self::start(at.as_ref(), port, &[datagrams], |socket, _, state| receive(socket, state, true))
     }
 
     /// Takes UDP datagrams and never answers.
@@ -50,7 +61,7 @@ impl Server {
     /// # Errors
     /// The port is in use.
     pub fn udp_sink(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
-        Self::start(at.as_ref(), port, &[datagrams], |socket, _, served| receive(socket, served, false))
+        Self::start(at.as_ref(), port, &[datagrams], |socket, _, state| receive(socket, state, false))
     }
 
     /// Accepts SCTP associations: the kernel's, or crafted ones where the kernel has no SCTP. Other ports of the
@@ -60,20 +71,25 @@ impl Server {
     /// The port is in use.
     pub fn sctp(at: impl AsRef<Namespace>, port: u16) -> Result<Self> {
         if sctp::in_kernel() {
-            let open = |port| listen(port, sctp::PROTOCOL);
-            return Self::start(at.as_ref(), port, &[open], |socket, _, served| accept(socket, served, drop));
+            let open = |port| {
+                let listener = listen(port, sctp::PROTOCOL)?;
+                // Linux's SCTP does not wake who waits for a connection when the listener is shut down.
+                listener.set_read_timeout(Some(LOOK))?;
+                Ok(listener)
+            };
+            return Self::start(at.as_ref(), port, &[open], |socket, _, state| accept(socket, state, drop));
         }
         Self::start(
             at.as_ref(),
             port,
             &[|_| sctp::socket(Domain::IPV4), |_| sctp::socket(Domain::IPV6)],
-            sctp::serve,
+            |socket, port, state| sctp::serve(socket, port, &state.served),
         )
     }
 
     /// How many connections or datagrams have come in so far.
     pub fn served(&self) -> usize {
-        self.served.load(Ordering::Relaxed)
+        self.state.served.load(Ordering::Relaxed)
     }
 
     fn start(
@@ -82,15 +98,15 @@ impl Server {
         open: &[fn(u16) -> io::Result<Socket>],
         serve: Serve,
     ) -> Result<Self> {
-        let mut server = Self { sockets: Vec::new(), threads: Vec::new(), served: Arc::default() };
+        let mut server = Self { sockets: Vec::new(), threads: Vec::new(), state: Arc::default() };
         at.run(|| {
             for open in open {
                 let socket = Arc::new(open(port).with_context(|| format!("listening on port {port}"))?);
                 server.sockets.push(Arc::clone(&socket));
-                let served = Arc::clone(&server.served);
+                let state = Arc::clone(&server.state);
                 server.threads.push(thread::spawn(move || {
                     // It ends with an error whenever the socket is shut down.
-                    let _ = serve(&socket, port, &served);
+                    let _ = serve(&socket, port, &state);
                 }));
             }
             Ok(server)
@@ -100,6 +116,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        self.state.stopped.store(true, Ordering::Relaxed);
         for socket in &self.sockets {
             // On a socket without a peer it fails, and yet wakes the thread that waits on it.
             let _ = socket.shutdown(Shutdown::Both);
@@ -132,12 +149,18 @@ fn bind(port: u16, kind: Type, protocol: Protocol) -> io::Result<Socket> {
     Ok(socket)
 }
 
-fn accept(listener: &Socket, served: &AtomicUsize, handle: fn(Socket)) -> io::Result<()> {
-    loop {
-        let (socket, _) = listener.accept()?;
-        served.fetch_add(1, Ordering::Relaxed);
-        thread::spawn(move || handle(socket));
+fn accept(listener: &Socket, state: &State, handle: fn(Socket)) -> io::Result<()> {
+    while !state.stopped.load(Ordering::Relaxed) {
+        match listener.accept() {
+            Ok((socket, _)) => {
+                state.served.fetch_add(1, Ordering::Relaxed);
+                thread::spawn(move || handle(socket));
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(())
 }
 
 fn echo(socket: Socket) {
@@ -146,10 +169,10 @@ fn echo(socket: Socket) {
     let _ = io::copy(&mut &stream, &mut &stream);
 }
 
-fn receive(socket: &Socket, served: &AtomicUsize, answer: bool) -> io::Result<()> {
+fn receive(socket: &Socket, state: &State, answer: bool) -> io::Result<()> {
     let mut buffer = [0; 2048];
     while let (length, Some(from)) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)? {
-        served.fetch_add(1, Ordering::Relaxed);
+        state.served.fetch_add(1, Ordering::Relaxed);
         if answer {
             // Who asked may be gone.
             let _ = sendto(socket.as_raw_fd(), &buffer[..length], &from, MsgFlags::empty());
