@@ -70,10 +70,13 @@ fn ring_overflow() {
     let lost = watch.metric("netpol_records_lost_total{cause=\"packet_ring_full\"}");
     assert!(lost > 500.0, "{lost} of about 1000 records lost: most of them do not fit");
     assert!(watch.get("/healthz").ends_with("ok\n"));
-    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     let established =
         "netpol_connections_total{expected=\"allowed\",observed=\"established\",outcome=\"conforming\"}";
-    eventually("a new connection is seen", || watch.metric(established) == 1.0);
+    // The ring may still be full when the losses are counted.
+    eventually("a new connection is seen", || {
+        assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+        watch.metric(established) >= 1.0
+    });
     // Whatever rests on records that were not seen is not judged.
     let told = watch.stop();
     for flow in told.flows.iter().filter(|flow| flow["protocol"] == "UDP") {
