@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use hashbrown::HashSet;
+
 use crate::{
     cluster::{Snapshot, Tenure},
     model::{Endpoint, EndpointSlice, Node, Peer, is_metadata_address},
@@ -60,7 +62,11 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
 /// This node, where an address is one of the `host`'s own that the API does not list: what a CNI plugin gives to the
 /// host's end of a veth pair or to a bridge, and what kubelet's probes therefore come from.
 #[must_use]
-pub fn own_node<'a>(snapshot: &'a Snapshot, host: &[IpAddr], address: IpAddr) -> Option<&'a Arc<Node>> {
+pub fn own_node<'a>(
+    snapshot: &'a Snapshot,
+    host: &HashSet<IpAddr>,
+    address: IpAddr,
+) -> Option<&'a Arc<Node>> {
     let is_own = host.contains(&address) && snapshot.pod_by_ip(address).is_none();
     is_own.then(|| host.iter().find_map(|address| snapshot.node_by_ip(*address))).flatten()
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc};
 
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 /// The host end of a veth pair whose other end is in another network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,7 +25,8 @@ const REMEMBERED: usize = 1024;
 pub struct Veths {
     by_index: HashMap<u32, Veth>,
     by_address: HashMap<IpAddr, u32>,
-    host: Vec<IpAddr>,
+    /// With kube-proxy in its IPVS mode, the addresses of all Services are among them.
+    host: HashSet<IpAddr>,
     /// Those that went last, oldest first.
     gone: VecDeque<(u32, Veth)>,
 }
@@ -72,13 +73,13 @@ impl Veths {
 
     /// The addresses of the host's network namespace itself, those of the host ends among them.
     #[must_use]
-    pub fn host(&self) -> &[IpAddr] {
+    pub fn host(&self) -> &HashSet<IpAddr> {
         &self.host
     }
 
     /// Sets the addresses of the host's network namespace.
-    pub fn set_host(&mut self, addresses: Vec<IpAddr>) {
-        self.host = addresses;
+    pub fn set_host(&mut self, addresses: impl IntoIterator<Item = IpAddr>) {
+        self.host = addresses.into_iter().collect();
     }
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.

@@ -68,7 +68,7 @@ fn veths() -> Veths {
         veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     // The host's end of a pod's veth pair has an address that the API does not list.
-    veths.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()).to_vec());
+    veths.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()));
     veths
 }
 
