@@ -13,6 +13,6 @@ pub(super) fn install() -> Result<()> {
         found("cargo-auditable", "on PATH");
         return Ok(());
     }
-    missing("cargo-auditable", "tells in the agent what it was built of; it is built from crates.io");
+    missing("cargo-auditable", "tells in the agent what it was built of; it is built from source");
     tool::run(tool::cargo().args(["install", "cargo-auditable", "--version", VERSION, "--locked"]))
 }

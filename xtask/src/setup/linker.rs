@@ -1,4 +1,4 @@
-//! `bpf-linker`, built from crates.io against a LLVM that can read what the compiler writes.
+//! `bpf-linker`, built by `cargo install` against a LLVM that can read what the compiler writes.
 
 use std::path::{Path, PathBuf};
 
@@ -18,7 +18,7 @@ pub(super) fn install(toolchain: &Toolchain) -> Result<()> {
         found("bpf-linker", &version.map(|number| number.to_string()).join("."));
         return Ok(());
     }
-    missing("bpf-linker", "links the eBPF programs; it is built from crates.io, which takes a few minutes");
+    missing("bpf-linker", "links the eBPF programs; it is built from source, which takes a few minutes");
     let (llvm, prefix) = llvm(toolchain.llvm)?;
     tool::run(
         tool::cargo()

@@ -44,7 +44,7 @@ pub(crate) fn fuzzing() -> Result<()> {
         debian::install(&["g++"], "a C++ compiler for libFuzzer")?;
     }
     if tool::find("cargo-fuzz").is_none() {
-        missing("cargo-fuzz", "drives libFuzzer; it is built from crates.io, which takes a minute");
+        missing("cargo-fuzz", "drives libFuzzer; it is built from source, which takes a minute");
         tool::run(tool::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
     }
     Ok(())
