@@ -1,5 +1,7 @@
 //! `test`: everything that decides on a change; and `ci`, which goes on for longer.
 
+use std::{env, path};
+
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
@@ -32,7 +34,9 @@ pub(crate) fn ci() -> Result<()> {
 /// The kernel tests in a virtual machine with Debian's stable kernel. Emulated, it is slow: one test at a time.
 fn older_kernel() -> Result<()> {
     setup::virtual_machine()?;
-    let task = std::env::current_exe().context("the path of this program")?;
+    // Building the tests has put another file in this one's place: the path by which it was started leads to that.
+    let task = env::args_os().next().context("the path of this program")?;
+    let task = path::absolute(task).context("the path of this program")?;
     let runner = format!("target.'cfg(all())'.runner=[{:?}, \"vm\", \"--\"]", task.display().to_string());
     let mut cargo = tool::cargo();
     cargo.args(["test", "--package", "netpol-agent", "--test", "kernel", "--config", &runner]);
