@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::words;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKind, Flow, Observed, Outcome, Peer, PolicyRef, RuleRef,
-    Undecidable,
+    Denial, Endpoint, Expected, Finding, FindingKind, Flow, Labels, Observed, Outcome, Peer, PolicyRef,
+    RuleRef, Undecidable,
 };
 
 #[derive(Serialize)]
@@ -33,6 +33,8 @@ struct End<'a> {
     name: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     uid: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    labels: Option<&'a Labels>,
     #[serde(skip_serializing_if = "Option::is_none")]
     workload: Option<WorkloadView<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -188,6 +190,7 @@ fn end(endpoint: &Endpoint, peer: Peer, has_ports: bool) -> End<'_> {
         namespace,
         name,
         uid: pod.map(|pod| &*pod.uid).filter(|uid| !uid.is_empty()),
+        labels: pod.map(|pod| pod.labels()).filter(|labels| !labels.is_empty()),
         workload: workload.map(|workload| WorkloadView { kind: &workload.kind, name: &workload.name }),
         node: pod.and_then(|pod| pod.node.as_deref()),
         ip: peer.address,

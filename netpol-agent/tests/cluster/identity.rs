@@ -83,6 +83,42 @@ fn address_used_again() {
     assert_eq!(watch.stop().connections(), ["client > old:81 over_blocked", "client > new:80 conforming"]);
 }
 
+/// A pod is told with all that it is known by.
+#[test]
+fn what_is_told() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let spec = PodSpec::new("shop", "web-5d9c7b-x").label("pod-template-hash", "5d9c7b");
+    let server = lab.add_pod(spec).unwrap();
+    let _listening = Server::tcp(&server, 80).unwrap();
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    let owner = json!({ "apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web-5d9c7b", "uid": "1", "controller": true });
+    api.patch(&pods("shop"), "web-5d9c7b-x", None, json!({ "metadata": { "ownerReferences": [owner] } }));
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    watch.wait_for_flows(1.0);
+    let mut told = watch.stop();
+    let end = &mut told.flows[0]["destination"];
+    // The API server gives it.
+    assert!(!end["uid"].take().as_str().unwrap().is_empty());
+    assert_eq!(
+        *end,
+        json!({
+            "kind": "pod",
+            "namespace": "shop",
+            "name": "web-5d9c7b-x",
+            "uid": null,
+            "labels": { "lab/pod": "web-5d9c7b-x", "pod-template-hash": "5d9c7b" },
+            "workload": { "kind": "Deployment", "name": "web" },
+            "node": Lab::NODE,
+            "ip": server.ip(),
+            "port": 80,
+        })
+    );
+}
+
 /// Pods that are in no lab, made and removed by the way.
 const STRANGERS: u32 = 2000;
 
