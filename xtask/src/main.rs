@@ -46,7 +46,7 @@ enum Task {
     Node(keep::Args),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::Args),
-    /// `test`, and then what takes longer: fuzzing with a time limit
+    /// `test`, and then what takes longer: the kernel tests on an older kernel, and fuzzing with a time limit
     Ci,
     /// Check the tree's own rules: layers, the home of unsafe code, the form of files
     Tidy,

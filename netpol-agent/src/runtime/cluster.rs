@@ -42,6 +42,9 @@ pub(super) struct Cluster {
     index: Index,
     compiler: Compiler,
     metrics: Metrics,
+    freshness: Freshness,
+    /// Objects that are there and can't be read.
+    unreadable: HashSet<ObjectRef>,
     /// Kinds of which it is not known yet which objects there are, or that there are none.
     unknown: Kinds,
     /// While a kind is listed: what has been listed.
@@ -58,13 +61,15 @@ impl Cluster {
     pub(super) async fn open(options: &ApiOptions, freshness: Freshness, metrics: Metrics) -> Result<Self> {
         let client = connect(&options.credentials).await?;
         let (sender, news) = mpsc::channel(BACKLOG);
-        let settings = Settings { freshness, look_again: options.look_again };
+        let settings = Settings { freshness: freshness.clone(), look_again: options.look_again };
         Ok(Self {
             news,
             _watchers: watchers(&client, &settings, &sender).into_iter().collect(),
             index: Index::default(),
             compiler: Compiler::new(),
             metrics,
+            freshness,
+            unreadable: HashSet::new(),
             unknown: ObjectKind::ALL.into_iter().collect(),
             listing: HashMap::new(),
             said: HashMap::new(),
@@ -115,31 +120,40 @@ impl Cluster {
     fn take(&mut self, news: News) {
         match news {
             News::Listing(kind) => {
+                // Those that are still there are told again.
+                self.unreadable.retain(|reference| reference.kind() != kind);
                 self.listing.insert(kind, HashSet::new());
             }
             News::Applied(object) => {
                 let reference = object.reference();
                 if let Some(listed) = self.listing.get_mut(&reference.kind()) {
-                    listed.insert(reference);
+                    listed.insert(reference.clone());
                 }
+                self.readable(&reference);
                 self.index.apply(object);
                 self.changed();
             }
             News::Deleted(reference) => {
+                self.readable(&reference);
                 self.index.delete(&reference);
                 self.changed();
             }
             News::Unreadable { reference, why } => {
-                warn!("{reference} can't be read and is left out: {why}");
+                warn!("{reference} can't be read: {why}; until it can, {}", reference.kind().needed_for());
                 self.metrics.object_unreadable();
                 self.index.delete(&reference);
+                self.freshness.unreadable(reference.kind(), true);
+                self.unreadable.insert(reference);
                 self.changed();
             }
             News::Listed(kind) => {
                 let listed = self.listing.remove(&kind).unwrap_or_default();
                 self.known(kind, &listed);
             }
-            News::Absent(kind) => self.known(kind, &HashSet::new()),
+            News::Absent(kind) => {
+                self.unreadable.retain(|reference| reference.kind() != kind);
+                self.known(kind, &HashSet::new());
+            }
             News::Trouble(kind, trouble) => self.trouble(kind, &trouble),
             News::Recovered(kind) => {
                 if self.said.remove(&kind).is_some() {
@@ -149,8 +163,21 @@ impl Cluster {
         }
     }
 
+    /// An object can be read, or is no longer there.
+    fn readable(&mut self, reference: &ObjectRef) {
+        if self.unreadable.remove(reference) {
+            self.tell_unreadable(reference.kind());
+        }
+    }
+
+    fn tell_unreadable(&self, kind: ObjectKind) {
+        let are_there = self.unreadable.iter().any(|reference| reference.kind() == kind);
+        self.freshness.unreadable(kind, are_there);
+    }
+
     /// These objects of a kind are all there are.
     fn known(&mut self, kind: ObjectKind, objects: &HashSet<ObjectRef>) {
+        self.tell_unreadable(kind);
         self.index.retain(kind, objects);
         self.unknown.remove(kind);
         self.changed();
@@ -208,6 +235,8 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
             index: Index::default(),
             compiler: Compiler::new(),
             metrics: Metrics::default(),
+            freshness: Freshness::new(Instant::now()),
+            unreadable: HashSet::new(),
             unknown: ObjectKind::ALL.into_iter().collect(),
             listing: HashMap::new(),
             said: HashMap::new(),
@@ -232,6 +261,29 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
             assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 1, "{name}");
             last.into_iter().for_each(|news| cluster.take(news));
             assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 0, "{name}");
+        }
+    }
+    /// What can't be read may decide any connection: until it can, or is gone, its kind is not known.
+    #[test]
+    fn an_object_that_cannot_be_read() {
+        let kind = ObjectKind::AdminNetworkPolicy;
+        let objects = manifests::parse("test", POLICY).objects;
+        let reference = objects[0].reference();
+        let unreadable = || News::Unreadable { reference: reference.clone(), why: "a test".into() };
+        for (name, news, is_gap) in [
+            ("it is there", vec![], true),
+            ("it can be read again", objects.iter().cloned().map(News::Applied).collect(), false),
+            ("it is deleted", vec![News::Deleted(reference.clone())], false),
+            ("a list without it", vec![News::Listing(kind), News::Listed(kind)], false),
+            ("a list with it", vec![News::Listing(kind), unreadable(), News::Listed(kind)], true),
+            ("its kind is gone", vec![News::Absent(kind)], false),
+        ] {
+            let mut cluster = cluster();
+            ObjectKind::ALL.into_iter().for_each(|kind| cluster.freshness.current(kind));
+            cluster.take(unreadable());
+            news.into_iter().for_each(|news| cluster.take(news));
+            let gaps = cluster.freshness.at(Instant::now(), Duration::MAX).gaps;
+            assert_eq!(gaps.contains(kind), is_gap, "{name}");
         }
     }
 }

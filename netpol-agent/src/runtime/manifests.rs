@@ -9,7 +9,8 @@ use tracing::{info, warn};
 
 use super::agent::monotonic_ns;
 use crate::{
-    cluster::{Index, manifests},
+    cluster::{Index, manifests, watch::Freshness},
+    model::ObjectKind,
     policy::{Compiler, Engine},
     sink::Metrics,
 };
@@ -22,13 +23,19 @@ pub(super) struct Manifests {
     paths: Vec<PathBuf>,
     index: Index,
     compiler: Compiler,
+    /// Known are all kinds, once all that is written could be read.
+    freshness: Freshness,
     metrics: Metrics,
 }
 
 impl Manifests {
-    /// Reads them for the first time: what can't be read is reported, the rest is in force.
-    pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, Arc<Engine>)> {
-        let mut this = Self { paths, index: Index::default(), compiler: Compiler::new(), metrics };
+    /// Reads them for the first time: what can't be read is reported, and until it can, nothing is judged.
+    pub(super) fn open(
+        paths: Vec<PathBuf>,
+        freshness: Freshness,
+        metrics: Metrics,
+    ) -> Result<(Self, Arc<Engine>)> {
+        let mut this = Self { paths, index: Index::default(), compiler: Compiler::new(), freshness, metrics };
         let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
         if loaded.objects.is_empty() {
@@ -38,8 +45,17 @@ impl Manifests {
                 paths.join(", ")
             );
         }
+        if loaded.errors.is_empty() {
+            this.known();
+        } else {
+            warn!("no connection is judged until that is repaired: what is missing may decide any of them");
+        }
         let state = this.apply(loaded);
         Ok((this, state))
+    }
+
+    fn known(&self) {
+        ObjectKind::ALL.into_iter().for_each(|kind| self.freshness.current(kind));
     }
 
     fn report(&self, loaded: &manifests::Manifests) {
@@ -90,12 +106,13 @@ impl Manifests {
             };
             self.report(&loaded);
             if loaded.errors.is_empty() {
+                self.known();
                 self.index.set_time(monotonic_ns()?);
                 let state = self.apply(loaded);
                 info!("manifests read anew: generation {}", state.snapshot().generation());
                 states.send_replace(state);
             } else {
-                warn!("manifests have errors: the last good state stays in force");
+                warn!("manifests have errors: nothing changes until they are repaired");
             }
         }
     }

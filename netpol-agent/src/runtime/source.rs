@@ -15,7 +15,6 @@ use crate::{
         Snapshot,
         watch::{Freshness, Knowledge},
     },
-    model::Kinds,
     policy::Engine,
     sink::Metrics,
 };
@@ -33,19 +32,15 @@ pub(super) struct Opened {
 }
 
 /// How well the cluster is known.
-pub(super) enum Age {
-    /// Files are watched: what was read last is what there is.
-    Current,
-    /// The API server has to confirm it again and again.
-    Limited(Freshness, Duration),
+pub(super) struct Age {
+    freshness: Freshness,
+    /// How old what is not confirmed may be.
+    limit: Duration,
 }
 
 impl Age {
     pub(super) fn now(&self) -> Knowledge {
-        match self {
-            Self::Current => Knowledge { gaps: Kinds::NONE, age: Duration::ZERO },
-            Self::Limited(freshness, limit) => freshness.at(Instant::now(), *limit),
-        }
+        self.freshness.at(Instant::now(), self.limit)
     }
 }
 
@@ -57,10 +52,12 @@ impl Age {
 pub(super) async fn open(source: Source, metrics: &Metrics) -> Result<Opened> {
     Ok(match source {
         Source::Manifests(paths) => {
-            let (manifests, first) = Manifests::open(paths, metrics.clone())?;
+            let freshness = Freshness::new(Instant::now());
+            let (manifests, first) = Manifests::open(paths, freshness.clone(), metrics.clone())?;
             let (sender, states) = watch::channel(first.clone());
             let follow = Box::pin(manifests.follow(sender));
-            Opened { first: Some(first), states, follow, knowledge: Age::Current }
+            // Files are watched: what was read last is what there is.
+            Opened { first: Some(first), states, follow, knowledge: Age { freshness, limit: Duration::MAX } }
         }
         Source::Api(options) => {
             let freshness = Freshness::new(Instant::now());
@@ -68,7 +65,7 @@ pub(super) async fn open(source: Source, metrics: &Metrics) -> Result<Opened> {
             let nothing = Engine::compile(&Arc::new(Snapshot::empty()));
             let (sender, states) = watch::channel(nothing);
             let follow = Box::pin(cluster.follow(sender));
-            Opened { first: None, states, follow, knowledge: Age::Limited(freshness, options.stale_after) }
+            Opened { first: None, states, follow, knowledge: Age { freshness, limit: options.stale_after } }
         }
     })
 }

@@ -24,7 +24,7 @@ pub(crate) fn binary() -> PathBuf {
 }
 
 /// Where the agent serves, inside its node's namespace.
-const METRICS: &str = "127.0.0.1:9965";
+pub(crate) const METRICS: &str = "127.0.0.1:9965";
 
 /// Longer than the agent takes to decide that nobody answers.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -144,7 +144,7 @@ pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     }
 }
 
-fn get(lab: &Lab, path: &str) -> std::io::Result<String> {
+pub(crate) fn get(lab: &Lab, path: &str) -> std::io::Result<String> {
     lab.run(|| {
         let mut stream = TcpStream::connect(METRICS)?;
         write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
@@ -153,6 +153,12 @@ fn get(lab: &Lab, path: &str) -> std::io::Result<String> {
         Ok(answer)
     })
     .unwrap()
+}
+
+/// The value of a metric, once the agent serves it.
+pub(crate) fn try_metric(lab: &Lab, name: &str) -> Option<f64> {
+    let answer = get(lab, "/metrics").ok()?;
+    answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
 }
 
 fn metrics(lab: &Lab) -> BTreeMap<String, f64> {

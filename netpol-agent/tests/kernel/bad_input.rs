@@ -3,9 +3,12 @@
 use std::{fs, process::Command};
 
 use tempfile::TempDir;
-use xtask::lab::{Lab, PodSpec};
+use xtask::{
+    agent::{Agent, Printing},
+    lab::{Lab, PodSpec},
+};
 
-use crate::agent::binary;
+use crate::agent::{METRICS, binary, eventually, get, try_metric};
 
 fn check(what: &str, mut command: Command, expected: &str) {
     let output = command.output().unwrap();
@@ -84,4 +87,28 @@ fn a_broken_manifest_among_good_ones() {
         assert!(stderr.contains("cannot listen"), "{stderr}");
         assert!(stderr.contains(&format!("{name}.yaml:{line}")), "{name}: {stderr}");
     }
+}
+
+/// A policy that can't be read may decide any connection: nothing is judged, and the agent is not ready, until it can.
+#[test]
+fn broken_at_the_start() {
+    let lab = Lab::new().unwrap();
+    lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let folder = TempDir::with_prefix("netpol-test-").unwrap();
+    lab.write_manifests(folder.path()).unwrap();
+    let policy = folder.path().join("policy.yaml");
+    let text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: p, namespace: shop}\nspec: {podSelector: {matchLabel: {}}}\n";
+    fs::write(&policy, text).unwrap();
+    let manifests = folder.path().display().to_string();
+    let arguments = ["run", "--manifests", &manifests, "--metrics-addr", METRICS];
+    let mut agent = Agent::spawn(&lab, &binary(), arguments, Printing::Kept).unwrap();
+    let series = "netpol_resource_unknown{resource=\"networkpolicies\"}";
+    eventually("policies are not known", || try_metric(&lab, series) == Some(1.0));
+    eventually("the pod is seen", || try_metric(&lab, "netpol_veths_attached") == Some(1.0));
+    assert!(get(&lab, "/readyz").unwrap().starts_with("HTTP/1.1 503"));
+    fs::write(&policy, text.replace("matchLabel:", "matchLabels:")).unwrap();
+    agent.wait_until_ready().unwrap();
+    eventually("policies are known", || try_metric(&lab, series) == Some(0.0));
+    let (_, log) = agent.end().unwrap();
+    assert!(log.contains("no connection is judged until that is repaired"), "{log}");
 }

@@ -22,13 +22,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Explain, step by step, whether one connection is allowed.
     Explain(explain::Explain),
-    /// Answer many queries at once; with --expect, test the policies.
     Check(check::Check),
-    /// Show who may reach whom.
     Matrix(matrix::Matrix),
-    /// Find mistakes in policies.
     Lint(lint::Lint),
 }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -22,6 +22,8 @@ pub struct Freshness {
     start: Instant,
     /// By kind: milliseconds from `start`, plus one, or one of the two constants above.
     heard: Arc<[AtomicU64; ObjectKind::ALL.len()]>,
+    /// By kind: whether there are objects that can't be read.
+    unreadable: Arc<[AtomicBool; ObjectKind::ALL.len()]>,
 }
 
 /// What is known at one moment.
@@ -37,7 +39,18 @@ impl Freshness {
     /// Nothing is known yet.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self { start: now, heard: Arc::new(std::array::from_fn(|_| AtomicU64::new(NEVER))) }
+        Self {
+            start: now,
+            heard: Arc::new(std::array::from_fn(|_| AtomicU64::new(NEVER))),
+            unreadable: Arc::default(),
+        }
+    }
+
+    /// Whether there are objects of a kind that can't be read: what they say may decide any connection.
+    pub fn unreadable(&self, kind: ObjectKind, are_there: bool) {
+        if let Some(unreadable) = self.unreadable.get(kind as usize) {
+            unreadable.store(are_there, Ordering::Relaxed);
+        }
     }
 
     /// A kind is current, and changes come in as they happen.
@@ -64,7 +77,9 @@ impl Freshness {
         let mut knowledge = Knowledge { gaps: Kinds::NONE, age: Duration::ZERO };
         for kind in ObjectKind::ALL {
             let heard = self.heard.get(kind as usize).map_or(NEVER, |heard| heard.load(Ordering::Relaxed));
-            if heard == NEVER {
+            let unreadable =
+                self.unreadable.get(kind as usize).is_some_and(|one| one.load(Ordering::Relaxed));
+            if heard == NEVER || unreadable {
                 knowledge.gaps.insert(kind);
             }
             if matches!(heard, NEVER | CURRENT) {
@@ -104,5 +119,7 @@ mod tests {
         assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
         freshness.current(ObjectKind::Node);
         assert!(freshness.at(start + 3 * second, second).gaps.is_empty());
+        freshness.unreadable(ObjectKind::Pod, true);
+        assert!(freshness.at(start + 3 * second, second).gaps.contains(ObjectKind::Pod));
     }
 }
