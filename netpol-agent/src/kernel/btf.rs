@@ -109,7 +109,7 @@ fn resolve(btf: &Btf, of: &btf_rs::Member) -> Option<Type> {
 }
 
 /// Frees that are no loss of a packet, or that a healthy TCP connection brings about many times a second.
-const NO_DROP: [&str; 9] = [
+const NO_DROP: [&str; 10] = [
     "SKB_NOT_DROPPED_YET",
     "SKB_CONSUMED",
     "CONSUMED",
@@ -119,6 +119,8 @@ const NO_DROP: [&str; 9] = [
     "TCP_OLD_ACK",
     "TCP_ZEROWINDOW",
     "UNIX_DISCONNECT",
+    // What a socket had left when it was closed: one for each TCP connection (Linux 6.4).
+    "QUEUE_PURGE",
 ];
 
 /// One bit for each reason that is worth a record: everything but a packet's ordinary end.
@@ -159,9 +161,11 @@ mod tests {
 
     #[test]
     fn ordinary_ends_are_not_wanted() {
-        let reasons = DropReasons::new([(1, "SKB_CONSUMED".into()), (12, "NETFILTER_DROP".into())].into());
+        let reasons = DropReasons::new(
+            [(1, "SKB_CONSUMED".into()), (12, "NETFILTER_DROP".into()), (70, "QUEUE_PURGE".into())].into(),
+        );
         let words = wanted(&reasons);
-        for (number, expected) in [(1, false), (12, true), (200, true)] {
+        for (number, expected) in [(1, false), (12, true), (70, false), (200, true)] {
             assert_eq!(words[number / 64] >> (number % 64) & 1 == 1, expected, "{number}");
         }
     }
