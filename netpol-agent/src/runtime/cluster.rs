@@ -62,9 +62,20 @@ impl Cluster {
         let client = connect(&options.credentials).await?;
         let (sender, news) = mpsc::channel(BACKLOG);
         let settings = Settings { freshness: freshness.clone(), look_again: options.look_again };
-        Ok(Self {
+        let watchers = watchers(&client, &settings, &sender).into_iter().collect();
+        Ok(Self::new(news, watchers, freshness, metrics))
+    }
+
+    /// One that knows nothing yet.
+    fn new(
+        news: mpsc::Receiver<News>,
+        watchers: JoinSet<()>,
+        freshness: Freshness,
+        metrics: Metrics,
+    ) -> Self {
+        Self {
             news,
-            _watchers: watchers(&client, &settings, &sender).into_iter().collect(),
+            _watchers: watchers,
             index: Index::default(),
             compiler: Compiler::new(),
             metrics,
@@ -75,7 +86,7 @@ impl Cluster {
             said: HashMap::new(),
             due: None,
             published: None,
-        })
+        }
     }
 
     /// Publishes each new state until nobody listens; the first one when each kind has been listed or refused.
@@ -229,20 +240,8 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
 ";
 
     fn cluster() -> Cluster {
-        Cluster {
-            news: mpsc::channel(1).1,
-            _watchers: JoinSet::new(),
-            index: Index::default(),
-            compiler: Compiler::new(),
-            metrics: Metrics::default(),
-            freshness: Freshness::new(Instant::now()),
-            unreadable: HashSet::new(),
-            unknown: ObjectKind::ALL.into_iter().collect(),
-            listing: HashMap::new(),
-            said: HashMap::new(),
-            due: None,
-            published: None,
-        }
+        let freshness = Freshness::new(Instant::now());
+        Cluster::new(mpsc::channel(1).1, JoinSet::new(), freshness, Metrics::default())
     }
 
     /// What the server does not have any more does not stay in force, whether or not it told of each object's end.
