@@ -29,8 +29,10 @@ pub struct Freshness {
 /// What is known at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Knowledge {
-    /// Kinds that are not known, or were last known too long ago.
+    /// Kinds that are not known, or were last known too long ago, or whose unreadable objects may decide any connection.
     pub gaps: Kinds,
+    /// Those, and kinds with unreadable objects that concern few connections.
+    pub unknown: Kinds,
     /// How long ago the oldest of the kinds that are known was current.
     pub age: Duration,
 }
@@ -46,7 +48,8 @@ impl Freshness {
         }
     }
 
-    /// Whether there are objects of a kind that can't be read: what they say may decide any connection.
+    /// Whether there are objects of a kind that can't be read. What they say may decide any connection, but for
+    /// NetworkPolicies: those concern the pods of their namespaces, and which these are is part of the snapshot.
     pub fn unreadable(&self, kind: ObjectKind, are_there: bool) {
         if let Some(unreadable) = self.unreadable.get(kind as usize) {
             unreadable.store(are_there, Ordering::Relaxed);
@@ -74,12 +77,15 @@ impl Freshness {
     #[must_use]
     pub fn at(&self, now: Instant, limit: Duration) -> Knowledge {
         let since = now.saturating_duration_since(self.start);
-        let mut knowledge = Knowledge { gaps: Kinds::NONE, age: Duration::ZERO };
+        let mut knowledge = Knowledge { gaps: Kinds::NONE, unknown: Kinds::NONE, age: Duration::ZERO };
         for kind in ObjectKind::ALL {
             let heard = self.heard.get(kind as usize).map_or(NEVER, |heard| heard.load(Ordering::Relaxed));
             let unreadable =
                 self.unreadable.get(kind as usize).is_some_and(|one| one.load(Ordering::Relaxed));
-            if heard == NEVER || unreadable {
+            if unreadable {
+                knowledge.unknown.insert(kind);
+            }
+            if heard == NEVER || (unreadable && kind != ObjectKind::NetworkPolicy) {
                 knowledge.gaps.insert(kind);
             }
             if matches!(heard, NEVER | CURRENT) {
@@ -91,6 +97,7 @@ impl Freshness {
                 knowledge.gaps.insert(kind);
             }
         }
+        knowledge.unknown.extend(knowledge.gaps);
         knowledge
     }
 }
@@ -105,15 +112,13 @@ mod tests {
         let second = Duration::from_secs(1);
         let freshness = Freshness::new(start);
         let all: Kinds = ObjectKind::ALL.into_iter().collect();
-        assert_eq!(freshness.at(start, second), Knowledge { gaps: all, age: Duration::ZERO });
+        let known = |gaps, age| Knowledge { gaps, unknown: gaps, age };
+        assert_eq!(freshness.at(start, second), known(all, Duration::ZERO));
         ObjectKind::ALL.into_iter().for_each(|kind| freshness.current(kind));
-        assert_eq!(
-            freshness.at(start + second, second),
-            Knowledge { gaps: Kinds::NONE, age: Duration::ZERO }
-        );
+        assert_eq!(freshness.at(start + second, second), known(Kinds::NONE, Duration::ZERO));
         freshness.lost(ObjectKind::Node, start + second);
         freshness.lost(ObjectKind::Node, start + 2 * second);
-        assert_eq!(freshness.at(start + 2 * second, second), Knowledge { gaps: Kinds::NONE, age: second });
+        assert_eq!(freshness.at(start + 2 * second, second), known(Kinds::NONE, second));
         let known = freshness.at(start + 3 * second, second);
         assert_eq!(known.age, 2 * second);
         assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
