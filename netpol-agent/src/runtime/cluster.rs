@@ -219,6 +219,7 @@ impl Cluster {
         if let Trouble::Forbidden(_) = trouble {
             // There is no use in waiting for it: without it, less can be judged, and more than nothing.
             self.unknown.remove(kind);
+            self.freshness.refused(kind);
             self.changed();
         }
         if self.said.get(&kind) == Some(&trouble.name()) {
