@@ -272,7 +272,7 @@ impl Agent {
             }
             VethChange::Gone { ifindex } => {
                 self.programs.forget(ifindex);
-                self.pipeline.veths_mut().gone(ifindex);
+                self.pipeline.veths_mut().gone(ifindex, monotonic_ns()?);
             }
             VethChange::Host(addresses) => self.pipeline.veths_mut().set_host(addresses),
             VethChange::Synced => {
