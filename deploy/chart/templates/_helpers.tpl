@@ -24,3 +24,10 @@ app.kubernetes.io/part-of: netpol
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{/* Where the kubelet finds what listens on one address alone; it looks at the node's own unless told otherwise. */}}
+{{- define "netpol.probeHost" -}}
+{{- if not (regexMatch "^[0.:\\[\\]]*$" .Values.metrics.address) -}}
+{{ .Values.metrics.address | trimAll "[]" | quote }}
+{{- end }}
+{{- end }}
