@@ -84,7 +84,8 @@ fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>>
 }
 
 /// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of
-/// this node; `None` where it was there before the agent, or is not on this node.
+/// this node, or when the one went that had had the address before; `None` where the veth was there before the agent, or
+/// is not on this node.
 #[must_use]
 pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, born_ns: Option<u64>) -> Whose {
     let past = snapshot.past_holders(address);
