@@ -14,8 +14,8 @@ use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
     kernel::{AttachMode, LoadOptions},
-    runtime::{self, ApiOptions, Options, Source},
-    sink::Format,
+    runtime::{self, ApiOptions, HubbleOptions, Options, Source},
+    sink::{Format, hubble::TlsFiles},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -71,6 +71,27 @@ struct Run {
     /// Serve /metrics, /healthz and /readyz on this address.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     metrics_addr: Option<SocketAddr>,
+
+    /// Serve Hubble's API (gRPC) on this address: without TLS on a loopback one, or everybody can read along.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    hubble_addr: Option<SocketAddr>,
+
+    /// Flows to keep for clients of Hubble's API.
+    #[arg(long, value_name = "COUNT", default_value_t = 4095, requires = "hubble_addr",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_048_575))]
+    hubble_flows: usize,
+
+    /// The certificate for Hubble's API, in PEM; read anew when it changes. Clients then have to show one, too.
+    #[arg(long, value_name = "FILE", requires_all = ["hubble_addr", "hubble_tls_key", "hubble_tls_client_ca"])]
+    hubble_tls_cert: Option<PathBuf>,
+
+    /// Its private key.
+    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
+    hubble_tls_key: Option<PathBuf>,
+
+    /// The authorities that clients' certificates have to come from.
+    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
+    hubble_tls_client_ca: Option<PathBuf>,
 
     /// Print connections by outcome, and the open findings, at the end (needs --output).
     #[arg(long, requires = "output")]
@@ -131,6 +152,11 @@ impl Run {
             output,
             findings_only,
             metrics_addr,
+            hubble_addr,
+            hubble_flows,
+            hubble_tls_cert,
+            hubble_tls_key,
+            hubble_tls_client_ca,
             summary,
             node,
             grace,
@@ -151,6 +177,10 @@ impl Run {
         } else {
             Source::Manifests(manifests)
         };
+        let tls = match (hubble_tls_cert, hubble_tls_key, hubble_tls_client_ca) {
+            (Some(certificate), Some(key), Some(client_ca)) => Some(TlsFiles { certificate, key, client_ca }),
+            _ => None,
+        };
         Ok(Options {
             source,
             output: output.map(|output| match output {
@@ -159,6 +189,7 @@ impl Run {
             }),
             findings_only,
             metrics: metrics_addr,
+            hubble: hubble_addr.map(|address| HubbleOptions { address, tls, flows: hubble_flows }),
             summary,
             node,
             grace: Duration::from_secs(grace),

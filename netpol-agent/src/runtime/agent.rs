@@ -14,7 +14,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Translate, source};
+use super::{Options, Pipeline, Setup, Translate, hubble, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
@@ -23,7 +23,7 @@ use crate::{
     },
     model::ObjectKind,
     policy::Engine,
-    sink::{Health, Metrics, serve, writer},
+    sink::{Health, Metrics, hubble::Peers, serve, writer},
     verify::Clock,
 };
 
@@ -59,6 +59,7 @@ pub async fn run(options: Options) -> Result<()> {
         output,
         findings_only,
         metrics: address,
+        hubble,
         summary,
         node,
         grace,
@@ -83,6 +84,7 @@ pub async fn run(options: Options) -> Result<()> {
         translate: translate(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
+    let mut peers = None;
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
     }
@@ -91,6 +93,12 @@ pub async fn run(options: Options) -> Result<()> {
     let mut tasks = JoinSet::new();
     if let Some(address) = address {
         tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
+    }
+    if let Some(hubble) = hubble {
+        let opened = hubble::open(hubble, node.as_deref()).await?;
+        pipeline.record_to(opened.recorder);
+        peers = Some(opened.peers);
+        tasks.spawn(opened.serve);
     }
     tasks.spawn(source.follow);
     tasks.spawn(async { Ok(veth_watcher.run(again_wanted).await?) });
@@ -105,6 +113,7 @@ pub async fn run(options: Options) -> Result<()> {
         knowledge: source.knowledge,
         veths_known: false,
         node,
+        peers,
         health,
         metrics,
     };
@@ -185,6 +194,8 @@ struct Agent {
     veths_known: bool,
     /// This node's name in the cluster, where it is known.
     node: Option<String>,
+    /// Where clients of Hubble's API learn of other nodes.
+    peers: Option<Peers>,
     health: Health,
     metrics: Metrics,
 }
@@ -218,11 +229,7 @@ impl Agent {
                 }
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
-                _ = census.tick() => {
-                    if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
-                        self.pipeline.count_unseen(node);
-                    }
-                }
+                _ = census.tick() => self.census(),
                 ready = records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
@@ -238,6 +245,15 @@ impl Agent {
         self.tick()?;
         self.pipeline.finish(summary);
         Ok(())
+    }
+
+    fn census(&self) {
+        if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
+            self.pipeline.count_unseen(node);
+        }
+        if let Some(peers) = &self.peers {
+            peers.set(self.pipeline.nodes());
+        }
     }
 
     fn drain(&mut self, records: &mut Records) -> usize {

@@ -13,7 +13,10 @@ use crate::{
     flow::{FlowTable, Limits},
     model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
     policy::Engine,
-    sink::{Lines, Lost, Metrics, Summary},
+    sink::{
+        Lines, Lost, Metrics, Summary,
+        hubble::{Nodes, Recorder},
+    },
     verify::{Clock, Findings, Judge},
 };
 
@@ -27,6 +30,7 @@ pub struct Pipeline {
     translate: Translate,
     metrics: Metrics,
     lines: Option<Lines>,
+    recorder: Option<Recorder>,
     outcomes: BTreeMap<Outcome, u64>,
     decided: Vec<Attempt>,
     /// Decided attempts of pods whose names may still come, with the time to give up.
@@ -80,11 +84,17 @@ impl Pipeline {
             translate,
             metrics,
             lines,
+            recorder: None,
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
             seen: Seen::default(),
         }
+    }
+
+    /// Keeps judged connections for the clients of Hubble's API.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// The node's veths, to change.
@@ -148,6 +158,9 @@ impl Pipeline {
         for finding in self.findings.expire(now) {
             self.tell(&finding);
         }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.lost(self.seen.kernel_lost, now);
+        }
     }
 
     fn judge_decided(&mut self) {
@@ -203,6 +216,9 @@ impl Pipeline {
         for finding in self.findings.flow(&flow) {
             self.tell(&finding);
         }
+        if let Some(recorder) = &self.recorder {
+            recorder.flow(flow);
+        }
     }
 
     fn tell(&mut self, finding: &crate::model::Finding) {
@@ -243,6 +259,13 @@ impl Pipeline {
             .filter(|pod| pod.is_member() && !pod.ips.is_empty() && pod.node.as_deref() == Some(node));
         let unseen = own.filter(|pod| pod.ips.iter().all(|ip| self.veths.owner(*ip).is_none()));
         self.metrics.pods_unseen(unseen.count());
+    }
+
+    /// The cluster's nodes, each with the first of its addresses.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        let nodes = self.judge.state().into_iter().flat_map(|state| state.snapshot().nodes());
+        nodes.filter_map(|node| Some((Arc::clone(&node.name), *node.ips.first()?))).collect()
     }
 
     /// Brings sizes and totals in the metrics up to date.

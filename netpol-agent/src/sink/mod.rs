@@ -1,7 +1,8 @@
-//! Telling people: lines of text or JSON, Prometheus metrics. Each sink knows the model alone.
+//! Telling people: lines of text or JSON, Prometheus metrics, Hubble's API. Each sink knows the model alone.
 
 mod compact;
 mod http;
+pub mod hubble;
 mod json;
 mod lines;
 mod metrics;
