@@ -24,3 +24,13 @@ app.kubernetes.io/part-of: netpol
 {{ .repository }}{{ if .digest }}@{{ .digest }}{{ else }}:{{ .tag | default $.Chart.AppVersion }}{{ end }}
 {{- end }}
 {{- end }}
+
+{{- define "netpol.hubbleAddress" -}}
+{{- if .Values.hubble.address -}}
+{{ .Values.hubble.address }}
+{{- else if .Values.hubble.tls.secretName -}}
+$(NETPOL_HOST_IP)
+{{- else -}}
+127.0.0.1
+{{- end -}}
+{{- end -}}

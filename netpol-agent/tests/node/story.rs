@@ -14,6 +14,7 @@ use xtask::{
 use crate::{
     cluster::{Cluster, PATIENCE, eventually},
     daemon::Daemon,
+    hubble,
 };
 
 /// The Service that workloads.yaml puts before `web`.
@@ -46,6 +47,7 @@ fn tell(cni: Cni) {
 
     allowed(&daemon, &client);
     not_enforced(&cluster, &daemon, &client);
+    hubble::audited(&cluster);
     enforced(&cluster, &daemon, &client);
     no_finding_about_the_node(&daemon);
 
