@@ -78,7 +78,7 @@ struct Run {
 
     /// Flows to keep for clients of Hubble's API.
     #[arg(long, value_name = "COUNT", default_value_t = 4095, requires = "hubble_addr",
-          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_048_575))]
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_535))]
     hubble_flows: usize,
 
     /// The certificate for Hubble's API, in PEM; read anew when it changes. Clients then have to show one, too.

@@ -109,7 +109,7 @@ fn values_reach_the_objects() {
         (vec![], "DaemonSet", container("/args/9"), json!("--hubble-addr=127.0.0.1:4244")),
         (vec![], "DaemonSet", container("/args/11"), Value::Null),
         (vec![], "NetworkPolicy", "/spec/ingress/1".to_owned(), Value::Null),
-        (vec!["hubble.flows=1048575"], "DaemonSet", container("/args/10"), json!("--hubble-flows=1048575")),
+        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/10"), json!("--hubble-flows=65535")),
         (
             vec!["hubble.address=0.0.0.0"],
             "DaemonSet",

@@ -60,7 +60,7 @@ impl Service for Observer {
         &self,
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
-        let reader = Reader::new(Arc::clone(&self.ring), self.origin.clone(), request.into_inner())?;
+        let reader = Reader::open(Arc::clone(&self.ring), self.origin.clone(), request.into_inner()).await?;
         let answers = stream::try_unfold(reader, |mut reader| async move {
             Ok(reader.next().await?.map(|answer| (answer, reader)))
         });

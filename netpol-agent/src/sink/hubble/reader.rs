@@ -7,6 +7,7 @@ use std::{
 };
 
 use jiff::Timestamp;
+use tokio::task::consume_budget;
 use tonic::Status;
 
 use super::{
@@ -51,7 +52,11 @@ impl Reader {
     /// # Errors
     ///
     /// The request is not valid.
-    pub(super) fn new(ring: Arc<Ring>, origin: Origin, request: GetFlowsRequest) -> Result<Self, Status> {
+    pub(super) async fn open(
+        ring: Arc<Ring>,
+        origin: Origin,
+        request: GetFlowsRequest,
+    ) -> Result<Self, Status> {
         let GetFlowsRequest {
             number,
             follow,
@@ -87,14 +92,14 @@ impl Reader {
             reader.next = match number {
                 0 if follow => bounds.end,
                 0 => bounds.start,
-                _ => reader.last(number),
+                _ => reader.last(number).await,
             };
         }
         Ok(reader)
     }
 
     /// The position of the earliest of the last so many flows that are asked for.
-    fn last(&self, number: u64) -> u64 {
+    async fn last(&self, number: u64) -> u64 {
         let (positions, events) = self.ring.read(0, usize::MAX);
         let mut left = number;
         for (position, event) in positions.clone().rev().zip(events.iter().rev()) {
@@ -104,6 +109,8 @@ impl Reader {
             if left == 0 {
                 return position;
             }
+            // A long search lets others go on.
+            consume_budget().await;
         }
         positions.start
     }
@@ -125,6 +132,7 @@ impl Reader {
                 self.ring.wait(self.next).await;
             }
             self.read()?;
+            consume_budget().await;
         }
     }
 

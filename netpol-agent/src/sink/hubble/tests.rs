@@ -414,7 +414,7 @@ fn masks() {
 /// What a request gets: the seconds of its flows, `lost` for lost ones; and what it gets of later flows.
 async fn ask(ring: &Recording, request: GetFlowsRequest) -> Result<Vec<String>, tonic::Status> {
     let Recording(ring) = ring;
-    let mut reader = Reader::new(Arc::clone(ring), origin(), request)?;
+    let mut reader = Reader::open(Arc::clone(ring), origin(), request).await?;
     let mut answers = Vec::new();
     // Nothing comes from elsewhere: what does not come at once does not come.
     while let Some(answer) = futures::FutureExt::now_or_never(reader.next()).transpose()?.flatten() {
@@ -492,7 +492,7 @@ async fn requests_that_make_no_sense() {
 async fn lost_flows() {
     let (mut recorder, Recording(ring)) = filled(4, 0..2);
     let request = GetFlowsRequest { follow: true, number: 1, ..GetFlowsRequest::default() };
-    let mut reader = Reader::new(ring, origin(), request).unwrap();
+    let mut reader = Reader::open(ring, origin(), request).await.unwrap();
     let mut next = async || match reader.next().await.unwrap().unwrap().response_types.unwrap() {
         ResponseTypes::Flow(flow) => flow.time.unwrap().seconds.to_string(),
         ResponseTypes::LostEvents(lost) => {
@@ -526,7 +526,7 @@ async fn lost_flows() {
 async fn following() {
     let (recorder, Recording(ring)) = filled(4, 0..0);
     let request = GetFlowsRequest { follow: true, ..GetFlowsRequest::default() };
-    let mut reader = Reader::new(ring, origin(), request).unwrap();
+    let mut reader = Reader::open(ring, origin(), request).await.unwrap();
     let read = tokio::spawn(async move { reader.next().await });
     tokio::task::yield_now().await;
     recorder.flow(flow(3));
