@@ -13,7 +13,7 @@ use crate::{
     flow::{FlowTable, Limits},
     model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
     policy::Engine,
-    sink::{Lines, Lost, Metrics, Summary},
+    sink::{Events, Lines, Lost, Metrics, Summary},
     verify::{Clock, Findings, Judge},
 };
 
@@ -27,6 +27,7 @@ pub struct Pipeline {
     translate: Translate,
     metrics: Metrics,
     lines: Option<Lines>,
+    events: Option<Events>,
     outcomes: BTreeMap<Outcome, u64>,
     decided: Vec<Attempt>,
     /// Decided attempts of pods whose names may still come, with the time to give up.
@@ -80,11 +81,17 @@ impl Pipeline {
             translate,
             metrics,
             lines,
+            events: None,
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
             seen: Seen::default(),
         }
+    }
+
+    /// Tells findings as Events, too.
+    pub fn set_events(&mut self, events: Option<Events>) {
+        self.events = events;
     }
 
     /// The node's veths, to change.
@@ -146,7 +153,7 @@ impl Pipeline {
         self.judge_decided();
         self.judge_waiting(now_ns);
         for finding in self.findings.expire(now) {
-            self.tell(&finding);
+            self.tell(&finding, now);
         }
     }
 
@@ -201,15 +208,18 @@ impl Pipeline {
             lines.flow(&flow);
         }
         for finding in self.findings.flow(&flow) {
-            self.tell(&finding);
+            self.tell(&finding, flow.time);
         }
     }
 
-    fn tell(&mut self, finding: &crate::model::Finding) {
+    fn tell(&mut self, finding: &crate::model::Finding, at: Timestamp) {
         self.metrics.finding(finding);
         self.metrics.findings_open(finding.key.kind, self.findings.count(finding.key.kind));
         if let Some(lines) = &mut self.lines {
             lines.finding(finding);
+        }
+        if let Some(events) = &mut self.events {
+            events.finding(finding, at);
         }
     }
 
@@ -255,6 +265,7 @@ impl Pipeline {
         self.metrics.lost(Lost::FlowTable, self.table.stats().evicted_undecided);
         self.metrics.lost(Lost::Findings, self.findings.stats().overflowed);
         self.metrics.lost(Lost::SlowReader, self.lines.as_ref().map_or(0, Lines::lost));
+        self.metrics.lost(Lost::Events, self.events.as_ref().map_or(0, Events::lost));
         for kind in FindingKind::ALL {
             self.metrics.findings_open(kind, self.findings.count(kind));
         }
