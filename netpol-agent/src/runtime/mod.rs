@@ -2,6 +2,7 @@
 
 mod agent;
 mod cluster;
+mod events;
 mod manifests;
 mod options;
 mod pipeline;
