@@ -79,8 +79,18 @@ fn values_reach_the_objects() {
         (vec!["metrics.port=9100"], "Service", "/spec/ports/0/port".to_owned(), json!(9100)),
         (vec!["metrics.port=9100"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(9100)),
         (vec!["agent.prints=connections"], "DaemonSet", container("/args/6"), json!("--output=compact")),
-        (vec!["agent.prints=connections"], "DaemonSet", container("/args/8"), Value::Null),
-        (vec!["agent.prints=nothing"], "DaemonSet", container("/args/7"), Value::Null),
+        (
+            vec!["agent.prints=connections", "events.enabled=false"],
+            "DaemonSet",
+            container("/args/8"),
+            Value::Null,
+        ),
+        (
+            vec!["agent.prints=nothing", "events.enabled=false"],
+            "DaemonSet",
+            container("/args/7"),
+            Value::Null,
+        ),
         (vec!["agent.format=json"], "DaemonSet", container("/args/6"), json!("--output=json")),
         (
             vec!["agent.maxConnections=4194304"],
@@ -89,6 +99,10 @@ fn values_reach_the_objects() {
             json!("--max-connections=4194304"),
         ),
         (vec!["agent.log=debug"], "DaemonSet", container("/env/2/value"), json!("debug")),
+        (vec![], "DaemonSet", container("/args/9"), json!("--events")),
+        (vec![], "ClusterRole", "/rules/4".to_owned(), event_rule()),
+        (vec!["events.enabled=false"], "DaemonSet", container("/args/9"), Value::Null),
+        (vec!["events.enabled=false"], "ClusterRole", "/rules/4".to_owned(), Value::Null),
         (
             vec!["security.extraCapabilities={CAP_SYS_RESOURCE,SYSLOG}"],
             "DaemonSet",
@@ -155,6 +169,11 @@ fn values_reach_the_objects() {
     }
 }
 
+/// All that the agent may write.
+fn event_rule() -> Value {
+    json!({ "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] })
+}
+
 const DIGEST: &str = "image.digest=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A value that makes no sense, and one that is no value at all, is refused with its place and the reason.
@@ -167,6 +186,7 @@ fn bad_values() {
         ("agent.format=xml", "'/agent/format': value must be one of 'compact', 'json'"),
         ("agent.grace=soon", "'/agent/grace': got string, want integer"),
         ("agent.ringKib=3000", "'/agent/ringKib': value must be one of 4, 8"),
+        ("events.enabled=often", "'/events/enabled': got string, want boolean"),
         ("metrics.port=443", "'/metrics/port': minimum: got 443, want 1,024"),
         ("metrics.port=65536", "'/metrics/port': maximum: got 65,536, want 65,535"),
         ("metrics.address=node", "'/metrics/address': 'node' does not match pattern"),
