@@ -176,6 +176,26 @@ fn the_right_comes_later() {
     assert!(told.log.contains("told as Events again"), "{}", told.log);
 }
 
+/// Not every refusal is a missing right: in a namespace that is being deleted nothing is made any more.
+#[test]
+fn a_namespace_that_goes() {
+    let shop = Shop::new();
+    let _listening = Server::tcp(&shop.server, 80).unwrap();
+    let apiserver = ApiServer::start_in(&shop.lab).unwrap();
+    let api = Api::new(&shop.lab, &apiserver);
+    shop.tell(&api);
+    let watch = Watch::start(&shop.lab, &apiserver, ADMIN, &["--events"]);
+    // No controller empties it here.
+    api.delete("/api/v1/namespaces", "shop");
+    shop.connect(80, Attempt::Answered);
+    eventually("the Event is given up", || {
+        watch.metric("netpol_events_failed_total", "cause=\"refused\"") == 1.0
+    });
+    let told = watch.stop();
+    assert!(told.log.contains("being terminated"), "{}", told.log);
+    assert!(!told.log.contains("ClusterRole"), "{}", told.log);
+}
+
 /// An API server that is away holds up Events and nothing else, not even the agent's end.
 #[test]
 fn an_outage() {
