@@ -60,6 +60,11 @@ struct Run {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     look_again: u64,
 
+    /// Tell findings as Kubernetes Events of the pods that they are about. Takes the right to create events in
+    /// events.k8s.io.
+    #[arg(long, conflicts_with = "manifests")]
+    events: bool,
+
     /// Print each connection and finding on standard output.
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<Output>,
@@ -149,6 +154,7 @@ impl Run {
             context,
             stale_after,
             look_again,
+            events,
             output,
             findings_only,
             metrics_addr,
@@ -173,6 +179,7 @@ impl Run {
                 credentials: Credentials { kubeconfig, context },
                 stale_after: Duration::from_secs(stale_after),
                 look_again: Duration::from_secs(look_again),
+                events,
             })
         } else {
             Source::Manifests(manifests)

@@ -10,11 +10,11 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Translate, hubble, source};
+use super::{Options, Pipeline, Setup, Translate, events, hubble, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
@@ -42,6 +42,9 @@ const CENSUS: Duration = Duration::from_secs(5);
 /// Requests to look again at a veth's addresses that may wait.
 const LOOK_AGAIN: usize = 64;
 
+/// At the end: how long the last Events may take. The next agent finds again what still holds.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -67,6 +70,7 @@ pub async fn run(options: Options) -> Result<()> {
         limits,
     } = options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
+    let (events, event_writer) = events::open(&source, node.as_deref(), &metrics).await?.unzip();
     let source = source::open(source, &metrics).await?;
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
@@ -84,6 +88,7 @@ pub async fn run(options: Options) -> Result<()> {
         translate: translate(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
+    pipeline.set_events(events);
     let mut peers = None;
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
@@ -105,6 +110,10 @@ pub async fn run(options: Options) -> Result<()> {
     if let Some(log) = log {
         tasks.spawn(async { log.forward().await.context("the programs' log") });
     }
+    let mut events_task = JoinSet::new();
+    if let Some(writer) = event_writer {
+        events_task.spawn(writer.run());
+    }
     let agent = Agent {
         pipeline,
         programs,
@@ -124,6 +133,8 @@ pub async fn run(options: Options) -> Result<()> {
             .map_err(|_| anyhow!("the thread that writes lines has failed"))?
             .context("standard output")?;
     }
+    // It ends with the pipeline, unless the API server keeps it; what is left then goes with this.
+    let _ = timeout(LAST_EVENTS, events_task.join_next()).await;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
 }
 

@@ -2,6 +2,7 @@
 
 mod agent;
 mod cluster;
+mod events;
 mod hubble;
 mod manifests;
 mod options;

@@ -63,4 +63,6 @@ pub struct ApiOptions {
     pub stale_after: Duration,
     /// How often to look for kinds that the server did not have.
     pub look_again: Duration,
+    /// Whether findings are told as Events.
+    pub events: bool,
 }

@@ -14,7 +14,7 @@ use crate::{
     model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
     policy::Engine,
     sink::{
-        Lines, Lost, Metrics, Summary,
+        Events, Lines, Lost, Metrics, Summary,
         hubble::{Nodes, Recorder},
     },
     verify::{Clock, Findings, Judge},
@@ -30,6 +30,7 @@ pub struct Pipeline {
     translate: Translate,
     metrics: Metrics,
     lines: Option<Lines>,
+    events: Option<Events>,
     recorder: Option<Recorder>,
     outcomes: BTreeMap<Outcome, u64>,
     decided: Vec<Attempt>,
@@ -84,12 +85,18 @@ impl Pipeline {
             translate,
             metrics,
             lines,
+            events: None,
             recorder: None,
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
             seen: Seen::default(),
         }
+    }
+
+    /// Tells findings as Events, too.
+    pub fn set_events(&mut self, events: Option<Events>) {
+        self.events = events;
     }
 
     /// Keeps judged connections for the clients of Hubble's API.
@@ -156,7 +163,7 @@ impl Pipeline {
         self.judge_decided();
         self.judge_waiting(now_ns);
         for finding in self.findings.expire(now) {
-            self.tell(&finding);
+            self.tell(&finding, now);
         }
         if let Some(recorder) = &mut self.recorder {
             recorder.lost(self.seen.kernel_lost, now);
@@ -214,18 +221,21 @@ impl Pipeline {
             lines.flow(&flow);
         }
         for finding in self.findings.flow(&flow) {
-            self.tell(&finding);
+            self.tell(&finding, flow.time);
         }
         if let Some(recorder) = &self.recorder {
             recorder.flow(flow);
         }
     }
 
-    fn tell(&mut self, finding: &crate::model::Finding) {
+    fn tell(&mut self, finding: &crate::model::Finding, at: Timestamp) {
         self.metrics.finding(finding);
         self.metrics.findings_open(finding.key.kind, self.findings.count(finding.key.kind));
         if let Some(lines) = &mut self.lines {
             lines.finding(finding);
+        }
+        if let Some(events) = &mut self.events {
+            events.finding(finding, at);
         }
     }
 
@@ -278,6 +288,7 @@ impl Pipeline {
         self.metrics.lost(Lost::FlowTable, self.table.stats().evicted_undecided);
         self.metrics.lost(Lost::Findings, self.findings.stats().overflowed);
         self.metrics.lost(Lost::SlowReader, self.lines.as_ref().map_or(0, Lines::lost));
+        self.metrics.lost(Lost::Events, self.events.as_ref().map_or(0, Events::lost));
         for kind in FindingKind::ALL {
             self.metrics.findings_open(kind, self.findings.count(kind));
         }

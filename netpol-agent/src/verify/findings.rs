@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::sentence;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party,
+    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party, Pod,
     PolicyRef,
 };
 
@@ -135,7 +135,9 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
         policies,
         denials,
         evidence: sentence(flow),
+        observed: flow.attempt.observed,
         last: last(flow),
+        pods: pods(flow),
         first_seen: flow.time,
         last_seen: flow.time,
         count: 1,
@@ -144,7 +146,9 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
 
 fn again(finding: &mut Finding, flow: &Flow) {
     finding.evidence = sentence(flow);
+    finding.observed = flow.attempt.observed;
     finding.last = last(flow);
+    finding.pods = pods(flow);
     finding.last_seen = finding.last_seen.max(flow.time);
     // An attempt that was judged wrong before, and is so again on better evidence, is still one attempt.
     if !flow.attempt.revised {
@@ -156,6 +160,10 @@ fn again(finding: &mut Finding, flow: &Flow) {
 fn last(flow: &Flow) -> [(IpAddr, u16); 2] {
     let tuple = &flow.attempt.tuple;
     [(tuple.source.address, tuple.source.port), (tuple.destination.address, tuple.destination.port)]
+}
+
+fn pods(flow: &Flow) -> [Option<Arc<Pod>>; 2] {
+    [&flow.source, &flow.destination].map(|end| end.pod().cloned())
 }
 
 /// The policies that an expectation rests on, each once, and the denials among them.

@@ -9,6 +9,7 @@ mod chart;
 mod container;
 mod crds;
 mod demo;
+mod events;
 mod identity;
 mod outage;
 mod questions;

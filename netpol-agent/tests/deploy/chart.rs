@@ -106,21 +106,21 @@ fn values_reach_the_objects() {
         (vec!["metrics.port=9100"], "DaemonSet", container("/ports/0/containerPort"), json!(9100)),
         (vec!["metrics.port=9100"], "Service", "/spec/ports/0/port".to_owned(), json!(9100)),
         (vec!["metrics.port=9100"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(9100)),
-        (vec![], "DaemonSet", container("/args/9"), json!("--hubble-addr=127.0.0.1:4244")),
-        (vec![], "DaemonSet", container("/args/11"), Value::Null),
+        (vec![], "DaemonSet", container("/args/10"), json!("--hubble-addr=127.0.0.1:4244")),
+        (vec![], "DaemonSet", container("/args/12"), Value::Null),
         (vec![], "NetworkPolicy", "/spec/ingress/1".to_owned(), Value::Null),
-        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/10"), json!("--hubble-flows=65535")),
+        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/11"), json!("--hubble-flows=65535")),
         (
             vec!["hubble.address=0.0.0.0"],
             "DaemonSet",
-            container("/args/9"),
+            container("/args/10"),
             json!("--hubble-addr=0.0.0.0:4244"),
         ),
-        (vec![TLS], "DaemonSet", container("/args/9"), json!("--hubble-addr=$(NETPOL_HOST_IP):4244")),
+        (vec![TLS], "DaemonSet", container("/args/10"), json!("--hubble-addr=$(NETPOL_HOST_IP):4244")),
         (
             vec![TLS],
             "DaemonSet",
-            container("/args/11"),
+            container("/args/12"),
             json!("--hubble-tls-cert=/run/netpol/hubble-tls/tls.crt"),
         ),
         (vec![TLS, "metrics.address=[::]"], "DaemonSet", container("/env/1/name"), json!("NETPOL_HOST_IP")),
@@ -155,6 +155,15 @@ fn values_reach_the_objects() {
             json!("--max-connections=4194304"),
         ),
         (vec!["agent.log=debug"], "DaemonSet", container("/env/2/value"), json!("debug")),
+        (vec![], "DaemonSet", container("/args/9"), json!("--events")),
+        (vec![], "ClusterRole", "/rules/4".to_owned(), event_rule()),
+        (
+            vec!["events.enabled=false"],
+            "DaemonSet",
+            container("/args/9"),
+            json!("--hubble-addr=127.0.0.1:4244"),
+        ),
+        (vec!["events.enabled=false"], "ClusterRole", "/rules/4".to_owned(), Value::Null),
         (
             vec!["security.extraCapabilities={CAP_SYS_RESOURCE,SYSLOG}"],
             "DaemonSet",
@@ -221,6 +230,11 @@ fn values_reach_the_objects() {
     }
 }
 
+/// All that the agent may write.
+fn event_rule() -> Value {
+    json!({ "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] })
+}
+
 const DIGEST: &str = "image.digest=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A value that makes no sense, and one that is no value at all, is refused with its place and the reason.
@@ -233,6 +247,7 @@ fn bad_values() {
         ("agent.format=xml", "'/agent/format': value must be one of 'compact', 'json'"),
         ("agent.grace=soon", "'/agent/grace': got string, want integer"),
         ("agent.ringKib=3000", "'/agent/ringKib': value must be one of 4, 8"),
+        ("events.enabled=often", "'/events/enabled': got string, want boolean"),
         ("metrics.port=443", "'/metrics/port': minimum: got 443, want 1,024"),
         ("metrics.port=65536", "'/metrics/port': maximum: got 65,536, want 65,535"),
         ("metrics.address=node", "'/metrics/address': 'node' does not match pattern"),

@@ -87,6 +87,10 @@ fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     assert_eq!(finding["kind"], "not_enforced", "{finding}");
     assert_eq!(finding["status"], "open", "{finding}");
     assert_eq!(finding["policies"][0]["name"], "default-deny", "{finding}");
+    eventually("kubectl shows it", || {
+        let described = cluster.node.kubectl(&["describe", "pod", "--namespace", "shop", "client"]).unwrap();
+        described.lines().any(|line| line.contains("Warning") && line.contains("PolicyNotEnforced"))
+    });
 }
 
 /// An enforcer comes: the same connections are stopped, and there is no finding any more.
@@ -112,6 +116,9 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     };
     assert!(says("flow", "outcome", "enforced"));
     assert!(says("finding", "status", "resolved"));
+    let resolved =
+        ["get", "events", "--namespace", "shop", "--field-selector", "reason=PolicyNotEnforcedResolved"];
+    eventually("kubectl shows it", || cluster.node.kubectl(&resolved).unwrap().contains("pod/client"));
 }
 
 /// kubelet's probes have been seen, and no finding is about them.
