@@ -205,6 +205,9 @@ impl Index {
             return self.published.clone();
         }
         self.state.generation += 1;
+        if self.pending.iter().any(|reference| matches!(reference, ObjectRef::Policy(_))) {
+            self.state.policies_since = self.state.generation;
+        }
         self.recent.push_back(std::mem::take(&mut self.pending).into());
         if self.recent.len() > REMEMBERED {
             self.recent.pop_front();

@@ -15,6 +15,8 @@ use crate::model::{
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) generation: u64,
+    /// The generation that changed a policy last.
+    pub(super) policies_since: u64,
     pub(super) pods: Map<Arc<str>, Arc<Pod>>,
     pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
     /// Who had those addresses of late.
@@ -43,6 +45,7 @@ impl Snapshot {
     pub fn empty() -> Self {
         Self {
             generation: 0,
+            policies_since: 0,
             pods: Map::default(),
             pod_ips: Map::default(),
             history: History::default(),
@@ -64,6 +67,12 @@ impl Snapshot {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation since which all policies are as they are.
+    #[must_use]
+    pub fn policies_since(&self) -> u64 {
+        self.policies_since
     }
 
     /// The pod `namespace/name`.

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
+mod new_pods;
+
 use super::{Clock, Findings, Judge};
 use crate::{
     cluster::manifests,
