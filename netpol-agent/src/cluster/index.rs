@@ -10,7 +10,7 @@ use super::{
     Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, pool::Pool, snapshot::Changes,
 };
 use crate::model::{
-    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Protocol, Service, object::NamespaceOrigin,
+    EndpointSlice, Labels, Namespace, Node, ObjectKind, Peer, Pod, Protocol, Service, object::NamespaceOrigin,
 };
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
@@ -24,9 +24,10 @@ pub struct Index {
     published: Arc<Snapshot>,
     pending: Vec<ObjectRef>,
     recent: VecDeque<Changes>,
-    pods_by_ip: AddressBook<Pod>,
-    nodes_by_ip: AddressBook<Node>,
-    services_by_ip: AddressBook<Service>,
+    pods_by_ip: AddressBook<IpAddr, Pod>,
+    nodes_by_ip: AddressBook<IpAddr, Node>,
+    services_by_ip: AddressBook<IpAddr, Service>,
+    services_by_port: AddressBook<(Protocol, Peer), Service>,
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
     pool: Pool,
@@ -51,6 +52,7 @@ impl Index {
             pods_by_ip: AddressBook::new(),
             nodes_by_ip: AddressBook::new(),
             services_by_ip: AddressBook::new(),
+            services_by_port: AddressBook::new(),
             residents: HashMap::new(),
             pool: Pool::default(),
             historian: Historian::default(),
@@ -89,6 +91,7 @@ impl Index {
             }
             Object::Service(service) => {
                 self.services_by_ip.add(&service);
+                self.services_by_port.add(&service);
                 for port in node_ports(&service) {
                     self.state.node_ports.insert(port, service.clone());
                 }
@@ -156,6 +159,7 @@ impl Index {
             }
             Object::Service(service) => {
                 self.services_by_ip.remove(&service);
+                self.services_by_port.remove(&service);
                 for port in node_ports(&service) {
                     if self.state.node_ports.get(&port).is_some_and(|holder| holder.key == service.key) {
                         self.state.node_ports.remove(&port);
@@ -216,6 +220,7 @@ impl Index {
             pod_ips: self.pods_by_ip.holders().clone(),
             node_ips: self.nodes_by_ip.holders().clone(),
             service_ips: self.services_by_ip.holders().clone(),
+            service_ports: self.services_by_port.holders().clone(),
             recent: self.recent.iter().cloned().collect(),
             ..self.state.clone()
         });

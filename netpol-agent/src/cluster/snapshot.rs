@@ -26,6 +26,7 @@ pub struct Snapshot {
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) service_ports: Map<(Protocol, Peer), Arc<Service>>,
     pub(super) node_ports: Map<(Protocol, u16), Arc<Service>>,
     pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
@@ -54,6 +55,7 @@ impl Snapshot {
             node_ips: Map::default(),
             services: Map::default(),
             service_ips: Map::default(),
+            service_ports: Map::default(),
             node_ports: Map::default(),
             slices: Map::default(),
             service_slices: Map::default(),
@@ -161,13 +163,22 @@ impl Snapshot {
     }
 
     /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    /// Where a Service's address is a node's, too, only the Service's own ports are meant.
     #[must_use]
     pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<&Arc<Service>> {
-        let by_node_port = || {
-            let service = self.node_ports.get(&(protocol, at.port))?;
-            self.node_by_ip(at.address).map(|_| service)
-        };
-        self.service_by_ip(at.address).or_else(by_node_port)
+        let at = Peer { address: at.address.to_canonical(), ..at };
+        let service = self.service_by_ip(at.address);
+        // Most addresses are no Service's, and most ports no node port.
+        if service.is_some()
+            && let Some(service) = self.service_ports.get(&(protocol, at))
+        {
+            return Some(service);
+        }
+        match (service, self.node_ports.get(&(protocol, at.port))) {
+            (None, None) => None,
+            (_, on_nodes) if self.node_by_ip(at.address).is_some() => on_nodes,
+            (service, _) => service,
+        }
     }
 
     /// The EndpointSlices of the Service `namespace/name`, in no order.

@@ -143,6 +143,12 @@ const SERVICES: &str = "
  metadata: {name: split, namespace: shop, labels: {kubernetes.io/service-name: split}},
  addressType: IPv4, endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}], ports: [{port: 5432}]}
 ---
+{apiVersion: v1, kind: Service, metadata: {name: balanced, namespace: shop},
+ spec: {clusterIP: 10.96.0.4, externalIPs: [192.0.2.7], ports: [{port: 443}]}, status: {loadBalancer: {ingress: [{ip: 10.1.0.1}]}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: also, namespace: shop},
+ spec: {clusterIP: 10.96.0.5, externalIPs: [192.0.2.7], ports: [{port: 53, protocol: UDP}, {port: 8443}]}}
+---
 {apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default},
  spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}}
 ---
@@ -170,6 +176,11 @@ fn destinations() {
         (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::NotEnforced),
         (to("10.1.0.1", 22), "node node", "", Outcome::Conforming),
         (to("10.1.0.1", 6443), "kube-apiserver ", "", Outcome::Conforming),
+        (to("10.1.0.1", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 8443), "service shop/also", "shop/also", Outcome::Undecidable),
+        (to("192.0.2.7", 53), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (via("192.0.2.7", 8443, to(DB, 5432)), "pod shop/db", "shop/also", Outcome::NotEnforced),
         (to("198.51.100.6", 6443), "kube-apiserver ", "", Outcome::Conforming),
         (
             via("10.96.0.1", 443, to("198.51.100.6", 6443)),
