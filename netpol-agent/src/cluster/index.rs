@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, pool::Pool, snapshot::Changes,
+    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, map::Map, pool::Pool,
+    snapshot::Changes,
 };
 use crate::model::{
     EndpointSlice, Labels, Namespace, Node, ObjectKind, Peer, Pod, Protocol, Service, object::NamespaceOrigin,
@@ -80,6 +81,9 @@ impl Index {
                 let pod = self.pool.share(pod);
                 self.pods_by_ip.add(&pod);
                 self.settle(pod.namespace());
+                if let Some(node) = host(&pod) {
+                    group(&mut self.state.host_pods, node, |pods| pods.push(pod.clone()));
+                }
                 self.state.pods.insert(pod.key.clone(), pod);
             }
             Object::Namespace(namespace) => {
@@ -98,7 +102,7 @@ impl Index {
                 self.state.services.insert(service.key.clone(), service);
             }
             Object::EndpointSlice(slice) => {
-                self.group_slices(&slice.service, |slices| slices.push(slice.clone()));
+                group(&mut self.state.service_slices, &slice.service, |slices| slices.push(slice.clone()));
                 self.state.slices.insert(slice.key.clone(), slice);
             }
             Object::NetworkPolicy(policy) => {
@@ -144,6 +148,9 @@ impl Index {
         match object {
             Object::Pod(pod) => {
                 self.pods_by_ip.remove(&pod);
+                if let Some(node) = host(&pod) {
+                    group(&mut self.state.host_pods, node, |pods| pods.retain(|other| other.key != pod.key));
+                }
                 self.state.pods.remove(&pod.key);
                 self.leave(pod.namespace());
             }
@@ -168,7 +175,9 @@ impl Index {
                 self.state.services.remove(&service.key);
             }
             Object::EndpointSlice(slice) => {
-                self.group_slices(&slice.service, |slices| slices.retain(|other| other.key != slice.key));
+                let others =
+                    |slices: &mut Vec<Arc<EndpointSlice>>| slices.retain(|other| other.key != slice.key);
+                group(&mut self.state.service_slices, &slice.service, others);
                 self.state.slices.remove(&slice.key);
             }
             Object::NetworkPolicy(policy) => {
@@ -259,17 +268,6 @@ impl Index {
             .chain(policies.cloned().map(ObjectRef::Policy))
     }
 
-    fn group_slices(&mut self, service: &Arc<str>, change: impl FnOnce(&mut Vec<Arc<EndpointSlice>>)) {
-        let groups = &mut self.state.service_slices;
-        let mut slices = groups.get(service).map(|slices| slices.to_vec()).unwrap_or_default();
-        change(&mut slices);
-        if slices.is_empty() {
-            groups.remove(service);
-        } else {
-            groups.insert(service.clone(), slices.into());
-        }
-    }
-
     /// Something came to live in a namespace, which then exists, whether an object says so or not.
     fn settle(&mut self, namespace: &Arc<str>) {
         *self.residents.entry(namespace.clone()).or_default() += 1;
@@ -296,6 +294,26 @@ impl Index {
         self.pending.push(ObjectRef::Namespace(name.clone()));
         let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
         self.state.namespaces.insert(name, Arc::new(namespace));
+    }
+}
+
+/// The node in whose network a pod runs, for those that do.
+fn host(pod: &Pod) -> Option<&Arc<str>> {
+    pod.node.as_ref().filter(|_| pod.host_network && !pod.is_finished())
+}
+
+/// Changes one of the groups; one that has nothing left is gone.
+fn group<T>(
+    groups: &mut Map<Arc<str>, Arc<[Arc<T>]>>,
+    name: &Arc<str>,
+    change: impl FnOnce(&mut Vec<Arc<T>>),
+) {
+    let mut members = groups.get(name).map(|members| members.to_vec()).unwrap_or_default();
+    change(&mut members);
+    if members.is_empty() {
+        groups.remove(name);
+    } else {
+        groups.insert(name.clone(), members.into());
     }
 }
 

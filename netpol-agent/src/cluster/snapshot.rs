@@ -19,6 +19,8 @@ pub struct Snapshot {
     pub(super) policies_since: u64,
     pub(super) pods: Map<Arc<str>, Arc<Pod>>,
     pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    /// The pods in each node's network.
+    pub(super) host_pods: Map<Arc<str>, Arc<[Arc<Pod>]>>,
     /// Who had those addresses of late.
     pub(super) history: History,
     pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
@@ -49,6 +51,7 @@ impl Snapshot {
             policies_since: 0,
             pods: Map::default(),
             pod_ips: Map::default(),
+            host_pods: Map::default(),
             history: History::default(),
             namespaces: Map::default(),
             nodes: Map::default(),
@@ -111,6 +114,11 @@ impl Snapshot {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.nodes.get(name)
+    }
+
+    /// The pods that live in a node's network, those that have ended left out; in no order.
+    pub fn host_pods(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.host_pods.get(node).into_iter().flat_map(|pods| pods.iter())
     }
 
     /// A namespace by name.

@@ -8,14 +8,14 @@ use super::{
     note::{Note, Notes},
     profile::Profile,
     query::{Party, Query},
-    rule::{Addresses, Traffic},
+    rule::{Addresses, Match, Traffic},
     tiers::Question,
     translation::Translation,
     verdict::Verdict,
 };
 use crate::{
     cluster::{Map, Snapshot},
-    model::{Pod, PodClass, PolicyDirection},
+    model::{Node, Pod, PodClass, PolicyDirection},
 };
 
 /// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.
@@ -111,7 +111,31 @@ impl Engine {
             port: query.port,
             declared: destination.declared(),
         };
-        Question { direction, subject: pod, side: profile.side(direction), traffic, translation }.judge()
+        let question =
+            Question { direction, subject: pod, side: profile.side(direction), traffic, translation };
+        let mut judgement = question.judge();
+        if !judgement.allowed
+            && let Who::Node(node) = peer.who
+            && self.admits_host_pod(&judgement, node)
+        {
+            judgement.notes.add(Note::HostNetwork);
+        }
+        judgement
+    }
+
+    /// Whether the NetworkPolicies that deny a connection with a node would admit it with a pod in the node's network:
+    /// an enforcer may tell its traffic from the node's own.
+    fn admits_host_pod(&self, denial: &Judgement<'_>, node: &Node) -> bool {
+        let Some((side, traffic)) = denial.network_policies else { return false };
+        self.snapshot.host_pods(&node.name).any(|pod| {
+            let Some(profile) = self.profiles.get(&*pod.class) else { return false };
+            let declared = match denial.direction {
+                PolicyDirection::Egress => &pod.class.ports,
+                PolicyDirection::Ingress => traffic.declared,
+            };
+            let traffic = Traffic { peer_sets: &profile.sets, declared, ..traffic };
+            side.rules.iter().any(|rule| rule.matches(&traffic) == Match::Yes)
+        })
     }
 
     fn end<'e>(&'e self, party: Party<'e>) -> End<'e> {

@@ -20,7 +20,8 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: u64 = 5 * SECOND;
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
-/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`.
+/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`, and `far` has a pod
+/// in its network.
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Node, metadata: {name: node}, status: {addresses: [{type: InternalIP, address: 10.1.0.1}]}}
 ---
@@ -32,6 +33,11 @@ const CLUSTER: &str = "
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: free, namespace: tools},
  spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.3}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: far}, status: {addresses: [{type: InternalIP, address: 10.1.0.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: far-web, namespace: shop, labels: {app: web}},
+ spec: {nodeName: far, hostNetwork: true}, status: {phase: Running, podIPs: [{ip: 10.1.0.2}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
  spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432}]}}
@@ -124,6 +130,8 @@ fn outcomes() {
         ("203.0.113.9", FREE, 80, Established, Outcome::Conforming),
         ("10.1.0.1", DB, 5432, Established, Outcome::NotApplicable),
         ("10.0.0.254", DB, 5432, Established, Outcome::NotApplicable),
+        ("10.1.0.2", DB, 5432, Established, Outcome::Undecidable),
+        ("10.1.0.2", DB, 22, Established, Outcome::NotEnforced),
         (WEB, "10.0.0.254", 22, Established, Outcome::Conforming),
         (DB, DB, 1, Established, Outcome::NotApplicable),
         (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),

@@ -206,7 +206,7 @@ impl Naive<'_> {
         side.decided_by = "NetworkPolicy".to_owned();
         side.isolating = isolating.iter().map(|policy| policy.id.to_string()).collect();
         let (mut by_labels, mut maybe_before_translation) = (false, false);
-        for policy in isolating {
+        for policy in &isolating {
             for (index, rule) in policy.rules(direction).unwrap().iter().enumerate() {
                 let port = rule.ports.is_empty() || rule.ports.iter().any(|port| self.on_port(port));
                 let blocks = rule.peers.iter().filter_map(|peer| match peer {
@@ -236,10 +236,46 @@ impl Naive<'_> {
         if (by_block_only && self.via_service) || (!side.allowed && maybe_before_translation) {
             self.notes.insert(Note::TranslatedAddress);
         }
+        if !side.allowed && self.admit_host_pod(direction, &isolating) {
+            self.notes.insert(Note::HostNetwork);
+        }
         if !self.protocol.has_ports() {
             self.notes.insert(Note::Protocol);
         }
         true
+    }
+
+    /// Whether the other end is a node, and one of these policies would admit a pod in its network.
+    fn admit_host_pod(&mut self, direction: PolicyDirection, policies: &[&Arc<NetworkPolicy>]) -> bool {
+        let Some(node) =
+            self.peer(direction).node.clone().filter(|_| self.peer(direction).host_pod.is_none())
+        else {
+            return false;
+        };
+        let in_its_network =
+            |pod: &&Arc<Pod>| pod.host_network && !pod.is_finished() && pod.node.as_ref() == Some(&node.name);
+        let hosts: Vec<_> = self.snapshot.pods().filter(in_its_network).cloned().collect();
+        hosts.into_iter().any(|host| {
+            let seen = End { pod: Some(host), host_pod: None, node: None, ips: Vec::new() };
+            let before = std::mem::replace(self.peer_mut(direction), seen);
+            let admit = |policy: &&Arc<NetworkPolicy>| {
+                policy.rules(direction).unwrap().iter().any(|rule| {
+                    (rule.ports.is_empty() || rule.ports.iter().any(|port| self.on_port(port)))
+                        && (rule.peers.is_empty()
+                            || rule.peers.iter().any(|peer| self.is_peer(policy, direction, peer)))
+                })
+            };
+            let admitted = policies.iter().any(admit);
+            *self.peer_mut(direction) = before;
+            admitted
+        })
+    }
+
+    fn peer_mut(&mut self, direction: PolicyDirection) -> &mut End {
+        match direction {
+            PolicyDirection::Egress => &mut self.destination,
+            PolicyDirection::Ingress => &mut self.source,
+        }
     }
 
     fn peer(&self, direction: PolicyDirection) -> &End {
