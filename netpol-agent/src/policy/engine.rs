@@ -1,6 +1,6 @@
 //! The compiled policies of one snapshot.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{
     end::{End, Who},
@@ -10,7 +10,7 @@ use super::{
     query::{Party, Query},
     rule::{Addresses, Match, Traffic},
     tiers::Question,
-    translation::Translation,
+    translation::{Translation, addresses_before},
     verdict::Verdict,
 };
 use crate::{
@@ -59,7 +59,7 @@ impl Engine {
         if let (Some(from), Some(to)) = (source.pod(), destination.pod())
             && is_same(from, to)
         {
-            if !query.via_service {
+            if query.via_service.is_none() {
                 return Verdict::to_itself(from, notes);
             }
             notes.add(Note::Hairpin);
@@ -72,6 +72,13 @@ impl Engine {
         notes.extend(egress.notes);
         notes.extend(ingress.notes);
         Verdict { egress, ingress, notes }
+    }
+
+    /// The addresses at which a Service may have been used that leads to a destination. All Services are looked at: this
+    /// is for questions about a connection that nobody made.
+    #[must_use]
+    pub fn service_addresses(&self, destination: Party<'_>) -> Vec<IpAddr> {
+        addresses_before(&self.snapshot, self.end(destination).pod().map(|pod| &**pod))
     }
 
     fn judge<'e>(
@@ -95,12 +102,10 @@ impl Engine {
             return exempt(DecidedBy::LocalNode, Some(pod));
         }
         let translation = match (query.via_service, direction, peer.pod()) {
-            (false, ..) => Translation::None,
-            (true, PolicyDirection::Egress, pod) => {
-                Translation::OfDestination { snapshot: &self.snapshot, pod: pod.map(|pod| &**pod) }
-            }
-            (true, PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
-            (true, PolicyDirection::Ingress, None) => Translation::OfSource,
+            (None, ..) => Translation::None,
+            (Some(addresses), PolicyDirection::Egress, _) => Translation::OfDestination { addresses },
+            (Some(_), PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
+            (Some(_), PolicyDirection::Ingress, None) => Translation::OfSource,
         };
         let traffic = Traffic {
             peer_sets: peer.sets(),

@@ -1,6 +1,6 @@
 //! An attempt, and who was at its ends: what a cluster state says of it.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, slice, sync::Arc};
 
 use super::service;
 use crate::{
@@ -77,7 +77,7 @@ impl Case<'_> {
             destination: view.destination,
             protocol: tuple.protocol,
             port: tuple.destination.port,
-            via_service: self.attempt.addressed.is_some(),
+            via_service: self.attempt.addressed.as_ref().map(|at| slice::from_ref(&at.address)),
         };
         state.evaluate(&query).expected()
     }

@@ -215,6 +215,31 @@ fn destinations() {
     }
 }
 
+/// An enforcer may compare address ranges with the address that was used, before it is translated.
+#[test]
+fn ranges_that_have_the_address_that_was_used() {
+    for (range, address, port, expected) in [
+        ("10.1.0.2/32", "10.1.0.2", 30080, Outcome::Undecidable),
+        ("10.96.0.0/12", "10.96.0.3", 80, Outcome::Undecidable),
+        ("10.96.0.5/32", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.1.0.0/24", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.0.0.0/24", "10.1.0.1", 30080, Outcome::Undecidable),
+    ] {
+        let policy = format!(
+            "---
+{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: range, namespace: tools}},
+ spec: {{policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {range}}}}}]}}]}}}}
+"
+        );
+        let mut judge = judge();
+        judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), 2 * SECOND);
+        let addressed = Some(Peer { address: address.parse().unwrap(), port });
+        let attempt = Attempt { addressed, ..attempt(FREE, WEB, 8080, Observed::Established) };
+        let flow = judge.judge(attempt, &veths());
+        assert_eq!(flow.outcome, expected, "{range} {address}:{port}: {:?}", flow.expected);
+    }
+}
+
 #[test]
 fn what_makes_an_attempt_undecidable() {
     let plain = || attempt(FREE, DB, 5432, Observed::Established);

@@ -89,6 +89,13 @@ fn what_a_service_translated_may_be_undefined() {
     );
     check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80", "deny defined");
     check(&cluster("10.97.0.0/16"), "shop/a -> shop/b:80 via service", "deny defined");
+    // The address that was used counts, not those of other Services; a node's is one of a Service with a node port.
+    check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 10.96.0.10", "deny undefined");
+    check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 192.168.0.2", "deny defined");
+    check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via 192.168.0.2", "deny undefined");
+    check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via service", "deny defined");
+    let on_nodes = cluster("192.168.0.0/24").replace("app=b\n", "app=b nodeport=30080\n");
+    check(&on_nodes, "shop/a -> shop/b:80 via service", "deny undefined note=TranslatedAddress");
     // The client behind a load balancer.
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "8.8.8.8 -> shop/b:80 via service", "allow undefined");
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "192.168.0.2 -> shop/b:80 via service", "deny undefined");

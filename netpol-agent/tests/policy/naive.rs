@@ -65,11 +65,11 @@ struct Naive<'a> {
     destination: End,
     protocol: Protocol,
     port: u16,
-    via_service: bool,
+    via_service: Option<&'a [IpAddr]>,
     notes: BTreeSet<Note>,
 }
 
-pub(crate) fn evaluate(snapshot: &Snapshot, query: &Query<'_>) -> Answer {
+pub(crate) fn evaluate<'a>(snapshot: &'a Snapshot, query: &Query<'a>) -> Answer {
     let mut notes = BTreeSet::new();
     let source = end(snapshot, query.source, &mut notes);
     let destination = end(snapshot, query.destination, &mut notes);
@@ -146,7 +146,7 @@ impl Naive<'_> {
         if let (Some(from), Some(to)) = (&self.source.pod, &self.destination.pod)
             && from.key == to.key
         {
-            if !self.via_service {
+            if self.via_service.is_none() {
                 side.subject = Some(from.key.to_string());
                 side.decided_by = "self".to_owned();
                 return side;
@@ -233,7 +233,7 @@ impl Naive<'_> {
         if by_block_only && self.peer(direction).pod.is_some() {
             self.notes.insert(Note::BlockMatchesPod);
         }
-        if (by_block_only && self.via_service) || (!side.allowed && maybe_before_translation) {
+        if (by_block_only && self.via_service.is_some()) || (!side.allowed && maybe_before_translation) {
             self.notes.insert(Note::TranslatedAddress);
         }
         if !side.allowed && self.admit_host_pod(direction, &isolating) {
@@ -287,22 +287,10 @@ impl Naive<'_> {
 
     /// Whether the address before translation may have been one of these.
     fn before_translation(&self, direction: PolicyDirection, has: &dyn Fn(IpAddr) -> bool) -> bool {
-        if !self.via_service {
-            return false;
-        }
-        match direction {
-            PolicyDirection::Ingress => self.source.pod.is_none(),
-            PolicyDirection::Egress => self.snapshot.services().any(|service| {
-                let behind = match (&service.selector, &self.destination.pod) {
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                    (Some(selector), Some(pod)) => {
-                        service.namespace == *pod.namespace()
-                            && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
-                    }
-                };
-                behind && service.ips.iter().any(|ip| has(*ip))
-            }),
+        match (self.via_service, direction) {
+            (None, _) => false,
+            (Some(_), PolicyDirection::Ingress) => self.source.pod.is_none(),
+            (Some(addresses), PolicyDirection::Egress) => addresses.iter().any(|ip| has(*ip)),
         }
     }
 
@@ -396,7 +384,7 @@ impl Naive<'_> {
             let by_network = networks(rule).any(|cidr| peer.ips.iter().any(|ip| cidr.contains(ip)));
             let by_labels = rule.peers.iter().any(|p| self.is_tier_peer(direction, p));
             if on_port && (by_labels || by_network) {
-                if !by_labels && self.via_service {
+                if !by_labels && self.via_service.is_some() {
                     self.notes.insert(Note::TranslatedAddress);
                 }
                 return Some((index, rule.action));
