@@ -15,8 +15,12 @@ use crate::model::{
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) generation: u64,
+    /// The generation that changed a policy last.
+    pub(super) policies_since: u64,
     pub(super) pods: Map<Arc<str>, Arc<Pod>>,
     pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    /// The pods in each node's network.
+    pub(super) host_pods: Map<Arc<str>, Arc<[Arc<Pod>]>>,
     /// Who had those addresses of late.
     pub(super) history: History,
     pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
@@ -24,6 +28,7 @@ pub struct Snapshot {
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) service_ports: Map<(Protocol, Peer), Arc<Service>>,
     pub(super) node_ports: Map<(Protocol, u16), Arc<Service>>,
     pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
@@ -43,14 +48,17 @@ impl Snapshot {
     pub fn empty() -> Self {
         Self {
             generation: 0,
+            policies_since: 0,
             pods: Map::default(),
             pod_ips: Map::default(),
+            host_pods: Map::default(),
             history: History::default(),
             namespaces: Map::default(),
             nodes: Map::default(),
             node_ips: Map::default(),
             services: Map::default(),
             service_ips: Map::default(),
+            service_ports: Map::default(),
             node_ports: Map::default(),
             slices: Map::default(),
             service_slices: Map::default(),
@@ -64,6 +72,12 @@ impl Snapshot {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation since which all policies are as they are.
+    #[must_use]
+    pub fn policies_since(&self) -> u64 {
+        self.policies_since
     }
 
     /// The pod `namespace/name`.
@@ -100,6 +114,11 @@ impl Snapshot {
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.nodes.get(name)
+    }
+
+    /// The pods that live in a node's network, those that have ended left out; in no order.
+    pub fn host_pods(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.host_pods.get(node).into_iter().flat_map(|pods| pods.iter())
     }
 
     /// A namespace by name.
@@ -152,13 +171,22 @@ impl Snapshot {
     }
 
     /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    /// Where a Service's address is a node's, too, only the Service's own ports are meant.
     #[must_use]
     pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<&Arc<Service>> {
-        let by_node_port = || {
-            let service = self.node_ports.get(&(protocol, at.port))?;
-            self.node_by_ip(at.address).map(|_| service)
-        };
-        self.service_by_ip(at.address).or_else(by_node_port)
+        let at = Peer { address: at.address.to_canonical(), ..at };
+        let service = self.service_by_ip(at.address);
+        // Most addresses are no Service's, and most ports no node port.
+        if service.is_some()
+            && let Some(service) = self.service_ports.get(&(protocol, at))
+        {
+            return Some(service);
+        }
+        match (service, self.node_ports.get(&(protocol, at.port))) {
+            (None, None) => None,
+            (_, on_nodes) if self.node_by_ip(at.address).is_some() => on_nodes,
+            (service, _) => service,
+        }
     }
 
     /// The EndpointSlices of the Service `namespace/name`, in no order.

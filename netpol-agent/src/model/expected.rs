@@ -26,6 +26,16 @@ pub enum Expected {
     Undecidable(Undecidable),
 }
 
+impl Expected {
+    /// Whether it is denied by NetworkPolicies, which isolate a pod from its first moment; what a cluster-wide policy
+    /// denies, it may deny by labels that have to become known first.
+    #[must_use]
+    pub fn is_isolation(&self) -> bool {
+        let by_network_policies = |denial: &Denial| denial.policies.iter().all(|id| id.namespace.is_some());
+        matches!(self, Self::Denied { by } if by.iter().any(by_network_policies))
+    }
+}
+
 /// One direction that denies a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Denial {

@@ -1,23 +1,21 @@
 //! From an attempt to a judged flow: who it was, what was declared for it at that time, how the two compare.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    case::Case,
     outcome::{insufficient, outcome},
-    service,
+    states::States,
 };
 use crate::{
     identity::{Whose, is_api_server, own_node, whose},
     model::{
         Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Peer, Undecidable, Veths,
     },
-    policy::{Engine, Party, Query},
+    policy::Engine,
 };
-
-/// How long an attempt takes to be decided, the last retransmission included.
-const DECISION_NS: u64 = 4_000_000_000;
 
 /// Ties the kernel's clock to the calendar.
 #[derive(Clone, Copy, Debug)]
@@ -39,9 +37,7 @@ impl Clock {
 pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
-    grace_ns: u64,
-    /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
-    states: VecDeque<(u64, Arc<Engine>)>,
+    states: States,
     gaps: Kinds,
 }
 
@@ -50,17 +46,12 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, grace_ns, states: VecDeque::new(), gaps: Kinds::NONE }
+        Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE }
     }
 
     /// Puts a state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
-        // What has held since before the window is needed; what it replaced is not.
-        let start = now_ns.saturating_sub(self.grace_ns + DECISION_NS);
-        while self.states.len() > 1 && self.states.get(1).is_some_and(|(since, _)| *since <= start) {
-            self.states.pop_front();
-        }
-        self.states.push_back((now_ns, state));
+        self.states.push(state, now_ns);
     }
 
     /// Says which kinds of objects are not known well enough to judge by.
@@ -71,7 +62,7 @@ impl Judge {
     /// The state in force.
     #[must_use]
     pub fn state(&self) -> Option<&Arc<Engine>> {
-        self.states.back().map(|(_, state)| state)
+        self.states.last()
     }
 
     /// Until when to wait with an attempt for the name of a pod that is new on this node; `None` where there is nothing
@@ -99,7 +90,13 @@ impl Judge {
             Some(why) => Expected::Undecidable(why),
             None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
-            None => self.expected(&attempt, veths, attempt.first_ns.max(from).max(to)),
+            None => self.expected(&Case {
+                attempt: &attempt,
+                veths,
+                source: &source,
+                destination: &destination,
+                since_ns: from.max(to),
+            }),
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
@@ -194,28 +191,15 @@ impl Judge {
             .then_some(Undecidable::SpoofedSource)
     }
 
-    /// What the policies said at `as_of_ns`, the attempt's beginning or the later moment from which its ends are known:
-    /// all states that held at some time from shortly before until then must agree.
-    fn expected(&self, attempt: &Attempt, veths: &Veths, as_of_ns: u64) -> Expected {
-        let start = attempt.first_ns.saturating_sub(self.grace_ns);
-        let end = attempt.decided_ns.max(as_of_ns);
-        let mut verdict: Option<Expected> = None;
-        for (index, (since, state)) in self.states.iter().enumerate() {
-            let until = self.states.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
-            if *since > end || until <= start {
-                continue;
-            }
-            let next = evaluate(state, attempt, veths);
-            match &verdict {
-                Some(before) if !agree(before, &next) => {
-                    return Expected::Undecidable(Undecidable::RecentChange);
-                }
-                // What came after the moment has to agree, but is not what was said.
-                Some(_) if *since > as_of_ns => {}
-                _ => verdict = Some(next),
-            }
+    /// What may be expected of an enforcer. A pod that is new may not be admitted anywhere yet, and its labels not be
+    /// known; only its isolation by NetworkPolicies holds from its first moment, says the API.
+    fn expected(&self, case: &Case<'_>) -> Expected {
+        let expected = self.states.expected(case);
+        let is_due = || expected.is_isolation() || !self.states.is_new(case);
+        if outcome(&expected, case.attempt.observed).is_finding() && !is_due() {
+            return Expected::Undecidable(Undecidable::RecentChange);
         }
-        verdict.unwrap_or(Expected::Undecidable(Undecidable::Stale))
+        expected
     }
 }
 
@@ -225,31 +209,4 @@ fn known(whose: Whose) -> (Endpoint, u64) {
         Whose::Known { endpoint, since_ns } => (endpoint, since_ns),
         Whose::Awaited { .. } | Whose::Unclear => (Endpoint::World, 0),
     }
-}
-
-fn evaluate(engine: &Engine, attempt: &Attempt, veths: &Veths) -> Expected {
-    let tuple = &attempt.tuple;
-    if attempt.addressed.is_none()
-        && let Some(service) = engine.snapshot().service_at(tuple.protocol, tuple.destination)
-    {
-        // The packet was seen before its destination was translated: who answers is not known.
-        return service::expected(engine, service, attempt);
-    }
-    let party = |address| match own_node(engine.snapshot(), veths.host(), address) {
-        Some(node) => Party::NodeAt(node, address),
-        None => Party::Ip(address),
-    };
-    let query = Query {
-        source: party(tuple.source.address),
-        destination: party(tuple.destination.address),
-        protocol: tuple.protocol,
-        port: tuple.destination.port,
-        via_service: attempt.addressed.is_some(),
-    };
-    engine.evaluate(&query).expected()
-}
-
-/// Whether two expectations come to the same: the rules that admit or deny may differ.
-fn agree(a: &Expected, b: &Expected) -> bool {
-    std::mem::discriminant(a) == std::mem::discriminant(b)
 }

@@ -1,10 +1,12 @@
 //! What was declared against what was observed, and the findings that come of it.
 
+mod case;
 mod evidence;
 mod findings;
 mod judge;
 mod outcome;
 mod service;
+mod states;
 
 pub use findings::{FindingStats, Findings};
 pub use judge::{Clock, Judge};

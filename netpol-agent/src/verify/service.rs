@@ -1,6 +1,6 @@
 //! What the policies say of a connection to a Service's address, while it is not known which endpoint will answer.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, slice};
 
 use crate::{
     cluster::Snapshot,
@@ -19,7 +19,7 @@ pub(super) fn expected(engine: &Engine, service: &Service, attempt: &Attempt) ->
             destination: Party::Ip(address),
             protocol: tuple.protocol,
             port,
-            via_service: true,
+            via_service: Some(slice::from_ref(&tuple.destination.address)),
         };
         let next = engine.evaluate(&query).expected();
         match &verdict {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
+mod new_pods;
+
 use super::{Clock, Findings, Judge};
 use crate::{
     cluster::manifests,
@@ -18,7 +20,8 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: u64 = 5 * SECOND;
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
-/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`.
+/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`, and `far` has a pod
+/// in its network.
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Node, metadata: {name: node}, status: {addresses: [{type: InternalIP, address: 10.1.0.1}]}}
 ---
@@ -30,6 +33,11 @@ const CLUSTER: &str = "
 ---
 {apiVersion: v1, kind: Pod, metadata: {name: free, namespace: tools},
  spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.3}]}}
+---
+{apiVersion: v1, kind: Node, metadata: {name: far}, status: {addresses: [{type: InternalIP, address: 10.1.0.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: far-web, namespace: shop, labels: {app: web}},
+ spec: {nodeName: far, hostNetwork: true}, status: {phase: Running, podIPs: [{ip: 10.1.0.2}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
  spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432}]}}
@@ -122,6 +130,8 @@ fn outcomes() {
         ("203.0.113.9", FREE, 80, Established, Outcome::Conforming),
         ("10.1.0.1", DB, 5432, Established, Outcome::NotApplicable),
         ("10.0.0.254", DB, 5432, Established, Outcome::NotApplicable),
+        ("10.1.0.2", DB, 5432, Established, Outcome::Undecidable),
+        ("10.1.0.2", DB, 22, Established, Outcome::NotEnforced),
         (WEB, "10.0.0.254", 22, Established, Outcome::Conforming),
         (DB, DB, 1, Established, Outcome::NotApplicable),
         (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),
@@ -140,6 +150,12 @@ const SERVICES: &str = "
 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice,
  metadata: {name: split, namespace: shop, labels: {kubernetes.io/service-name: split}},
  addressType: IPv4, endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}], ports: [{port: 5432}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: balanced, namespace: shop},
+ spec: {clusterIP: 10.96.0.4, externalIPs: [192.0.2.7], ports: [{port: 443}]}, status: {loadBalancer: {ingress: [{ip: 10.1.0.1}]}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: also, namespace: shop},
+ spec: {clusterIP: 10.96.0.5, externalIPs: [192.0.2.7], ports: [{port: 53, protocol: UDP}, {port: 8443}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default},
  spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}}
@@ -168,6 +184,11 @@ fn destinations() {
         (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::NotEnforced),
         (to("10.1.0.1", 22), "node node", "", Outcome::Conforming),
         (to("10.1.0.1", 6443), "kube-apiserver ", "", Outcome::Conforming),
+        (to("10.1.0.1", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 8443), "service shop/also", "shop/also", Outcome::Undecidable),
+        (to("192.0.2.7", 53), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (via("192.0.2.7", 8443, to(DB, 5432)), "pod shop/db", "shop/also", Outcome::NotEnforced),
         (to("198.51.100.6", 6443), "kube-apiserver ", "", Outcome::Conforming),
         (
             via("10.96.0.1", 443, to("198.51.100.6", 6443)),
@@ -191,6 +212,31 @@ fn destinations() {
             flow.expected
         );
         assert_eq!(lacks, destination.starts_with("service"), "{attempt:?}");
+    }
+}
+
+/// An enforcer may compare address ranges with the address that was used, before it is translated.
+#[test]
+fn ranges_that_have_the_address_that_was_used() {
+    for (range, address, port, expected) in [
+        ("10.1.0.2/32", "10.1.0.2", 30080, Outcome::Undecidable),
+        ("10.96.0.0/12", "10.96.0.3", 80, Outcome::Undecidable),
+        ("10.96.0.5/32", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.1.0.0/24", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.0.0.0/24", "10.1.0.1", 30080, Outcome::Undecidable),
+    ] {
+        let policy = format!(
+            "---
+{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: range, namespace: tools}},
+ spec: {{policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {range}}}}}]}}]}}}}
+"
+        );
+        let mut judge = judge();
+        judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), 2 * SECOND);
+        let addressed = Some(Peer { address: address.parse().unwrap(), port });
+        let attempt = Attempt { addressed, ..attempt(FREE, WEB, 8080, Observed::Established) };
+        let flow = judge.judge(attempt, &veths());
+        assert_eq!(flow.outcome, expected, "{range} {address}:{port}: {:?}", flow.expected);
     }
 }
 

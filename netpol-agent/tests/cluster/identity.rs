@@ -83,6 +83,50 @@ fn address_used_again() {
     assert_eq!(watch.stop().connections(), ["client > old:81 over_blocked", "client > new:80 conforming"]);
 }
 
+/// What a pod does before its address is known is judged by what is known of it then: `web` is admitted, and `shut` is
+/// isolated, which nobody enforces here.
+#[test]
+fn connected_before_it_is_known() {
+    let lab = Lab::new().unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server").label("app", "server")).unwrap();
+    let _listening = Server::tcp(&server, 80).unwrap();
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    api.apply_text(
+        "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: server, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: Exists}]}}]}]
+",
+    );
+    api.apply_text(
+        "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: shut, namespace: shop}
+spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Egress]}
+",
+    );
+    let names = ["web", "shut"];
+    for name in names {
+        let mut pod = running(name);
+        pod["metadata"]["labels"] = json!({ "app": name });
+        api.create(&pods("shop"), &pod);
+    }
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    for name in names {
+        let pod = lab.add_pod(PodSpec::new("shop", name)).unwrap();
+        assert_eq!(Probe::tcp(server.ip(), 80).run(&pod).unwrap(), Attempt::Answered);
+        api.patch(&pods("shop"), name, Some("status"), status(&pod.ip().to_string()));
+    }
+    watch.wait_for_flows(2.0);
+    assert_eq!(watch.stop().connections(), ["web > server:80 conforming", "shut > server:80 not_enforced"]);
+}
+
 /// A pod is told with all that it is known by.
 #[test]
 fn what_is_told() {
@@ -126,7 +170,8 @@ const STRANGERS: u32 = 2000;
 const ROUNDS: u16 = 20;
 
 /// While 2,000 pods come and go, pods that share an address are connected to, each on a port of its own: no connection
-/// is another pod's. One whose pod was gone before its news came may be nobody's, and is not judged then.
+/// is another pod's. One whose pod was gone before its news came may be nobody's, or no state may have had the pod: it
+/// is not judged then.
 #[test]
 fn churn() {
     let lab = Lab::new().unwrap();
@@ -155,13 +200,15 @@ fn churn() {
     watch.wait_for_flows(ROUNDS.into());
     let told = watch.stop();
     let right = |round: u16| format!("client > round-{round}:{} conforming", 1000 + round);
-    let unnamed = |round: u16| format!("client > world:{} undecidable recent_change", 1000 + round);
+    let unjudged =
+        |name: &str, round: u16| format!("client > {name}:{} undecidable recent_change", 1000 + round);
     let connections = told.connections();
     assert_eq!(connections.len(), usize::from(ROUNDS), "{connections:#?}");
     let mut named = 0;
     for (round, connection) in (0..ROUNDS).zip(&connections) {
         named += u16::from(*connection == right(round));
-        assert!([right(round), unnamed(round)].contains(connection), "{connections:#?}\n{}", told.log);
+        let expected = [right(round), unjudged("world", round), unjudged(&format!("round-{round}"), round)];
+        assert!(expected.contains(connection), "{connections:#?}\n{}", told.log);
     }
     assert!(named > 0, "{connections:#?}");
 }

@@ -14,10 +14,10 @@ use netpol_agent::{
 /// - `node NAME [IP …] [label=value …]`
 /// - `pod NS/NAME [IP …] [label=value …] [port=[NAME:]NUMBER[/PROTOCOL] …] [node=NAME] [phase=PHASE] [host]`
 /// - `declared NS/NAME [label=value …]`, a pod without a status; `sidecar NS/NAME IP SPEC`, a pod with this spec
-/// - `service NS/NAME [IP …] [label=value …]`
+/// - `service NS/NAME [IP …] [label=value …] [nodeport=NUMBER]`
 /// - `policy NS/NAME SPEC`, `cnp NAME SPEC`, `anp NAME SPEC`, `banp SPEC`, the spec as YAML in one line
 ///
-/// The flow is `FROM -> TO:PORT[/PROTOCOL][ via service]`, each end a pod `NS/NAME` or an address (IPv6 in brackets).
+/// The flow is `FROM -> TO:PORT[/PROTOCOL][ via service|ADDRESS]` (`service` is any that leads there), each end a pod `NS/NAME` or an address (IPv6 in brackets).
 ///
 /// What to expect is a list of facts, each of which must hold (`!FACT`: must not): `allow` or `deny`; `defined` or
 /// `undefined`; `egress=WHO` and `ingress=WHO` for what decided; `egress.isolating=POLICY`, `egress.by=POLICY#RULE`,
@@ -54,19 +54,26 @@ pub(crate) fn snapshot(cluster: &str) -> Arc<Snapshot> {
 
 #[track_caller]
 pub(crate) fn evaluate<'e>(engine: &'e Engine, flow: &str) -> Verdict<'e> {
-    let (flow, via_service) = flow.strip_suffix(" via service").map_or((flow, false), |flow| (flow, true));
+    let (flow, via) = flow.split_once(" via ").map_or((flow, None), |(flow, via)| (flow, Some(via)));
     let (from, to) = flow.split_once(" -> ").expect("FROM -> TO:PORT");
     let (to, protocol) = match to.rsplit_once('/') {
         Some((to, protocol)) if to.contains(':') => (to, protocol),
         _ => (to, "TCP"),
     };
     let (to, port) = to.rsplit_once(':').expect("TO:PORT");
+    let destination = party(engine, to);
+    let addresses = via.map(|via| match via {
+        "service" => engine.service_addresses(destination),
+        address => vec![address.parse().expect("an address")],
+    });
+    // The verdict is handed out, and a test is short.
+    let addresses = addresses.map(|addresses| &*addresses.leak());
     let query = Query {
         source: party(engine, from),
-        destination: party(engine, to),
+        destination,
         protocol: protocol.parse().expect("a protocol"),
         port: port.parse().expect("a port"),
-        via_service,
+        via_service: addresses,
     };
     engine.evaluate(&query)
 }
@@ -131,7 +138,10 @@ fn document(line: &str) -> String {
         }
         "service" => {
             let ips: Vec<String> = addresses(rest).map(|ip| format!("{ip:?}")).collect();
-            let spec = format!("{{clusterIPs: [{}], selector: {{{}}}}}", ips.join(", "), labels(rest));
+            let ports = rest.split_whitespace().filter_map(|word| word.strip_prefix("nodeport="));
+            let ports: Vec<String> = ports.map(|port| format!("{{port: 80, nodePort: {port}}}")).collect();
+            let (ips, selector, ports) = (ips.join(", "), labels(rest), ports.join(", "));
+            let spec = format!("{{clusterIPs: [{ips}], selector: {{{selector}}}, ports: [{ports}]}}");
             format!("---\napiVersion: v1\nkind: Service\nmetadata: {}\nspec: {spec}\n", metadata(name, ""))
         }
         "policy" => {
@@ -184,7 +194,7 @@ fn metadata(name: &str, rest: &str) -> String {
 
 fn labels(rest: &str) -> String {
     let pairs = rest.split_whitespace().filter_map(|word| word.split_once('='));
-    let own = pairs.filter(|(key, _)| !matches!(*key, "port" | "node" | "phase"));
+    let own = pairs.filter(|(key, _)| !matches!(*key, "port" | "nodeport" | "node" | "phase"));
     own.map(|(key, value)| format!("{key:?}: {value:?}")).collect::<Vec<_>>().join(", ")
 }
 
