@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::{StreamExt as _, stream};
 use netpol_agent::{
-    cluster::watch::{Credentials, Freshness, News, Settings, connect, watchers},
+    cluster::watch::{Credentials, Freshness, News, Settings, Trouble, connect, watchers},
     model::ObjectKind,
 };
 use serde_json::{Value, json};
@@ -28,16 +28,22 @@ use tokio::{net::TcpListener, sync::mpsc, task::JoinSet, time::timeout};
 /// Far more than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An answer to the next request for pods.
+/// An answer to the next request of the watcher that a test is about.
 struct Answer {
     status: u16,
     body: String,
+    /// What the header says.
+    retry_after: Option<&'static str>,
     /// Whether the connection stays open after the body, and nothing more comes.
     open: bool,
 }
 
 fn whole(status: u16, body: &Value) -> Answer {
-    Answer { status, body: body.to_string(), open: false }
+    text(status, &body.to_string())
+}
+
+fn text(status: u16, body: &str) -> Answer {
+    Answer { status, body: body.to_owned(), retry_after: None, open: false }
 }
 
 fn refused(status: u16, reason: &str) -> Answer {
@@ -51,12 +57,12 @@ fn page(version: &str, next: &str, names: &[&str]) -> Answer {
 
 /// A watch that goes on, in silence.
 fn watch(events: &[Value]) -> Answer {
-    Answer { status: 200, body: lines(events), open: true }
+    Answer { open: true, ..text(200, &lines(events)) }
 }
 
 /// A watch whose connection breaks within an event.
 fn broken(events: &[Value]) -> Answer {
-    Answer { status: 200, body: lines(events) + "{\"type\":\"ADD", open: false }
+    text(200, &(lines(events) + "{\"type\":\"ADD"))
 }
 
 fn lines(events: &[Value]) -> String {
@@ -76,29 +82,50 @@ fn bookmark(version: &str, ends_list: bool) -> Value {
     json!({ "type": "BOOKMARK", "object": { "metadata": { "resourceVersion": version, "annotations": annotations } } })
 }
 
-fn gone() -> Value {
-    json!({ "type": "ERROR", "object": { "kind": "Status", "code": 410, "reason": "Expired" } })
+fn error(code: u16, reason: &str) -> Value {
+    json!({ "type": "ERROR", "object": { "kind": "Status", "code": code, "reason": reason } })
 }
 
-#[derive(Clone, Default)]
+fn gone() -> Value {
+    error(410, "Expired")
+}
+
+#[derive(Clone)]
 struct Server {
+    kind: ObjectKind,
     answers: Arc<Mutex<VecDeque<Answer>>>,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
+impl Server {
+    /// What is asked for, where the watcher that the test is about asks; no other kind is asked for there.
+    fn request(&self, uri: &Uri) -> Option<String> {
+        let query = short(uri.query().unwrap_or_default());
+        match self.kind {
+            ObjectKind::Pod => (uri.path() == "/api/v1/pods").then_some(query),
+            ObjectKind::ClusterNetworkPolicy => {
+                let path = uri.path().strip_prefix("/apis/policy.networking.k8s.io/")?;
+                (!path.starts_with("v1alpha1")).then(|| format!("{path} {query}").trim().to_owned())
+            }
+            other => panic!("nobody knows where {other:?} is"),
+        }
+    }
+}
+
 async fn answer(State(server): State<Server>, uri: Uri) -> Response<Body> {
-    let next = if uri.path() == "/api/v1/pods" {
-        server.asked.lock().unwrap().push(short(uri.query().unwrap_or_default()));
+    let next = server.request(&uri).and_then(|request| {
+        server.asked.lock().unwrap().push(request);
         server.answers.lock().unwrap().pop_front()
-    } else {
-        // Other kinds are no part of this.
-        None
-    };
-    let Some(Answer { status, body, open }) = next else { return std::future::pending().await };
+    });
+    let Some(Answer { status, body, retry_after, open }) = next else { return std::future::pending().await };
     let first = stream::iter([Ok::<_, Infallible>(Bytes::from(body))]);
     let body =
         if open { Body::from_stream(first.chain(stream::pending())) } else { Body::from_stream(first) };
-    Response::builder().status(status).body(body).unwrap()
+    let mut response = Response::builder().status(status);
+    if let Some(time) = retry_after {
+        response = response.header("Retry-After", time);
+    }
+    response.body(body).unwrap()
 }
 
 /// What tells one request from another.
@@ -113,7 +140,12 @@ fn short(query: &str) -> String {
 
 /// Runs the watchers until the pods' has told this last; returns all that it told, and what it asked.
 async fn run(answers: Vec<Answer>, last: &str) -> (Vec<String>, Vec<String>) {
-    let server = Server { answers: Arc::new(Mutex::new(answers.into())), ..Server::default() };
+    run_kind(ObjectKind::Pod, answers, last).await
+}
+
+async fn run_kind(kind: ObjectKind, answers: Vec<Answer>, last: &str) -> (Vec<String>, Vec<String>) {
+    let answers = Arc::new(Mutex::new(answers.into()));
+    let server = Server { kind, answers, asked: Arc::default() };
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
     let router = Router::new().fallback(answer).with_state(server.clone());
@@ -138,23 +170,27 @@ async fn run(answers: Vec<Answer>, last: &str) -> (Vec<String>, Vec<String>) {
     while told.last().is_none_or(|line| line != last) {
         let next = timeout(PATIENCE, news.recv()).await;
         assert!(next.is_ok(), "{last} does not come: {told:#?}");
-        told.extend(line(&next.unwrap().unwrap()));
+        told.extend(line(&next.unwrap().unwrap(), kind));
     }
     let asked = server.asked.lock().unwrap().clone();
     (told, asked)
 }
 
-fn line(news: &News) -> Option<String> {
-    Some(match news {
-        News::Listing(ObjectKind::Pod) => "listing".to_owned(),
-        News::Listed(ObjectKind::Pod) => "listed".to_owned(),
-        News::Applied(object) => format!("{}", object.reference()),
-        News::Deleted(reference) => format!("no {reference}"),
-        News::Unreadable { reference, why } => format!("{reference}? {why}"),
-        News::Trouble(ObjectKind::Pod, trouble) => trouble.name().to_owned(),
-        News::Recovered(ObjectKind::Pod) => "recovered".to_owned(),
-        _ => return None,
-    })
+fn line(news: &News, watched: ObjectKind) -> Option<String> {
+    let (kind, line) = match news {
+        News::Listing(kind) => (*kind, "listing".to_owned()),
+        News::Listed(kind) => (*kind, "listed".to_owned()),
+        News::Absent(kind) => (*kind, "absent for good".to_owned()),
+        News::Applied(object) => (object.reference().kind(), object.reference().to_string()),
+        News::Deleted(reference) => (reference.kind(), format!("no {reference}")),
+        News::Unreadable { reference, why } => (reference.kind(), format!("{reference}? {why}")),
+        News::Trouble(kind, Trouble::Refused { retry_after: Some(time), .. }) => {
+            (*kind, format!("refused for {} s", time.as_secs()))
+        }
+        News::Trouble(kind, trouble) => (*kind, trouble.name().to_owned()),
+        News::Recovered(kind) => (*kind, "recovered".to_owned()),
+    };
+    (kind == watched).then_some(line)
 }
 
 /// A server that can sends all objects as a watch, which goes on with what changes.
@@ -168,7 +204,7 @@ async fn streamed_list() {
         event("DELETED", "b", "5"),
         bookmark("6", false),
     ];
-    let (told, asked) = run(vec![broken(&events), watch(&[event("ADDED", "c", "7")])], "Pod shop/c").await;
+    let (told, asked) = run(vec![broken(&events), watch(&[event("ADDED", "c", "7")])], "recovered").await;
     assert_eq!(
         told,
         [
@@ -179,13 +215,13 @@ async fn streamed_list() {
             "Pod shop/a",
             "no Pod shop/b",
             "unreachable",
-            "recovered",
             "Pod shop/c",
+            "recovered",
         ]
     );
     assert_eq!(
         asked,
-        ["watch=true&sendInitialEvents=true&resourceVersion=0", "watch=true&resourceVersion=6"],
+        ["watch=true&sendInitialEvents=true&resourceVersion=", "watch=true&resourceVersion=6"],
         "it goes on after the last bookmark"
     );
 }
@@ -229,7 +265,6 @@ async fn troubles() {
     }});
     let answers = vec![
         refused(429, "TooManyRequests"),
-        refused(500, "InternalError"),
         watch(&[event("ADDED", "a", "1"), unreadable, bookmark("2", true), gone()]),
         watch(&[event("ADDED", "c", "3"), bookmark("3", true), json!("nonsense")]),
         watch(&[event("ADDED", "c", "3"), bookmark("3", true), event("ADDED", "d", "4")]),
@@ -238,7 +273,6 @@ async fn troubles() {
     assert_eq!(
         told,
         [
-            "refused",
             "refused",
             "listing",
             "Pod shop/a",
@@ -259,4 +293,91 @@ async fn troubles() {
         ]
     );
     assert!(asked.iter().all(|query| query.contains("sendInitialEvents=true")), "{asked:?}");
+}
+
+/// Whatever goes wrong with a list that is sent as a watch, but for what would go wrong with pages, too: pages are asked
+/// for. The last one is what a server on an etcd without progress notifications answers.
+#[tokio::test]
+async fn streams_that_fail() {
+    for (name, failure) in [
+        ("a bad gateway", text(502, "bad gateway")),
+        ("an internal error", refused(500, "InternalError")),
+        ("an error in the stream", watch(&[error(500, "InternalError")])),
+        ("an error after some objects", watch(&[event("ADDED", "z", "1"), error(500, "InternalError")])),
+    ] {
+        let answers = vec![failure, page("9", "", &["a"]), watch(&[event("ADDED", "b", "10")])];
+        let (told, asked) = run(answers, "Pod shop/b").await;
+        assert!(told.contains(&"refused".to_owned()), "{name}: {told:?}");
+        let first = "watch=true&sendInitialEvents=true&resourceVersion=";
+        assert_eq!(asked, [first, "", "watch=true&resourceVersion=9"], "{name}");
+    }
+}
+
+/// A watch that is answered and fails at once brings nothing: what is known is as old as before.
+#[tokio::test]
+async fn watches_that_fail_at_once() {
+    let list = [event("ADDED", "a", "1"), bookmark("1", true)];
+    let answers = vec![
+        broken(&list),
+        broken(&[]),
+        watch(&[gone()]),
+        watch(&[event("ADDED", "a", "2"), bookmark("2", true)]),
+    ];
+    let (told, _) = run(answers, "recovered").await;
+    let list = ["listing", "Pod shop/a", "listed"];
+    let troubles = ["unreachable", "unreachable", "expired"];
+    assert_eq!(told, [&list[..], &troubles, &list, &["recovered"]].concat());
+}
+
+/// One that goes on is one, though nothing happens.
+#[tokio::test]
+async fn a_watch_without_events() {
+    let list = [event("ADDED", "a", "1"), bookmark("1", true)];
+    let (told, _) = run(vec![broken(&list), watch(&[])], "recovered").await;
+    assert_eq!(told, ["listing", "Pod shop/a", "listed", "unreachable", "recovered"]);
+}
+
+fn group(kinds: &[&str]) -> Answer {
+    let resources: Vec<Value> = kinds.iter().map(|name| json!({ "name": name })).collect();
+    whole(200, &json!({ "resources": resources }))
+}
+
+/// A kind that is no longer served by the version that it was served by is looked for at once, and what was known of it
+/// stays until it is found, or is known to be nowhere.
+#[tokio::test]
+async fn a_version_that_goes() {
+    let kind = ObjectKind::ClusterNetworkPolicy;
+    let policies = "clusternetworkpolicies";
+    let policy = |name: &str| {
+        let spec = json!({ "tier": "Admin", "priority": 1, "subject": { "namespaces": {} } });
+        json!({ "type": "ADDED", "object": {
+            "metadata": { "name": name, "resourceVersion": "1" }, "spec": spec,
+        }})
+    };
+    let not_found = || text(404, "404 page not found");
+    let begin = || {
+        let list = broken(&[policy("a"), bookmark("1", true)]);
+        vec![not_found(), group(&[policies]), list, not_found()]
+    };
+    let before = ["listing", "ClusterNetworkPolicy a", "listed", "unreachable", "absent"];
+
+    let moved = [group(&[policies]), watch(&[policy("b"), bookmark("2", true)])];
+    let (told, asked) = run_kind(kind, begin().into_iter().chain(moved).collect(), "recovered").await;
+    let after = ["listing", "ClusterNetworkPolicy b", "listed", "recovered"];
+    assert_eq!(told, [&before[..], &after].concat());
+    assert_eq!(asked[4], "v1beta1");
+
+    let nowhere = [not_found(), not_found()];
+    let (told, _) = run_kind(kind, begin().into_iter().chain(nowhere).collect(), "absent for good").await;
+    assert_eq!(told, [&before[..], &["absent for good"]].concat());
+}
+
+/// Servers that throttle say how long to wait in a header, some beside a text that is no object of the API.
+#[tokio::test]
+async fn a_server_that_asks_to_wait() {
+    let throttled = |header| Answer { retry_after: Some(header), ..text(429, "Too many requests") };
+    let list = [event("ADDED", "a", "1"), bookmark("1", true)];
+    let answers = vec![throttled("1"), throttled("soon"), watch(&list)];
+    let (told, _) = run(answers, "recovered").await;
+    assert_eq!(told, ["refused for 1 s", "refused", "listing", "Pod shop/a", "listed", "recovered"]);
 }

@@ -121,6 +121,23 @@ impl Index {
         self.remember(holders);
     }
 
+    /// A namespace has a NetworkPolicy that can't be read.
+    pub fn hide_policy(&mut self, namespace: &Arc<str>) {
+        if !self.state.unreadable.contains_key(namespace) {
+            self.state.unreadable.insert(namespace.clone(), ());
+            self.pending.push(ObjectRef::Namespace(namespace.clone()));
+        }
+    }
+
+    /// No other namespaces than these have one.
+    pub fn retain_hidden(&mut self, namespaces: &HashSet<&Arc<str>>) {
+        let before: Vec<Arc<str>> = self.state.unreadable.keys().cloned().collect();
+        for namespace in before.into_iter().filter(|namespace| !namespaces.contains(namespace)) {
+            self.state.unreadable.remove(&namespace);
+            self.pending.push(ObjectRef::Namespace(namespace));
+        }
+    }
+
     /// Which pods have the addresses that a change of these may concern.
     fn holders(&self, objects: [Option<&Object>; 2]) -> Vec<(IpAddr, Option<Arc<Pod>>)> {
         let pods = objects.into_iter().flatten().filter_map(|object| match object {

@@ -79,6 +79,15 @@ impl ObjectRef {
         }
     }
 
+    /// Whose pods it concerns, where it is a NetworkPolicy.
+    #[must_use]
+    pub const fn policy_namespace(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Policy(policy) => policy.namespace.as_ref(),
+            _ => None,
+        }
+    }
+
     /// Its kind.
     #[must_use]
     pub const fn kind(&self) -> ObjectKind {

@@ -34,6 +34,8 @@ pub struct Snapshot {
     /// The slices of each Service.
     pub(super) service_slices: Map<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
     pub(super) network_policies: Map<PolicyRef, Arc<NetworkPolicy>>,
+    /// Namespaces with a NetworkPolicy that can't be read.
+    pub(super) unreadable: Map<Arc<str>, ()>,
     pub(super) cluster_policies: Map<PolicyRef, Arc<ClusterPolicy>>,
     /// What the last generations changed, oldest first, without gaps up to this one.
     pub(super) recent: Box<[Changes]>,
@@ -63,6 +65,7 @@ impl Snapshot {
             slices: Map::default(),
             service_slices: Map::default(),
             network_policies: Map::default(),
+            unreadable: Map::default(),
             cluster_policies: Map::default(),
             recent: Box::default(),
         }
@@ -162,6 +165,12 @@ impl Snapshot {
     /// All NetworkPolicies, in no order.
     pub fn network_policies(&self) -> impl Iterator<Item = &Arc<NetworkPolicy>> {
         self.network_policies.values()
+    }
+
+    /// Whether a namespace has a NetworkPolicy that can't be read: nobody knows what it says of the pods there.
+    #[must_use]
+    pub fn hides_policy(&self, namespace: &str) -> bool {
+        self.unreadable.contains_key(namespace)
     }
 
     /// The Service that has an address: its cluster addresses and those of its load balancers.

@@ -490,7 +490,7 @@ fn forgets_translations() {
 fn datagrams_at_the_start() {
     for (attached_ms, pre_existing) in [(59_000, true), (10_000, false)] {
         let mut world = World::new(Protocol::Udp);
-        world.veths.gone(2);
+        world.veths.gone(2, 0);
         world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
         world.veths.set_addresses(2, vec![peer('b', 0).address]);
         for step in ["data a<b @2out", "wait 6000"] {

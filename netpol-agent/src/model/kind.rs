@@ -115,6 +115,11 @@ impl Kinds {
         self.0 |= 1 << kind as u16;
     }
 
+    /// Adds all of another set.
+    pub const fn extend(&mut self, other: Self) {
+        self.0 |= other.0;
+    }
+
     /// Takes one away.
     pub const fn remove(&mut self, kind: ObjectKind) {
         self.0 &= !(1 << kind as u16);

@@ -20,6 +20,9 @@ pub struct Veth {
 /// How many of those that are gone are remembered, for connections that are decided after their end.
 const REMEMBERED: usize = 1024;
 
+/// How much later than it happened the end of a veth may be heard of, in nanoseconds.
+const LATE: u64 = 50_000_000;
+
 /// All of them, by interface index and by address.
 #[derive(Debug, Default)]
 pub struct Veths {
@@ -29,6 +32,8 @@ pub struct Veths {
     host: HashSet<IpAddr>,
     /// Those that went last, oldest first.
     gone: VecDeque<(u32, Veth)>,
+    /// When the last of those that had an address went.
+    left: HashMap<IpAddr, u64>,
 }
 
 impl Veths {
@@ -55,6 +60,17 @@ impl Veths {
     pub fn get_or_gone(&self, ifindex: u32) -> Option<&Veth> {
         let gone = || self.gone.iter().rfind(|(index, _)| *index == ifindex).map(|(_, veth)| veth);
         self.get(ifindex).or_else(gone)
+    }
+
+    /// After which time who had an address at `at_ns` came to have it, as far as veths tell: the one that it was seen at
+    /// came then; or it was seen at none, and the last one that had it went then.
+    #[must_use]
+    pub fn taken_after(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64) -> Option<u64> {
+        let veth = seen_at.and_then(|ifindex| self.get_or_gone(ifindex));
+        match veth.filter(|veth| veth.addresses.contains(&address)) {
+            Some(veth) => veth.born_ns,
+            None => self.left.get(&address).copied().filter(|left| *left <= at_ns),
+        }
     }
 
     /// The interface behind which an address lives.
@@ -105,14 +121,19 @@ impl Veths {
         }
     }
 
-    /// Forgets a veth that is gone.
-    pub fn gone(&mut self, ifindex: u32) {
-        if let Some(veth) = self.by_index.remove(&ifindex) {
-            self.disown(ifindex, &veth.addresses);
-            if self.gone.len() == REMEMBERED {
-                self.gone.pop_front();
+    /// Forgets a veth that is gone, by and by.
+    pub fn gone(&mut self, ifindex: u32, now_ns: u64) {
+        let Some(veth) = self.by_index.remove(&ifindex) else { return };
+        self.disown(ifindex, &veth.addresses);
+        self.left.extend(veth.addresses.iter().map(|address| (*address, now_ns.saturating_sub(LATE))));
+        self.gone.push_back((ifindex, veth));
+        if self.gone.len() <= REMEMBERED {
+            return;
+        }
+        for address in self.gone.pop_front().into_iter().flat_map(|(_, veth)| veth.addresses) {
+            if !self.gone.iter().any(|(_, other)| other.addresses.contains(&address)) {
+                self.left.remove(&address);
             }
-            self.gone.push_back((ifindex, veth));
         }
     }
 
@@ -131,6 +152,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn when_an_address_was_taken() {
+        let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let mut veths = Veths::default();
+        veths.attached(1, "old".into(), 0);
+        veths.set_addresses(1, vec![address]);
+        assert_eq!(veths.taken_after(address, Some(1), 50 * LATE), None, "it was there before");
+        assert_eq!(veths.taken_after(address, None, 50 * LATE), None, "nobody knows");
+        veths.gone(1, 10 * LATE);
+        assert_eq!(veths.taken_after(address, Some(1), 8 * LATE), None, "at the old one");
+        assert_eq!(veths.taken_after(address, None, 8 * LATE), None, "before the old one's end");
+        assert_eq!(veths.taken_after(address, None, 11 * LATE), Some(9 * LATE), "before the new one");
+        veths.attached(2, "new".into(), 12 * LATE);
+        veths.born(2, 12 * LATE);
+        assert_eq!(
+            veths.taken_after(address, Some(2), 11 * LATE),
+            Some(9 * LATE),
+            "at one without addresses yet"
+        );
+        veths.set_addresses(2, vec![address]);
+        assert_eq!(veths.taken_after(address, Some(2), 13 * LATE), Some(12 * LATE), "at the new one");
+        for ifindex in 3..3 + u32::try_from(REMEMBERED).unwrap() {
+            veths.attached(ifindex, "other".into(), 0);
+            veths.gone(ifindex, 20 * LATE);
+        }
+        assert_eq!(veths.taken_after(address, None, 50 * LATE), None, "forgotten");
+    }
+
+    #[test]
     fn an_address_follows_its_last_owner() {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let mut veths = Veths::default();
@@ -139,7 +188,7 @@ mod tests {
         assert_eq!(veths.carries(1, address), None, "addresses not known yet");
         veths.set_addresses(1, vec![address]);
         veths.set_addresses(2, vec![address]);
-        veths.gone(1);
+        veths.gone(1, 0);
         assert_eq!(veths.owner(address), Some(2));
         veths.set_addresses(2, vec!["10.0.0.2".parse().unwrap()]);
         assert_eq!(veths.owner(address), None);

@@ -69,6 +69,9 @@ impl Engine {
         if egress.decided_by.is_policy() && source.pod().is_some_and(|pod| destination.hosts(pod)) {
             notes.add(Note::OwnNode);
         }
+        if [&egress, &ingress].into_iter().any(|side| self.hides_policy(side)) {
+            notes.add(Note::UnreadablePolicy);
+        }
         notes.extend(egress.notes);
         notes.extend(ingress.notes);
         Verdict { egress, ingress, notes }
@@ -79,6 +82,13 @@ impl Engine {
     #[must_use]
     pub fn service_addresses(&self, destination: Party<'_>) -> Vec<IpAddr> {
         addresses_before(&self.snapshot, self.end(destination).pod().map(|pod| &**pod))
+    }
+
+    /// Whether a NetworkPolicy that can't be read may say something else. What the Admin tier says holds whatever they say.
+    fn hides_policy(&self, side: &Judgement<'_>) -> bool {
+        let asked =
+            matches!(side.decided_by, DecidedBy::NetworkPolicy | DecidedBy::Baseline | DecidedBy::Default);
+        asked && side.subject.is_some_and(|pod| self.snapshot.hides_policy(pod.namespace()))
     }
 
     fn judge<'e>(

@@ -6,6 +6,8 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Note {
+    /// A NetworkPolicy of a pod's namespace can't be read.
+    UnreadablePolicy,
     /// A protocol that NetworkPolicies say nothing about.
     Protocol,
     /// One end is a pod in its node's network.
@@ -33,7 +35,8 @@ pub enum Note {
 }
 
 impl Note {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
+        Self::UnreadablePolicy,
         Self::Protocol,
         Self::HostNetwork,
         Self::OwnNode,
@@ -58,6 +61,9 @@ impl Note {
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
+            Self::UnreadablePolicy => {
+                "a NetworkPolicy of the pod's namespace can't be read, and may say something else"
+            }
             Self::Protocol => "NetworkPolicy defines nothing for protocols other than TCP, UDP and SCTP",
             Self::HostNetwork => {
                 "host-network pods are up to the implementation; taken as traffic of their node, which no policy selects"

@@ -58,6 +58,7 @@ impl<'e> Verdict<'e> {
         }
         if let Some(note) = self.notes.iter().find(|note| note.undefines()) {
             return Expected::Undecidable(match note {
+                Note::UnreadablePolicy => Undecidable::Stale,
                 Note::DomainName => Undecidable::DomainName,
                 other => Undecidable::Undefined(other.text()),
             });

@@ -299,7 +299,7 @@ impl Agent {
             }
             VethChange::Gone { ifindex } => {
                 self.programs.forget(ifindex);
-                self.pipeline.veths_mut().gone(ifindex);
+                self.pipeline.veths_mut().gone(ifindex, monotonic_ns()?);
             }
             VethChange::Host(addresses) => self.pipeline.veths_mut().set_host(addresses),
             VethChange::Synced => {
@@ -317,11 +317,13 @@ impl Agent {
     fn tick(&mut self) -> Result<()> {
         self.pipeline.kernel_counters(|counter| self.counters.read(counter));
         self.pipeline.expire(monotonic_ns()?, Timestamp::now());
-        let Knowledge { gaps, age } = self.knowledge.now();
+        let Knowledge { gaps, unknown, awaited, age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
+        self.metrics.unknown(unknown);
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
-        let judges = self.pipeline.has_state() && !gaps.iter().any(ObjectKind::is_essential);
-        if self.veths_known && judges && !self.health.is_ready() {
+        // What can't be had, or can't be read, is told by metrics: to wait for it would hold up an update of all agents.
+        let heard = self.pipeline.has_state() && !awaited.iter().any(ObjectKind::is_essential);
+        if self.veths_known && heard && !self.health.is_ready() {
             self.health.ready();
             info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
         }

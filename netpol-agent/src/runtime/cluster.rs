@@ -150,10 +150,13 @@ impl Cluster {
                 self.changed();
             }
             News::Unreadable { reference, why } => {
-                warn!("{reference} can't be read: {why}; until it can, {}", reference.kind().needed_for());
+                warn!("{reference} can't be read: {why}; until it can, {}", needed_for(&reference));
                 self.metrics.object_unreadable();
                 self.index.delete(&reference);
                 self.freshness.unreadable(reference.kind(), true);
+                if let Some(namespace) = reference.policy_namespace() {
+                    self.index.hide_policy(namespace);
+                }
                 self.unreadable.insert(reference);
                 self.changed();
             }
@@ -162,6 +165,7 @@ impl Cluster {
                 self.known(kind, &listed);
             }
             News::Absent(kind) => {
+                self.listing.remove(&kind);
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.known(kind, &HashSet::new());
             }
@@ -181,9 +185,16 @@ impl Cluster {
         }
     }
 
-    fn tell_unreadable(&self, kind: ObjectKind) {
-        let are_there = self.unreadable.iter().any(|reference| reference.kind() == kind);
-        self.freshness.unreadable(kind, are_there);
+    /// Some of what could not be read may be so no longer. While a list is read, it is not known which.
+    fn tell_unreadable(&mut self, kind: ObjectKind) {
+        if self.listing.contains_key(&kind) {
+            return;
+        }
+        let mut unreadable = self.unreadable.iter().filter(|reference| reference.kind() == kind).peekable();
+        self.freshness.unreadable(kind, unreadable.peek().is_some());
+        if kind == ObjectKind::NetworkPolicy {
+            self.index.retain_hidden(&unreadable.filter_map(ObjectRef::policy_namespace).collect());
+        }
     }
 
     /// These objects of a kind are all there are.
@@ -208,6 +219,7 @@ impl Cluster {
         if let Trouble::Forbidden(_) = trouble {
             // There is no use in waiting for it: without it, less can be judged, and more than nothing.
             self.unknown.remove(kind);
+            self.freshness.refused(kind);
             self.changed();
         }
         if self.said.get(&kind) == Some(&trouble.name()) {
@@ -227,10 +239,22 @@ impl Cluster {
     }
 }
 
+/// What can't be judged without an object.
+fn needed_for(reference: &ObjectRef) -> String {
+    match reference.policy_namespace() {
+        Some(namespace) => format!("no connection of a pod in {namespace} can be judged"),
+        None => reference.kind().needed_for().to_owned(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::manifests;
+    use crate::{
+        cluster::manifests,
+        model::{Expected, Protocol, Undecidable},
+        policy::{Party, Query},
+    };
 
     const POLICY: &str = "
 apiVersion: policy.networking.k8s.io/v1alpha1
@@ -262,6 +286,71 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
             assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 0, "{name}");
         }
     }
+
+    const PODS: &str = "
+apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, status: {podIP: 10.0.0.1}}
+- {apiVersion: v1, kind: Pod, metadata: {name: one, namespace: tools}, status: {podIP: 10.0.0.2}}
+- {apiVersion: v1, kind: Pod, metadata: {name: other, namespace: tools}, status: {podIP: 10.0.0.3}}
+- {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}}
+";
+
+    /// A NetworkPolicy that can't be read may decide any connection of its namespace's pods, and no other.
+    #[test]
+    fn a_network_policy_that_cannot_be_read() {
+        let kind = ObjectKind::NetworkPolicy;
+        let objects = manifests::parse("test", PODS).objects;
+        let policy = objects.last().unwrap();
+        let unreadable = || News::Unreadable { reference: policy.reference(), why: "a test".into() };
+        let elsewhere = ObjectRef::new(kind, Some("elsewhere"), "p");
+        let other = || News::Unreadable { reference: elsewhere.clone(), why: "a test".into() };
+        let other_gone = || News::Deleted(elsewhere.clone());
+        let (listing, listed) = (|| News::Listing(kind), || News::Listed(kind));
+        for (name, news, is_hidden) in [
+            ("it is there", vec![], true),
+            ("while a list is read", vec![listing()], true),
+            ("while a list is read, with others", vec![listing(), other(), other_gone()], true),
+            ("it can be read again", vec![News::Applied(policy.clone())], false),
+            ("it is deleted", vec![News::Deleted(policy.reference())], false),
+            ("a list without it", vec![listing(), listed()], false),
+            ("a list with it", vec![listing(), unreadable(), listed()], true),
+            ("a list with it, readable", vec![listing(), News::Applied(policy.clone()), listed()], false),
+        ] {
+            let mut cluster = cluster();
+            ObjectKind::ALL.into_iter().for_each(|kind| cluster.freshness.current(kind));
+            objects.iter().cloned().map(News::Applied).for_each(|news| cluster.take(news));
+            cluster.publish();
+            cluster.take(unreadable());
+            news.into_iter().for_each(|news| cluster.take(news));
+            let engine = cluster.publish();
+            let stale = |from: &str, to: &str| {
+                let party = |address: &str| Party::Ip(address.parse().unwrap());
+                let query = Query {
+                    source: party(from),
+                    destination: party(to),
+                    protocol: Protocol::Tcp,
+                    port: 80,
+                    via_service: false,
+                };
+                engine.evaluate(&query).expected() == Expected::Undecidable(Undecidable::Stale)
+            };
+            for (from, to, depends) in [
+                ("10.0.0.1", "10.0.0.2", true),
+                ("10.0.0.2", "10.0.0.1", true),
+                ("192.0.2.1", "10.0.0.1", true),
+                ("10.0.0.2", "10.0.0.3", false),
+                ("192.0.2.1", "10.0.0.2", false),
+            ] {
+                assert_eq!(stale(from, to), is_hidden && depends, "{name}: {from} > {to}");
+            }
+            let known = cluster.freshness.at(Instant::now(), Duration::MAX);
+            assert!(!known.gaps.contains(kind), "{name}");
+            assert_eq!(known.unknown.contains(kind), is_hidden, "{name}");
+        }
+    }
+
     /// What can't be read may decide any connection: until it can, or is gone, its kind is not known.
     #[test]
     fn an_object_that_cannot_be_read() {

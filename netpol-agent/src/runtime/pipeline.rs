@@ -124,7 +124,6 @@ impl Pipeline {
     /// Says which kinds of objects are not known well enough to judge by.
     pub fn set_gaps(&mut self, gaps: Kinds) {
         self.judge.set_gaps(gaps);
-        self.metrics.unknown(gaps);
     }
 
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a

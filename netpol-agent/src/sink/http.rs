@@ -44,7 +44,7 @@ impl Health {
         Self(Arc::new(Life { ready: AtomicBool::new(false), worked: Mutex::new(now) }))
     }
 
-    /// From now on the programs are attached and the cluster state is known.
+    /// From now on the programs are attached, and the cluster state is known as well as it can be had.
     pub fn ready(&self) {
         self.0.ready.store(true, Ordering::Release);
     }

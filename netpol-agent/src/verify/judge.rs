@@ -140,9 +140,8 @@ impl Judge {
             return (nobody.clone(), nobody);
         };
         let whose = |address, veth: Option<u32>| {
-            let veth = veth.and_then(|ifindex| veths.get_or_gone(ifindex));
-            let born = veth.filter(|veth| veth.addresses.contains(&address)).and_then(|veth| veth.born_ns);
-            match whose(state.snapshot(), address, attempt.first_ns, born) {
+            let after = veths.taken_after(address, veth, attempt.first_ns);
+            match whose(state.snapshot(), address, attempt.first_ns, after) {
                 Whose::Known { endpoint: Endpoint::World, since_ns } => {
                     let node = own_node(state.snapshot(), veths.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));

@@ -6,6 +6,7 @@
 mod agent;
 mod api;
 mod chart;
+mod churn;
 mod container;
 mod crds;
 mod demo;

@@ -60,6 +60,37 @@ fn one_kind() {
     assert!(told.log.contains("nodes are watched again"), "{}", told.log);
 }
 
+/// Without a right on policies nothing can be judged. The agent says so and gets ready all the same: an update of a
+/// cluster's agents goes on, and metrics tell who is blind.
+#[test]
+fn policies() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _listening = Server::tcp(&server, 80).unwrap();
+    let connect = || assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    let but_policies: Vec<&str> =
+        ALL.into_iter().filter(|resource| !resource.contains("networkpolicies")).collect();
+    api.allow_agent(&but_policies);
+
+    let watch = Watch::start(&lab, &apiserver, AGENT, &[]);
+    let unknown = || watch.metric("netpol_resource_unknown", "resource=\"networkpolicies\"");
+    assert_eq!(unknown(), 1.0);
+    connect();
+    watch.wait_for_flows(1.0);
+    api.allow_agent(&ALL);
+    eventually("policies are known", || unknown() == 0.0);
+    connect();
+    watch.wait_for_flows(2.0);
+    assert_eq!(
+        watch.stop().connections(),
+        ["client > server:80 undecidable stale", "client > server:80 conforming"]
+    );
+}
+
 /// Rights that are taken away while the agent runs: it goes on, and catches up once they are back.
 #[test]
 fn taken_and_given_back() {

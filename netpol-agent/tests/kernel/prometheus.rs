@@ -9,13 +9,16 @@ use std::{
 
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::lab::{Attempt, Lab, PodSpec, Probe, Server};
+use xtask::{
+    agent::{Agent, Printing},
+    lab::{Attempt, Lab, PodSpec, Probe, Server},
+};
 
-use crate::agent::{Watch, eventually};
+use crate::agent::{METRICS, Watch, binary, eventually};
 
 const PROMETHEUS: &str = "127.0.0.1:9090";
 
-const RULES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/chart/alerts/netpol.yaml");
+const RULES: &str = include_str!("../../../deploy/chart/alerts/netpol.yaml");
 
 /// It ends with the test.
 struct Prometheus<'a> {
@@ -25,14 +28,15 @@ struct Prometheus<'a> {
 }
 
 impl<'a> Prometheus<'a> {
-    fn start(lab: &'a Lab) -> Self {
+    fn start(lab: &'a Lab, rules: &str) -> Self {
         let folder = TempDir::with_prefix("netpol-test-").unwrap();
+        fs::write(folder.path().join("rules.yaml"), rules).unwrap();
         let config = folder.path().join("prometheus.yml");
         fs::write(
             &config,
             format!(
                 "global: {{evaluation_interval: 200ms, scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
-                 rule_files: ['{RULES}']\n\
+                 rule_files: [rules.yaml]\n\
                  scrape_configs:\n- job_name: netpol-agent\n  static_configs:\n  - targets: ['127.0.0.1:9965']\n"
             ),
         )
@@ -85,7 +89,7 @@ fn scraped() {
     let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
                 spec: {podSelector: {}}}";
     let _watch = Watch::with(&lab, &[deny], &["--node", Lab::NODE]);
-    let prometheus = Prometheus::start(&lab);
+    let prometheus = Prometheus::start(&lab, RULES);
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     for (query, value) in [
         ("up", 1.0),
@@ -103,4 +107,22 @@ fn scraped() {
     ] {
         eventually(&format!("{query} is {value}"), || prometheus.query(query) == Some(value));
     }
+}
+
+/// An agent that can judge nothing finds nothing, and is not silent about it.
+#[test]
+fn blind() {
+    let lab = Lab::new().unwrap();
+    lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let folder = TempDir::with_prefix("netpol-test-").unwrap();
+    lab.write_manifests(folder.path()).unwrap();
+    fs::write(folder.path().join("policy.yaml"), "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy}")
+        .unwrap();
+    let manifests = folder.path().display().to_string();
+    let arguments = ["run", "--manifests", &manifests, "--metrics-addr", METRICS];
+    let _agent = Agent::spawn(&lab, &binary(), arguments, Printing::Kept).unwrap();
+    // Nobody waits for ten minutes here.
+    let prometheus = Prometheus::start(&lab, &RULES.replace("for: 10m", "for: 0s"));
+    let firing = "ALERTS%7Balertname=%22AgentBlind%22,blind=%22cluster_unknown%22,alertstate=%22firing%22%7D";
+    eventually("the alert fires", || prometheus.query(firing) == Some(1.0));
 }

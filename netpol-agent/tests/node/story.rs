@@ -52,8 +52,11 @@ fn tell(cni: Cni) {
     no_finding_about_the_node(&daemon);
 
     held.exchange();
+    let before = cluster.attached();
+    assert!(before > 0);
     daemon.update();
-    assert!(cluster.attached() > 0);
+    // None are missing, and the old agent's are gone.
+    assert_eq!(cluster.attached(), before);
     held.exchange();
     daemon.uninstall();
     assert_eq!(cluster.attached(), 0);

@@ -105,6 +105,24 @@ fn sections_that_are_not_typed_are_ignored() {
     row("{policyTypes: [Ingress, Egress]}", "shop/a -> shop/b:80", "deny egress.deny ingress.deny");
 }
 
+/// Such values are in objects that an older API server took. They are equal to no label.
+#[test]
+fn selector_values_that_no_label_has() {
+    let subject = |operator: &str, values: &str| {
+        format!(
+            "{{podSelector: {{matchExpressions: [{{key: app, operator: {operator}, values: [{values}]}}]}}, ingress: []}}"
+        )
+    };
+    row(&subject("In", "a b"), "ops/c -> shop/a:80", "allow defined ingress=default");
+    row(&subject("In", "a b, a"), "ops/c -> shop/a:80", "deny defined");
+    row(&subject("NotIn", "-b-"), "ops/c -> shop/a:80", "deny defined");
+    row(
+        "{podSelector: {matchLabels: {app: a b}}, ingress: []}",
+        "ops/c -> shop/a:80",
+        "allow defined ingress=default",
+    );
+}
+
 #[test]
 fn policy_types_that_the_api_refuses() {
     refused("policy shop/p {policyTypes: [Ingress, Egress, Egress]}", "spec.policyTypes: at most two");

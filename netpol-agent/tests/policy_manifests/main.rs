@@ -188,6 +188,27 @@ fn anchors_merges_and_their_limits() {
     }
 }
 
+/// The API server takes such endpoints, and nobody can be reached at them.
+#[test]
+fn endpoints_that_cannot_be_used_are_left_out() {
+    let slice = "
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: s, namespace: n, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+endpoints: [{addresses: [10.0.0.1]}, {addresses: [none, 10.0.0.2]}]
+ports: [{name: a, port: 0}, {name: b, port: 80}, {name: c, port: 70000}, {name: d, port: 1, protocol: DCCP}, {name: e}]
+";
+    let manifests = parse("f.yaml", slice);
+    assert_eq!(errors(&manifests), [""; 0]);
+    let snapshot = manifests.snapshot();
+    let slices: Vec<_> = snapshot.endpoint_slices("n/web").collect();
+    let ready: Vec<String> = slices[0].ready.iter().map(ToString::to_string).collect();
+    assert_eq!(ready, ["10.0.0.1", "10.0.0.2"]);
+    let ports: Vec<_> = slices[0].ports.iter().map(|port| (port.name.as_deref(), port.port)).collect();
+    assert_eq!(ports, [(Some("b"), 80)]);
+}
+
 #[test]
 fn files_and_folders() {
     let folder = tempfile::tempdir().unwrap();

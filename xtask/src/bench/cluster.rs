@@ -68,7 +68,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
     let cpu = (of_process(&agent)? - before) / time.elapsed().as_secs_f64();
     let flips = flip(&mut changes, &client, &server)?;
     let at_end = resident(&agent)?;
-    let delays = delays(&agent.stop()?, &flips);
+    let delays = delays(&agent.stop()?, &flips)?;
     let longest = delays.iter().copied().fold(f64::NAN, f64::max);
     table::print(
         &format!(
@@ -246,13 +246,26 @@ fn flip(changes: &mut Changes<'_>, client: &Pod, server: &Pod) -> Result<Vec<Fli
 }
 
 /// From each change to the first connection that was judged by it, in milliseconds.
-fn delays(lines: &str, flips: &[Flip]) -> Vec<f64> {
+///
+/// # Errors
+/// No connection was, before the next change.
+fn delays(lines: &str, flips: &[Flip]) -> Result<Vec<f64>> {
     let flows: Vec<(Duration, String)> = lines.lines().filter_map(judged).collect();
-    let delay = |flip: &Flip| {
-        let judged = flows.iter().filter(|(at, verdict)| *at >= flip.at && verdict == flip.verdict);
-        Some((judged.map(|(at, _)| *at).min()? - flip.at).as_secs_f64() * 1e3)
+    let delay = |(number, flip): (usize, &Flip)| {
+        let until = flips.get(number + 1).map_or(Duration::MAX, |next| next.at);
+        let judged =
+            flows.iter().filter(|(at, verdict)| (flip.at..until).contains(at) && verdict == flip.verdict);
+        let first = judged.map(|(at, _)| *at).min();
+        let first = first.with_context(|| {
+            format!(
+                "change {number} of {}: no connection is {} before the next one",
+                flips.len(),
+                flip.verdict
+            )
+        })?;
+        Ok((first - flip.at).as_secs_f64() * 1e3)
     };
-    flips.iter().filter_map(delay).collect()
+    flips.iter().enumerate().map(delay).collect()
 }
 
 /// When a flow's connection began, since 1970, and its verdict.

@@ -24,13 +24,19 @@ pub struct Freshness {
     heard: Arc<[AtomicU64; ObjectKind::ALL.len()]>,
     /// By kind: whether there are objects that can't be read.
     unreadable: Arc<[AtomicBool; ObjectKind::ALL.len()]>,
+    /// By kind: whether the server has refused to tell.
+    refused: Arc<[AtomicBool; ObjectKind::ALL.len()]>,
 }
 
 /// What is known at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Knowledge {
-    /// Kinds that are not known, or were last known too long ago.
+    /// Kinds that are not known, or were last known too long ago, or whose unreadable objects may decide any connection.
     pub gaps: Kinds,
+    /// Those, and kinds with unreadable objects that concern few connections.
+    pub unknown: Kinds,
+    /// Kinds of which nothing has been heard yet: not which objects there are, and not that the agent may not know.
+    pub awaited: Kinds,
     /// How long ago the oldest of the kinds that are known was current.
     pub age: Duration,
 }
@@ -43,13 +49,22 @@ impl Freshness {
             start: now,
             heard: Arc::new(std::array::from_fn(|_| AtomicU64::new(NEVER))),
             unreadable: Arc::default(),
+            refused: Arc::default(),
         }
     }
 
-    /// Whether there are objects of a kind that can't be read: what they say may decide any connection.
+    /// Whether there are objects of a kind that can't be read. What they say may decide any connection, but for
+    /// NetworkPolicies: those concern the pods of their namespaces, and which these are is part of the snapshot.
     pub fn unreadable(&self, kind: ObjectKind, are_there: bool) {
         if let Some(unreadable) = self.unreadable.get(kind as usize) {
             unreadable.store(are_there, Ordering::Relaxed);
+        }
+    }
+
+    /// The server does not let the agent know a kind: there is no use in waiting for it.
+    pub fn refused(&self, kind: ObjectKind) {
+        if let Some(refused) = self.refused.get(kind as usize) {
+            refused.store(true, Ordering::Relaxed);
         }
     }
 
@@ -74,12 +89,20 @@ impl Freshness {
     #[must_use]
     pub fn at(&self, now: Instant, limit: Duration) -> Knowledge {
         let since = now.saturating_duration_since(self.start);
-        let mut knowledge = Knowledge { gaps: Kinds::NONE, age: Duration::ZERO };
+        let mut knowledge = Knowledge::default();
         for kind in ObjectKind::ALL {
             let heard = self.heard.get(kind as usize).map_or(NEVER, |heard| heard.load(Ordering::Relaxed));
-            let unreadable =
-                self.unreadable.get(kind as usize).is_some_and(|one| one.load(Ordering::Relaxed));
-            if heard == NEVER || unreadable {
+            let is_set = |flags: &[AtomicBool]| {
+                flags.get(kind as usize).is_some_and(|flag| flag.load(Ordering::Relaxed))
+            };
+            if heard == NEVER && !is_set(&*self.refused) {
+                knowledge.awaited.insert(kind);
+            }
+            let unreadable = is_set(&*self.unreadable);
+            if unreadable {
+                knowledge.unknown.insert(kind);
+            }
+            if heard == NEVER || (unreadable && kind != ObjectKind::NetworkPolicy) {
                 knowledge.gaps.insert(kind);
             }
             if matches!(heard, NEVER | CURRENT) {
@@ -91,6 +114,7 @@ impl Freshness {
                 knowledge.gaps.insert(kind);
             }
         }
+        knowledge.unknown.extend(knowledge.gaps);
         knowledge
     }
 }
@@ -105,21 +129,26 @@ mod tests {
         let second = Duration::from_secs(1);
         let freshness = Freshness::new(start);
         let all: Kinds = ObjectKind::ALL.into_iter().collect();
-        assert_eq!(freshness.at(start, second), Knowledge { gaps: all, age: Duration::ZERO });
+        let known = |gaps, age| Knowledge { gaps, unknown: gaps, age, ..Knowledge::default() };
+        let nothing = Knowledge { awaited: all, ..known(all, Duration::ZERO) };
+        assert_eq!(freshness.at(start, second), nothing);
+        freshness.refused(ObjectKind::Node);
+        assert!(!freshness.at(start, second).awaited.contains(ObjectKind::Node));
         ObjectKind::ALL.into_iter().for_each(|kind| freshness.current(kind));
-        assert_eq!(
-            freshness.at(start + second, second),
-            Knowledge { gaps: Kinds::NONE, age: Duration::ZERO }
-        );
+        assert_eq!(freshness.at(start + second, second), known(Kinds::NONE, Duration::ZERO));
         freshness.lost(ObjectKind::Node, start + second);
         freshness.lost(ObjectKind::Node, start + 2 * second);
-        assert_eq!(freshness.at(start + 2 * second, second), Knowledge { gaps: Kinds::NONE, age: second });
+        assert_eq!(freshness.at(start + 2 * second, second), known(Kinds::NONE, second));
         let known = freshness.at(start + 3 * second, second);
         assert_eq!(known.age, 2 * second);
         assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
         freshness.current(ObjectKind::Node);
         assert!(freshness.at(start + 3 * second, second).gaps.is_empty());
-        freshness.unreadable(ObjectKind::Pod, true);
-        assert!(freshness.at(start + 3 * second, second).gaps.contains(ObjectKind::Pod));
+        for (kind, is_gap) in [(ObjectKind::Pod, true), (ObjectKind::NetworkPolicy, false)] {
+            freshness.unreadable(kind, true);
+            let known = freshness.at(start + 3 * second, second);
+            assert_eq!(known.gaps.contains(kind), is_gap, "{kind:?}");
+            assert!(known.unknown.contains(kind) && known.awaited.is_empty(), "{kind:?}");
+        }
     }
 }

@@ -67,17 +67,22 @@ impl Trouble {
         }
     }
 
-    /// Of an error that the server answers a request with.
-    pub(super) fn from_status(status: &Status, forbidden: Forbidden) -> Self {
+    /// Of an error that a watch ends with.
+    pub(super) fn of_status(status: &Status, forbidden: Forbidden) -> Self {
         let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-        match status.code {
+        Self::of_answer(status.code, &status.message, wait, forbidden)
+    }
+
+    /// Of an error that the server answers with; `wait` is for how many seconds it asks to wait, if for any.
+    pub(super) fn of_answer(code: u16, message: &str, wait: u32, forbidden: Forbidden) -> Self {
+        match code {
             403 => Self::Forbidden(forbidden),
             404 => Self::Absent,
             410 => Self::Expired,
-            422 => Self::Unsupported(status.message.clone()),
+            422 => Self::Unsupported(message.to_owned()),
             code => Self::Refused {
                 code,
-                message: status.message.clone(),
+                message: message.to_owned(),
                 retry_after: (wait > 0).then(|| Duration::from_secs(wait.into())),
             },
         }
@@ -87,10 +92,18 @@ impl Trouble {
     #[must_use]
     pub fn from_client(error: &kube::Error, forbidden: Forbidden) -> Self {
         match error {
-            kube::Error::Api(status) => Self::from_status(status, forbidden),
+            kube::Error::Api(status) => Self::of_status(status, forbidden),
             kube::Error::FromUtf8(_) | kube::Error::SerdeError(_) => Self::Malformed(error.to_string()),
             _ => Self::Unreachable(chain(error)),
         }
+    }
+
+    /// Whether nothing else that the server could be asked for would fare better.
+    pub(super) fn is_general(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden(_) | Self::Absent | Self::Unreachable(_) | Self::Refused { code: 429, .. }
+        )
     }
 }
 

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures::io::AsyncBufRead;
 use kube::Client;
 use tokio::{sync::mpsc, time::sleep};
 
@@ -125,19 +126,22 @@ impl Watcher {
         let silence = if let Trouble::Silent(time) = &trouble { *time } else { Duration::ZERO };
         let now = Instant::now();
         self.settings.freshness.lost(kind, now.checked_sub(silence).unwrap_or(now));
+        // Whatever is wrong with a list as a watch need not be wrong with pages: they are what every server knows.
+        let is_listing = self.served.is_some() && self.position.is_none();
+        let is_of_stream = self.streams && is_listing && !trouble.is_general();
+        self.streams &= !is_of_stream;
         match &trouble {
-            Trouble::Absent if !self.resource.built_in => {
-                (self.served, self.position) = (None, None);
+            // Nowhere: what has been served may be so by another version now.
+            Trouble::Absent if !self.resource.built_in && self.served.is_none() => {
+                self.position = None;
                 self.tell(News::Absent(kind)).await;
                 self.well().await;
                 return self.settings.look_again.mul_f64(0.5 + random / 2.0);
             }
-            Trouble::Unsupported(_) | Trouble::Silent(_) if self.position.is_none() && self.streams => {
-                // A server that does not know what was asked for may also say nothing.
-                self.streams = false;
-                return Duration::ZERO;
-            }
-            Trouble::Absent | Trouble::Expired | Trouble::Unsupported(_) | Trouble::Malformed(_) => {
+            // A server that does not know what was asked for may also say nothing.
+            Trouble::Unsupported(_) | Trouble::Silent(_) if is_of_stream => return Duration::ZERO,
+            Trouble::Absent => (self.served, self.position) = (None, None),
+            Trouble::Expired | Trouble::Unsupported(_) | Trouble::Malformed(_) => {
                 self.position = None;
             }
             Trouble::Forbidden(_)
@@ -200,10 +204,8 @@ impl Watcher {
         let mut lines = Lines::new(&mut answer);
         if self.position.is_none() {
             self.tell(News::Listing(self.resource.kind)).await;
-        } else {
-            self.well().await;
         }
-        while let Some(line) = lines.next(PATIENCE).await? {
+        while let Some(line) = self.next(&mut lines).await? {
             let version = match Event::read(line)? {
                 Event::Applied(head, object) => {
                     self.apply(object).await?;
@@ -221,7 +223,7 @@ impl Watcher {
                     head.resource_version
                 }
                 Event::Failed(status) => {
-                    return Err(Trouble::from_status(&status, self.resource.forbidden("watch")));
+                    return Err(Trouble::of_status(&status, self.resource.forbidden("watch")));
                 }
             };
             if let Some(position) = &mut self.position {
@@ -231,6 +233,23 @@ impl Watcher {
             }
         }
         Ok(())
+    }
+
+    /// The next line. The server may begin with an error, such as that it has forgotten the version that was asked for;
+    /// where nothing comes for a while, nothing has happened since.
+    async fn next<'l, R: AsyncBufRead + Unpin>(
+        &mut self,
+        lines: &'l mut Lines<R>,
+    ) -> Result<Option<&'l [u8]>, Trouble> {
+        let mut line = pin!(lines.next(PATIENCE));
+        if self.position.is_some() {
+            tokio::select! {
+                biased;
+                line = &mut line => return line,
+                () = sleep(SHORT) => self.well().await,
+            }
+        }
+        line.await
     }
 
     /// Tells of an object that is there.

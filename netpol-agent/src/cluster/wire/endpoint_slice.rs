@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    check::{At, Invalid, each, ip, port, protocol},
+    check::{At, Invalid, ip, port, protocol},
     metadata::Metadata,
 };
 use crate::model::{self, object::EndpointPort};
@@ -58,21 +58,23 @@ impl TryFrom<EndpointSlice> for model::EndpointSlice {
         let ready = endpoints.into_iter().filter(|endpoint| {
             endpoint.conditions.as_ref().and_then(|conditions| conditions.ready) != Some(false)
         });
-        let addresses = ready.flat_map(|endpoint| endpoint.addresses).collect();
-        let ports = wire.ports.unwrap_or_default().into_iter().filter(|port| port.port.is_some()).collect();
+        let addresses = ready.flat_map(|endpoint| endpoint.addresses);
+        let at = At::root("endpoints");
         Ok(Self {
             key: format!("{namespace}/{name}").into(),
             service: format!("{namespace}/{service}").into(),
-            ready: each(At::root("endpoints"), addresses, |text: String, at| ip(&text, at))?.into(),
-            ports: each(At::root("ports"), ports, endpoint_port)?.into(),
+            // The server does not look at all of these, and nobody can be reached at what is no address or no port.
+            ready: addresses.filter_map(|text| ip(&text, at).ok()).collect(),
+            ports: wire.ports.unwrap_or_default().into_iter().filter_map(endpoint_port).collect(),
         })
     }
 }
 
-fn endpoint_port(wire: Port, at: At<'_>) -> Result<EndpointPort, Invalid> {
-    Ok(EndpointPort {
+fn endpoint_port(wire: Port) -> Option<EndpointPort> {
+    let at = At::root("ports");
+    Some(EndpointPort {
         name: wire.name.filter(|name| !name.is_empty()).map(Into::into),
-        port: port(wire.port.unwrap_or_default(), at.key("port"))?,
-        protocol: protocol(wire.protocol.as_deref(), at.key("protocol"))?,
+        port: port(wire.port?, at).ok()?,
+        protocol: protocol(wire.protocol.as_deref(), at).ok()?,
     })
 }

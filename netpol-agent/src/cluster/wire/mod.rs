@@ -2,7 +2,7 @@
 //!
 //! A source of objects (a manifest, a watch) deserialises one of these and converts it. What the API server would
 //! refuse is refused here as well, with the field and the remedy, so that no verdict rests on an object that could
-//! not exist.
+//! not exist. What some version of it takes and can mean but one thing is taken as that.
 
 mod admin_policy;
 mod check;
