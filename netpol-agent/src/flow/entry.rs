@@ -1,18 +1,25 @@
 //! What is known of one attempt, and what follows from it.
 
 use crate::model::{
-    Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Protocol, Signal, Tuple, Veths,
+    Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Packet, Protocol, Signal, Tuple, Veths,
 };
 
 use super::{Limits, translation::Translation};
 
-/// From a reset that came from elsewhere to the decision: the time in which the drop of the opening packet would be
-/// told, had a packet filter of this node sent it.
+/// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
+/// would be told, had a packet filter of this node sent it.
 const RESET_WAIT_NS: u64 = 250_000_000;
 
 /// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
 /// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
 const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
+
+/// A refusal, told by who sent it.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    observed: Observed,
+    at_ns: u64,
+}
 
 /// A drop by an enforcer.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +54,7 @@ pub(super) struct Entry {
     accepted: bool,
     /// The answer went into the source pod.
     accept_received: bool,
-    /// A refusal, with who sent it.
-    refusal: Option<Observed>,
+    refusal: Option<Refusal>,
     dropped: Option<EnforcerDrop>,
     /// Records lost in the kernel when the attempt began.
     lost_before: u64,
@@ -107,7 +113,8 @@ impl Entry {
     }
 
     /// The opening packet, or another datagram of who opened, at a veth.
-    pub(super) fn opened(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+    pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        let Packet { ifindex, direction, .. } = *packet;
         // Of a packet that is seen at both veths, the second sighting is no retransmission.
         let first_place = direction == Direction::FromPod || self.source_veth.is_none();
         let (place, address) = match direction {
@@ -132,19 +139,20 @@ impl Entry {
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
-    pub(super) fn answered(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
-        match direction {
+    pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        match packet.direction {
             Direction::FromPod => {
-                self.accepted |= veths.carries(ifindex, tuple.destination.address) != Some(false);
+                self.accepted |= veths.carries(packet.ifindex, tuple.destination.address) != Some(false);
             }
             Direction::ToPod => {
-                self.accept_received |= veths.carries(ifindex, tuple.source.address) != Some(false);
+                self.accept_received |= veths.carries(packet.ifindex, tuple.source.address) != Some(false);
             }
         }
     }
 
     /// A reset by the destination's address, at a veth.
-    pub(super) fn reset(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+    pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        let Packet { ifindex, direction, time_ns: now_ns, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
             Direction::FromPod if veths.carries(ifindex, destination) == Some(false) => return,
@@ -154,7 +162,11 @@ impl Entry {
             Direction::ToPod if veths.owner(destination).is_some() => Observed::Rejected,
             Direction::ToPod => Observed::Reset,
         };
-        self.refusal.get_or_insert(observed);
+        self.refuse(observed, now_ns);
+    }
+
+    fn refuse(&mut self, observed: Observed, now_ns: u64) {
+        self.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
     }
 
     /// An ICMP error that quotes the opening packet.
@@ -163,17 +175,17 @@ impl Entry {
         if error.kind == IcmpKind::Other {
             return;
         }
+        // What the node itself says of a connection to elsewhere, and not to itself.
+        let by_the_node = veths.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
             Direction::FromPod if veths.carries(error.ifindex, destination) == Some(false) => return,
             Direction::FromPod => Observed::Refused,
             Direction::ToPod if veths.carries(error.ifindex, tuple.source.address) == Some(false) => return,
-            // On another node: the error names who sent it.
-            Direction::ToPod if error.reporter == destination && veths.owner(destination).is_none() => {
-                Observed::Refused
-            }
-            Direction::ToPod => Observed::Rejected,
+            Direction::ToPod if veths.owner(destination).is_some() || by_the_node => Observed::Rejected,
+            // Any router may send one, whatever the policies; and an enforcer may take the destination's address.
+            Direction::ToPod => Observed::Reset,
         };
-        self.refusal.get_or_insert(observed);
+        self.refuse(observed, error.time_ns);
     }
 
     /// The kernel dropped the opening packet or the answer to it; `hook` where an enforcer in the host's network
@@ -190,8 +202,10 @@ impl Entry {
         match hook {
             Some(hook) => {
                 // A packet filter that rejects sends the reset, and then drops the packet.
-                if self.refusal == Some(Observed::Reset) {
-                    self.refusal = Some(Observed::Rejected);
+                if let Some(refusal) = &mut self.refusal
+                    && refusal.observed == Observed::Reset
+                {
+                    refusal.observed = Observed::Rejected;
                 }
                 self.dropped.get_or_insert(EnforcerDrop { reason, hook, reply, first_ns: now_ns });
             }
@@ -207,13 +221,17 @@ impl Entry {
             return Some(Observed::Established);
         }
         // Who sent a reset from elsewhere may yet show.
-        self.refusal.filter(|refusal| *refusal != Observed::Reset)
+        self.refused().filter(|refusal| *refusal != Observed::Reset)
+    }
+
+    fn refused(&self) -> Option<Observed> {
+        self.refusal.map(|refusal| refusal.observed)
     }
 
     /// After a change: decides what has become evident, and what is over.
     pub(super) fn review(&mut self, tuple: &Tuple, now_ns: u64, lost: u64, veths: &Veths) -> Option<Attempt> {
         // Who sent a reset from elsewhere may yet show.
-        let is_over = self.closed && self.refusal != Some(Observed::Reset);
+        let is_over = self.closed && self.refused() != Some(Observed::Reset);
         let is_decided = match (self.evident(tuple, veths), self.decided) {
             (Some(_), None) => true,
             (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
@@ -242,7 +260,7 @@ impl Entry {
 
     /// What it comes to when nothing more is waited for.
     fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
-        if let Some(observed) = self.evident(tuple, veths).or(self.refusal) {
+        if let Some(observed) = self.evident(tuple, veths).or(self.refused()) {
             return observed;
         }
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
@@ -262,8 +280,8 @@ impl Entry {
     /// When to settle it, if nothing comes.
     fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
         // Other refusals decide at once.
-        if self.refusal.is_some() {
-            return self.last_ns + RESET_WAIT_NS;
+        if let Some(refusal) = self.refusal {
+            return refusal.at_ns + RESET_WAIT_NS;
         }
         if let Some(drop) = self.dropped {
             return drop.first_ns + limits.settle_ns;

@@ -250,9 +250,9 @@ impl FlowTable {
             reply
         };
         let is_reset = packet.signal == Signal::Reset;
-        self.touch(key, packet, veths, Entry::pre_existing, out, |entry, key, ifindex, direction, veths| {
+        self.touch(key, packet, veths, Entry::pre_existing, out, |entry, key, packet, veths| {
             if is_reset && !by_opener {
-                entry.reset(key, ifindex, direction, veths);
+                entry.reset(key, packet, veths);
             }
             entry.closed = true;
         });
@@ -320,7 +320,7 @@ impl FlowTable {
         veths: &Veths,
         new: impl FnOnce(u64, u64) -> Entry,
         out: &mut Vec<Attempt>,
-        change: impl FnOnce(&mut Entry, &Tuple, u32, Direction, &Veths),
+        change: impl FnOnce(&mut Entry, &Tuple, &Packet, &Veths),
     ) {
         if self.entries.len() >= self.limits.entries && !self.entries.contains_key(&tuple) {
             self.evict();
@@ -335,7 +335,7 @@ impl FlowTable {
             }
         };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
-        change(entry, &tuple, packet.ifindex, packet.direction, veths);
+        change(entry, &tuple, packet, veths);
         out.extend(entry.review(&tuple, packet.time_ns, self.lost, veths));
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }

@@ -15,14 +15,15 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere; `v` and `w` are Services' addresses; `n` is what
-/// the node puts in the place of a source; veth 3 is the node's uplink.
+/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere, and `x` is a router on the way there; `v` and `w`
+/// are Services' addresses; `n` is the node's own, which it puts in the place of a source; veth 3 is the node's uplink.
 fn veths() -> Veths {
     let mut veths = Veths::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
         veths.attached(ifindex, "veth".into(), 0);
         veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
+    veths.set_host([peer('n', 0).address]);
     veths
 }
 
@@ -33,6 +34,7 @@ fn peer(name: char, port: u16) -> Peer {
         'n' => "192.168.0.254",
         'v' => "10.96.0.1",
         'w' => "10.96.0.2",
+        'x' => "10.8.0.8",
         _ => "10.9.0.9",
     };
     Peer { address: address.parse().unwrap(), port }
@@ -63,7 +65,7 @@ impl World {
         Self { table, veths: veths(), now, out: Vec::new(), protocol }
     }
 
-    /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY @1in`,
+    /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY a>b @1in`,
     /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`.
     fn step(&mut self, step: &str) {
         let words: Vec<&str> = step.split_whitespace().collect();
@@ -74,7 +76,7 @@ impl World {
                 self.table.expire(self.now, &self.veths, &mut self.out);
             }
             ["lose", count] => self.table.set_lost(count.parse().unwrap()),
-            ["icmp", kind, by, place] => self.icmp(kind, by, place),
+            ["icmp", kind, by, ends, place] => self.icmp(kind, by, ends, place),
             ["drop", reason, netns, ends, signal] => self.drop(reason, netns, ends, signal),
             [signal, ends, place] => self.packet(signal, ends, place),
             _ => panic!("{step}"),
@@ -105,13 +107,13 @@ impl World {
         self.table.packet(&packet, &self.veths, &mut self.out);
     }
 
-    fn icmp(&mut self, kind: &str, by: &str, place: &str) {
+    fn icmp(&mut self, kind: &str, by: &str, ends: &str, place: &str) {
         let error = IcmpError {
             time_ns: self.now,
             ifindex: place[1..2].parse().unwrap(),
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             reporter: peer(by.chars().next().unwrap(), 0).address,
-            quoted: tuple(self.protocol, 'a', if by == "r" { 'r' } else { 'b' }, false),
+            quoted: self.ends(ends, ""),
             kind: match kind {
                 "port" => IcmpKind::PortUnreachable,
                 "prohibited" => IcmpKind::Prohibited,
@@ -248,9 +250,34 @@ fn tcp() {
             vec!["open a>r @1out", "open2 a>r @1out", "accept r>a @1in"],
             &[Unanswered, Established],
         ),
-        ("icmp from the filter", vec!["open a>b @1out", "icmp port n @1in"], &[Rejected]),
-        ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n @1in"], &[Rejected]),
-        ("icmp no route is no policy", vec!["open a>b @1out", "icmp other n @1in"], &[]),
+        ("icmp from the filter", vec!["open a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
+        ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n a>b @1in"], &[Rejected]),
+        ("icmp no route is no policy", vec!["open a>b @1out", "icmp other n a>b @1in"], &[]),
+        (
+            "icmp from the node, of what goes elsewhere",
+            vec!["open a>r @1out", "icmp prohibited n a>r @1in"],
+            &[Rejected],
+        ),
+        (
+            "icmp from a router far away",
+            vec!["open a>r @1out", "icmp prohibited x a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "icmp in the name of a destination far away",
+            vec!["open a>r @1out", "icmp prohibited r a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "icmp in its name, sent by the filter of this node",
+            vec!["open a>r @1out", "icmp port r a>r @1in", "drop netfilter host a>r open", "wait 300"],
+            &[Rejected],
+        ),
+        (
+            "icmp late, by one who may yet show",
+            vec!["open a>r @1out", "wait 3000", "icmp port r a>r @1in", "wait 200"],
+            &[],
+        ),
         (
             "the end of the handshake's connection",
             with(&[
@@ -269,7 +296,7 @@ fn tcp() {
 
 #[test]
 fn udp() {
-    use Observed::{Delivered, Established, Refused, Rejected, Unanswered};
+    use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
     for (name, story, expected) in [
         (
             "answered",
@@ -293,11 +320,25 @@ fn udp() {
         ),
         (
             "closed port",
-            vec!["data a>b @1out", "data a>b @2in", "icmp port b @2out", "icmp port b @1in"],
+            vec!["data a>b @1out", "data a>b @2in", "icmp port b a>b @2out", "icmp port b a>b @1in"],
             &[Refused],
         ),
-        ("closed port on another node", vec!["data a>r @1out", "icmp port r @1in"], &[Refused]),
-        ("rejected", vec!["data a>b @1out", "icmp port n @1in"], &[Rejected]),
+        (
+            "closed port on another node, or a filter in its name",
+            vec!["data a>r @1out", "icmp port r a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "closed port of the node itself",
+            vec!["data a>n @1out", "icmp port n a>n @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "rejected by the node for itself",
+            vec!["data a>n @1out", "icmp port n a>n @1in", "drop netfilter host a>n data", "wait 300"],
+            &[Rejected],
+        ),
+        ("rejected", vec!["data a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
     ] {
         check(name, Protocol::Udp, &story, expected);
     }

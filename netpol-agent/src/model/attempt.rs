@@ -13,9 +13,10 @@ pub enum Observed {
     Refused,
     /// It went into the destination pod's veth, was not dropped, and was not answered.
     Delivered,
-    /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod.
+    /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod, which is on this
+    /// node; or an ICMP error that is this node's own.
     Rejected,
-    /// A reset came whose origin this node does not see: the destination is on another node.
+    /// A reset or ICMP error came whose origin this node does not see: the destination is on another node.
     Reset,
     /// The kernel dropped that very packet, for a reason that an enforcer causes.
     Dropped {
