@@ -4,7 +4,7 @@ use crate::model::{
     Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Packet, Protocol, Signal, Tuple, Veths,
 };
 
-use super::{Limits, translation::Translation};
+use super::{Limits, losses::Losses, translation::Translation};
 
 /// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
 /// would be told, had a packet filter of this node sent it.
@@ -42,6 +42,8 @@ pub(super) struct Entry {
     pub(super) decided: Option<Observed>,
     /// Over: only late packets may come.
     pub(super) closed: bool,
+    /// Its tuple stands for another attempt from now on: what becomes of this one will not be seen.
+    pub(super) overtaken: bool,
     first_ns: u64,
     retransmissions: u16,
     drops: u32,
@@ -56,19 +58,18 @@ pub(super) struct Entry {
     accept_received: bool,
     refusal: Option<Refusal>,
     dropped: Option<EnforcerDrop>,
-    /// Records lost in the kernel when the attempt began.
-    lost_before: u64,
     translation: Option<Box<Translation>>,
 }
 
 impl Entry {
-    pub(super) fn new(number: u32, now_ns: u64, lost_before: u64) -> Self {
+    pub(super) fn new(number: u32, now_ns: u64) -> Self {
         Self {
             number,
             last_ns: now_ns,
             armed_ns: 0,
             decided: None,
             closed: false,
+            overtaken: false,
             first_ns: now_ns,
             retransmissions: 0,
             drops: 0,
@@ -81,14 +82,13 @@ impl Entry {
             accept_received: false,
             refusal: None,
             dropped: None,
-            lost_before,
             translation: None,
         }
     }
 
     /// One that was open before the agent looked.
-    pub(super) fn pre_existing(now_ns: u64, lost_before: u64) -> Self {
-        Self { pre_existing: true, ..Self::new(0, now_ns, lost_before) }
+    pub(super) fn pre_existing(now_ns: u64) -> Self {
+        Self { pre_existing: true, ..Self::new(0, now_ns) }
     }
 
     /// Its translation, where one was seen.
@@ -98,13 +98,13 @@ impl Entry {
 
     /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
     /// found so far. Where records were lost, the packet's own sender may be among them.
-    pub(super) fn may_be_translated(&self, now_ns: u64, lost: u64) -> bool {
+    pub(super) fn may_be_translated(&self, protocol: Protocol, now_ns: u64, losses: &Losses) -> bool {
         self.translation.is_none()
             && self.decided.is_none()
             && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
             && self.source_veth.is_some()
             && self.destination_veth.is_none()
-            && self.lost_before == lost
+            && !losses.may_touch(protocol, self.first_ns)
     }
 
     /// Takes note of a translation.
@@ -229,7 +229,13 @@ impl Entry {
     }
 
     /// After a change: decides what has become evident, and what is over.
-    pub(super) fn review(&mut self, tuple: &Tuple, now_ns: u64, lost: u64, veths: &Veths) -> Option<Attempt> {
+    pub(super) fn review(
+        &mut self,
+        tuple: &Tuple,
+        now_ns: u64,
+        losses: &Losses,
+        veths: &Veths,
+    ) -> Option<Attempt> {
         // Who sent a reset from elsewhere may yet show.
         let is_over = self.closed && self.refused() != Some(Observed::Reset);
         let is_decided = match (self.evident(tuple, veths), self.decided) {
@@ -238,7 +244,7 @@ impl Entry {
             (None, None) => is_over,
             (None, Some(_)) => false,
         };
-        if is_decided { self.conclude(tuple, now_ns, lost, veths) } else { None }
+        if is_decided { self.conclude(tuple, now_ns, losses, veths) } else { None }
     }
 
     /// Decides it with what is known; once that was done, again only if it turns out to be established.
@@ -246,14 +252,14 @@ impl Entry {
         &mut self,
         tuple: &Tuple,
         now_ns: u64,
-        lost: u64,
+        losses: &Losses,
         veths: &Veths,
     ) -> Option<Attempt> {
         let observed = self.settled(tuple, veths);
         if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
             return None;
         }
-        let attempt = self.attempt(*tuple, observed, now_ns, lost);
+        let attempt = self.attempt(*tuple, observed, now_ns, losses);
         self.decided = Some(observed);
         Some(attempt)
     }
@@ -266,7 +272,9 @@ impl Entry {
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
             return Observed::Dropped { reason, hook, reply };
         }
-        if self.destination_veth.is_some() { Observed::Delivered } else { Observed::Unanswered }
+        // Until its time is over, a drop may still be told.
+        let is_there = self.destination_veth.is_some() && !self.overtaken;
+        if is_there { Observed::Delivered } else { Observed::Unanswered }
     }
 
     /// When there is something to do about it, if nothing comes: decide it, or forget it.
@@ -301,7 +309,7 @@ impl Entry {
     }
 
     /// The outcome as a value.
-    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, lost: u64) -> Attempt {
+    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, losses: &Losses) -> Attempt {
         Attempt {
             tuple,
             addressed: self.translation().and_then(Translation::addressed),
@@ -315,7 +323,7 @@ impl Entry {
             destination_veth: self.destination_veth,
             foreign_veth: self.foreign_veth,
             pre_existing: self.pre_existing,
-            records_lost: lost != self.lost_before,
+            records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),
         }
     }

@@ -7,6 +7,7 @@ use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packe
 use super::{
     deadlines::Deadlines,
     entry::Entry,
+    losses::Losses,
     translation::{Clue, Translation, Translations},
 };
 
@@ -83,8 +84,9 @@ pub struct FlowTable {
     /// When to look at which; each entry has one valid item in it.
     queue: Deadlines,
     translations: Translations,
-    /// Records lost in the kernel so far.
-    lost: u64,
+    losses: Losses,
+    /// Decided, but by something that was not seen: handed out once it is known whether records were lost until then.
+    held: Vec<Attempt>,
     /// Inode of the host's network namespace.
     host_netns: Option<u32>,
     stats: FlowStats,
@@ -100,7 +102,8 @@ impl FlowTable {
             entries: HashMap::new(),
             queue: Deadlines::default(),
             translations: Translations::default(),
-            lost: 0,
+            losses: Losses::default(),
+            held: Vec::new(),
             host_netns,
             stats: FlowStats::default(),
         }
@@ -130,9 +133,9 @@ impl FlowTable {
         self.stats
     }
 
-    /// Tells how many records the kernel has lost so far.
-    pub fn set_lost(&mut self, lost: u64) {
-        self.lost = lost;
+    /// Tells how many records the kernel has lost until now.
+    pub fn set_lost(&mut self, lost: u64, now_ns: u64) {
+        self.losses.note(lost, now_ns);
     }
 
     /// When [`Self::expire`] has something to do next.
@@ -174,7 +177,7 @@ impl FlowTable {
         let is_it = matches!(clue, Clue::Sender(..)) || clue == Clue::Number(entry.number);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
-        if !(is_it && fits && free && entry.may_be_translated(now_ns, self.lost)) {
+        if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now_ns, &self.losses)) {
             return;
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
@@ -197,13 +200,15 @@ impl FlowTable {
         if known.as_ref().is_none_or(|entry| entry.number != number || entry.closed) {
             if let Some(before) = known {
                 // It ends what its tuple stood for before.
-                out.extend(before.conclude(&tuple, packet.time_ns, self.lost, veths));
+                before.overtaken = true;
+                let attempt = before.conclude(&tuple, packet.time_ns, &self.losses, veths);
+                hand_out(attempt, &mut self.held, out);
                 self.forget(&tuple);
             }
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now, lost| Entry::new(number, now, lost), out, Entry::opened);
+        self.touch(tuple, packet, veths, |now| Entry::new(number, now), out, Entry::opened);
     }
 
     fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
@@ -224,7 +229,7 @@ impl FlowTable {
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now, lost| Entry::new(0, now, lost), out, Entry::opened);
+        self.touch(tuple, packet, veths, |now| Entry::new(0, now), out, Entry::opened);
     }
 
     /// A datagram from a service's port to a client's, soon after the veth was attached: the question was probably
@@ -263,7 +268,8 @@ impl FlowTable {
         let tuple = self.translations.own(error.quoted);
         if let Some(entry) = self.entries.get_mut(&tuple) {
             entry.icmp_error(&tuple, error, veths);
-            out.extend(entry.review(&tuple, error.time_ns, self.lost, veths));
+            let attempt = entry.review(&tuple, error.time_ns, &self.losses, veths);
+            hand_out(attempt, &mut self.held, out);
             bring_forward(entry, tuple, &self.limits, &mut self.queue);
         }
     }
@@ -293,8 +299,13 @@ impl FlowTable {
         self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
-    /// Decides and forgets what is due.
+    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and [`Self::set_lost`] has told
+    /// of those that are missing.
     pub fn expire(&mut self, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        for mut attempt in self.held.drain(..) {
+            attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.first_ns);
+            out.push(attempt);
+        }
         while let Some((at, tuple)) = self.queue.pop_due(now_ns) {
             let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed_ns == at) else {
                 continue;
@@ -304,7 +315,7 @@ impl FlowTable {
                     self.forget(&tuple);
                     continue;
                 }
-                out.extend(entry.conclude(&tuple, now_ns, self.lost, veths));
+                out.extend(entry.conclude(&tuple, now_ns, &self.losses, veths));
             }
             let due = entry.due_ns(tuple.protocol, &self.limits);
             entry.armed_ns = due.clamp(now_ns + 1, now_ns + HORIZON_NS);
@@ -318,7 +329,7 @@ impl FlowTable {
         tuple: Tuple,
         packet: &Packet,
         veths: &Veths,
-        new: impl FnOnce(u64, u64) -> Entry,
+        new: impl FnOnce(u64) -> Entry,
         out: &mut Vec<Attempt>,
         change: impl FnOnce(&mut Entry, &Tuple, &Packet, &Veths),
     ) {
@@ -328,7 +339,7 @@ impl FlowTable {
         let entry = match self.entries.entry_ref(&tuple) {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
-                let mut entry = new(packet.time_ns, self.lost);
+                let mut entry = new(packet.time_ns);
                 entry.armed_ns = packet.time_ns + FIRST_LOOK_NS;
                 self.queue.push(entry.armed_ns, tuple);
                 vacant.insert(entry)
@@ -336,7 +347,8 @@ impl FlowTable {
         };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
         change(entry, &tuple, packet, veths);
-        out.extend(entry.review(&tuple, packet.time_ns, self.lost, veths));
+        let attempt = entry.review(&tuple, packet.time_ns, &self.losses, veths);
+        hand_out(attempt, &mut self.held, out);
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
 
@@ -366,6 +378,13 @@ impl FlowTable {
             }
         }
     }
+}
+
+/// Hands out what was decided by something that was seen, and keeps the rest until losses are known; in their order,
+/// where the same attempt is decided anew.
+fn hand_out(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt>) {
+    let Some(attempt) = attempt else { return };
+    if attempt.is_positive() && !attempt.revised { out.push(attempt) } else { held.push(attempt) }
 }
 
 /// After a change: an entry may be due much earlier than it would be looked at.

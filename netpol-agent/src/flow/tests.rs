@@ -66,7 +66,7 @@ impl World {
     }
 
     /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY a>b @1in`,
-    /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`.
+    /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`, `lose N ahead MS` where the counter is read before the records.
     fn step(&mut self, step: &str) {
         let words: Vec<&str> = step.split_whitespace().collect();
         self.now += MILLISECOND;
@@ -75,7 +75,11 @@ impl World {
                 self.now += ms.parse::<u64>().unwrap() * MILLISECOND;
                 self.table.expire(self.now, &self.veths, &mut self.out);
             }
-            ["lose", count] => self.table.set_lost(count.parse().unwrap()),
+            ["lose", count] => self.table.set_lost(count.parse().unwrap(), self.now),
+            ["lose", count, "ahead", ms] => {
+                let read_at = self.now + ms.parse::<u64>().unwrap() * MILLISECOND;
+                self.table.set_lost(count.parse().unwrap(), read_at);
+            }
             ["icmp", kind, by, ends, place] => self.icmp(kind, by, ends, place),
             ["drop", reason, netns, ends, signal] => self.drop(reason, netns, ends, signal),
             [signal, ends, place] => self.packet(signal, ends, place),
@@ -152,6 +156,7 @@ fn check(name: &str, protocol: Protocol, story: &[&str], expected: &[Observed]) 
     for step in story {
         world.step(step);
     }
+    world.step("wait 0");
     let observed: Vec<Observed> = world.out.iter().map(|attempt| attempt.observed).collect();
     assert_eq!(observed, expected, "{name}");
 }
@@ -248,7 +253,12 @@ fn tcp() {
         (
             "the first is overtaken",
             vec!["open a>r @1out", "open2 a>r @1out", "accept r>a @1in"],
-            &[Unanswered, Established],
+            &[Established, Unanswered],
+        ),
+        (
+            "the first is overtaken before its drop is told",
+            with(&["open2 a>b @1out", "open2 a>b @2in", "accept b>a @2out", "accept b>a @1in"]),
+            &[Established, Unanswered],
         ),
         ("icmp from the filter", vec!["open a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
         ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n a>b @1in"], &[Rejected]),
@@ -363,6 +373,7 @@ fn what_else_an_attempt_tells() {
     let run = |protocol, story: &[&str]| {
         let mut world = World::new(protocol);
         story.iter().for_each(|step| world.step(step));
+        world.step("wait 0");
         world.out.pop().unwrap()
     };
     let retried = run(
@@ -388,15 +399,59 @@ fn what_else_an_attempt_tells() {
         (Some(1), None, Some(2))
     );
 
-    let lossy = run(Protocol::Tcp, &["open a>r @1out", "lose 3", "wait 6000"]);
-    assert!(lossy.records_lost);
-
     for story in [&["close b>a @2out"][..], &["accept b>a @2out"], &["reset a>b @1out"]] {
         assert!(run(Protocol::Tcp, story).pre_existing, "{story:?}");
     }
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
     assert!(late.revised);
+}
+
+/// What a lost record may have told otherwise is marked.
+#[test]
+fn losses() {
+    use Observed::{Delivered, Established, Rejected, Unanswered};
+    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in", "wait 0"];
+    let after = |first: &[&'static str]| [first, &asked[..]].concat();
+    for (name, protocol, story, expected) in [
+        (
+            "while it is open",
+            Protocol::Tcp,
+            vec!["open a>r @1out", "lose 3", "wait 6000"],
+            (Unanswered, true),
+        ),
+        ("before it", Protocol::Tcp, vec!["lose 3", "open a>r @1out", "wait 6000"], (Unanswered, false)),
+        (
+            "noticed before its first record was read",
+            Protocol::Tcp,
+            vec!["lose 3 ahead 100", "open a>b @1out", "open a>b @2in", "wait 6000"],
+            (Delivered, true),
+        ),
+        (
+            "noticed right after the reset whose origin was not seen",
+            Protocol::Tcp,
+            vec!["open a>b @1out", "reset a<b @1in", "lose 3", "wait 0"],
+            (Rejected, true),
+        ),
+        (
+            "the question before the answer",
+            Protocol::Udp,
+            after(&["lose 3", "wait 20000"]),
+            (Established, true),
+        ),
+        ("long before", Protocol::Udp, after(&["lose 3", "wait 31000"]), (Established, false)),
+        (
+            "noticed right after the exchange",
+            Protocol::Udp,
+            [&asked[..4], &["lose 3", "wait 0"]].concat(),
+            (Established, true),
+        ),
+    ] {
+        let mut world = World::new(protocol);
+        story.iter().for_each(|step| world.step(step));
+        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
+        assert_eq!(told, [expected], "{name}");
+    }
 }
 
 /// What is seen of a connection that is translated on its way is one attempt.
@@ -498,6 +553,7 @@ fn translated() {
         for (name, story, expected) in stories {
             let mut world = World::new(protocol);
             story.iter().for_each(|step| world.step(step));
+            world.step("wait 0");
             let mut told: Vec<String> = world.out.iter().map(short).collect();
             told.sort();
             assert_eq!(told, *expected, "{protocol}: {name}");

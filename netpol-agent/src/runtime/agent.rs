@@ -4,6 +4,7 @@ use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::{SignedDuration, Timestamp};
+use netpol_common::PacketRecord;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
@@ -29,9 +30,6 @@ use crate::{
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
-
-/// Records taken at a time, before signals and veths have their turn.
-const BATCH_RECORDS: usize = 16_384;
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -67,6 +65,7 @@ pub async fn run(options: Options) -> Result<()> {
     } = options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
     let source = source::open(source, &metrics).await?;
+    let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
@@ -100,6 +99,8 @@ pub async fn run(options: Options) -> Result<()> {
     let agent = Agent {
         pipeline,
         programs,
+        records,
+        batch_records,
         counters,
         look_again,
         knowledge: source.knowledge,
@@ -108,7 +109,7 @@ pub async fn run(options: Options) -> Result<()> {
         health,
         metrics,
     };
-    let result = agent.work(signals, records, veths, source.states, summary).await;
+    let result = agent.work(signals, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
         thread
             .join()
@@ -178,6 +179,10 @@ impl Signals {
 struct Agent {
     pipeline: Pipeline,
     programs: Programs,
+    records: Records,
+    /// Records taken at a time, before signals and veths have their turn: no fewer than the ring can hold, so that what
+    /// was in it has been taken.
+    batch_records: usize,
     counters: Counters,
     look_again: mpsc::Sender<u32>,
     knowledge: source::Age,
@@ -193,7 +198,6 @@ impl Agent {
     async fn work(
         mut self,
         mut signals: Signals,
-        mut records: Records,
         mut veths: mpsc::UnboundedReceiver<VethChange>,
         mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
@@ -223,26 +227,26 @@ impl Agent {
                         self.pipeline.count_unseen(node);
                     }
                 }
-                ready = records.ready(), if batch.is_none() => {
+                ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
                 }
                 () = sleep_until(batch.unwrap_or_else(Instant::now)), if batch.is_some() => {
-                    let count = self.drain(&mut records);
-                    batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
+                    let count = self.drain();
+                    batch = (count > 0).then(|| Instant::now() + if count == self.batch_records { Duration::ZERO } else { BATCH });
                 }
             }
         }
         self.programs.detach_all();
-        while self.drain(&mut records) > 0 {}
+        while self.drain() > 0 {}
         self.tick()?;
         self.pipeline.finish(summary);
         Ok(())
     }
 
-    fn drain(&mut self, records: &mut Records) -> usize {
-        let Self { pipeline, look_again, .. } = self;
-        records.drain(BATCH_RECORDS, |bytes| {
+    fn drain(&mut self) -> usize {
+        let Self { pipeline, look_again, records, batch_records, .. } = self;
+        records.drain(*batch_records, |bytes| {
             if let Some(ifindex) = pipeline.record(bytes) {
                 // Full: so many are waiting already; the next strange packet asks again.
                 let _ = look_again.try_send(ifindex);
@@ -288,8 +292,11 @@ impl Agent {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.pipeline.kernel_counters(|counter| self.counters.read(counter));
-        self.pipeline.expire(monotonic_ns()?, Timestamp::now());
+        // What has happened until now is known first: all records of it, and then how many are missing.
+        let now = monotonic_ns()?;
+        self.drain();
+        self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
+        self.pipeline.expire(now, Timestamp::now());
         let Knowledge { gaps, age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());

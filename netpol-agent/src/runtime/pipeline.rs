@@ -140,7 +140,8 @@ impl Pipeline {
             && self.veths.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
     }
 
-    /// Decides and forgets what is due.
+    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and then
+    /// [`Self::kernel_counters`] has told how many were lost.
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
@@ -213,8 +214,8 @@ impl Pipeline {
         }
     }
 
-    /// Takes over what the programs have counted.
-    pub fn kernel_counters(&mut self, read: impl Fn(Counter) -> u64) {
+    /// Takes over what the programs have counted until now.
+    pub fn kernel_counters(&mut self, now_ns: u64, read: impl Fn(Counter) -> u64) {
         for counter in Counter::ALL {
             let total = read(counter);
             match counter {
@@ -230,7 +231,7 @@ impl Pipeline {
             }
         }
         self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
-        self.table.set_lost(self.seen.kernel_lost);
+        self.table.set_lost(self.seen.kernel_lost, now_ns);
     }
 
     /// Counts the pods of a node, this one, whose traffic is not seen: none of their addresses is behind a veth that has

@@ -203,6 +203,20 @@ fn what_makes_an_attempt_undecidable() {
         ("open before", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
         ("losses do not undo what was seen", Attempt { records_lost: true, ..plain() }, None),
         (
+            "losses undo a drop: it may have got through when it was sent again",
+            Attempt { records_lost: true, observed: DROPPED, ..plain() },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
+            "losses undo who asked",
+            Attempt {
+                records_lost: true,
+                tuple: Tuple { protocol: Protocol::Udp, ..plain().tuple },
+                ..plain()
+            },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
             "losses undo what was not seen",
             Attempt { records_lost: true, ..unanswered() },
             Some(Undecidable::RecordsLost),
