@@ -1,7 +1,8 @@
 //! What is known of one attempt, and what follows from it.
 
 use crate::model::{
-    Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Packet, Protocol, Signal, Tuple, Veths,
+    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, Protocol,
+    Signal, Tuple, Veths,
 };
 
 use super::{Limits, losses::Losses, translation::Translation};
@@ -13,6 +14,17 @@ const RESET_WAIT_NS: u64 = 250_000_000;
 /// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
 /// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
 const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
+
+/// In whose network namespace a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DropPlace {
+    /// The host's, where enforcers act.
+    Host,
+    /// Another one: what a pod does there is its own affair.
+    Pod,
+    /// It is not known.
+    Unknown,
+}
 
 /// A refusal, told by who sent it.
 #[derive(Clone, Copy, Debug)]
@@ -48,6 +60,8 @@ pub(super) struct Entry {
     retransmissions: u16,
     drops: u32,
     other_drop: Option<u32>,
+    /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
+    lost_here: bool,
     source_veth: Option<u32>,
     destination_veth: Option<u32>,
     foreign_veth: Option<u32>,
@@ -74,6 +88,7 @@ impl Entry {
             retransmissions: 0,
             drops: 0,
             other_drop: None,
+            lost_here: false,
             source_veth: None,
             destination_veth: None,
             foreign_veth: None,
@@ -188,29 +203,29 @@ impl Entry {
         self.refuse(observed, error.time_ns);
     }
 
-    /// The kernel dropped the opening packet or the answer to it; `hook` where an enforcer in the host's network
-    /// namespace did it.
+    /// The kernel dropped the opening packet or, with `reply`, the answer to it.
     pub(super) fn dropped(
         &mut self,
-        reason: u32,
-        hook: Option<DropHook>,
+        drop: &KernelDrop,
+        place: DropPlace,
         reply: bool,
-        count: u32,
-        now_ns: u64,
+        reasons: &DropReasons,
     ) {
-        self.drops = self.drops.saturating_add(count);
-        match hook {
-            Some(hook) => {
-                // A packet filter that rejects sends the reset, and then drops the packet.
-                if let Some(refusal) = &mut self.refusal
-                    && refusal.observed == Observed::Reset
-                {
-                    refusal.observed = Observed::Rejected;
-                }
-                self.dropped.get_or_insert(EnforcerDrop { reason, hook, reply, first_ns: now_ns });
-            }
-            None => self.other_drop = Some(reason),
+        self.drops = self.drops.saturating_add(drop.count);
+        let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
+        let Some(hook) = hook else {
+            self.other_drop = Some(drop.reason);
+            self.lost_here |= place != DropPlace::Pod && !reply;
+            return;
+        };
+        // A packet filter that rejects sends the reset, and then drops the packet.
+        if let Some(refusal) = &mut self.refusal
+            && refusal.observed == Observed::Reset
+        {
+            refusal.observed = Observed::Rejected;
         }
+        let first = EnforcerDrop { reason: drop.reason, hook, reply, first_ns: drop.time_ns };
+        self.dropped.get_or_insert(first);
     }
 
     /// What is decided by what has been seen, without waiting for more.
@@ -273,7 +288,7 @@ impl Entry {
             return Observed::Dropped { reason, hook, reply };
         }
         // Until its time is over, a drop may still be told.
-        let is_there = self.destination_veth.is_some() && !self.overtaken;
+        let is_there = self.destination_veth.is_some() && !self.lost_here && !self.overtaken;
         if is_there { Observed::Delivered } else { Observed::Unanswered }
     }
 

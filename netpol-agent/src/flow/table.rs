@@ -6,7 +6,7 @@ use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packe
 
 use super::{
     deadlines::Deadlines,
-    entry::Entry,
+    entry::{DropPlace, Entry},
     losses::Losses,
     translation::{Clue, Translation, Translations},
 };
@@ -276,21 +276,29 @@ impl FlowTable {
 
     /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
-        let here = drop.netns.is_none() || self.host_netns.is_none() || drop.netns == self.host_netns;
-        let hook = if here { reasons.hook(drop.reason) } else { None };
         if let Some(clue) = Clue::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
             self.link(clue, drop.tuple, drop.time_ns);
         }
+        let place = self.place(drop);
         let own = self.translations.own(drop.tuple);
         for (tuple, reply) in [(own, false), (own.reversed(), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
             if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
-                entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
+                entry.dropped(drop, place, reply, reasons);
                 bring_forward(entry, tuple, &self.limits, &mut self.queue);
             }
             return;
         }
         self.stats.unmatched_drops += 1;
+    }
+
+    fn place(&self, drop: &KernelDrop) -> DropPlace {
+        match (drop.netns, self.host_netns) {
+            (_, None) => DropPlace::Host,
+            (None, Some(_)) => DropPlace::Unknown,
+            (Some(at), Some(host)) if at == host => DropPlace::Host,
+            (Some(_), Some(_)) => DropPlace::Pod,
+        }
     }
 
     /// Whether there is an attempt that a packet belongs to.

@@ -130,7 +130,11 @@ impl World {
     fn drop(&mut self, reason: &str, netns: &str, ends: &str, signal: &str) {
         let drop = KernelDrop {
             time_ns: self.now,
-            netns: if netns == "host" { Some(HOST) } else { Some(7) },
+            netns: match netns {
+                "host" => Some(HOST),
+                "pod" => Some(7),
+                _ => None,
+            },
             tuple: self.ends(ends, signal),
             signal: (signal != "none").then(|| named(signal)),
             reason: if reason == "netfilter" { NETFILTER } else { NO_SOCKET },
@@ -216,7 +220,28 @@ fn tcp() {
             with(&["drop netfilter pod a>b open", "wait 6000"]),
             &[Delivered],
         ),
-        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Delivered]),
+        (
+            "dropped by nobody knows whose filter",
+            vec!["open a>b @1out", "drop netfilter nowhere a>b open", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "the answer is dropped by the filter of the pod that gave it",
+            with(&["drop netfilter nowhere b>a accept", "wait 6000"]),
+            &[Delivered],
+        ),
+        (
+            "dropped behind our program, nobody knows where",
+            with(&["drop socket nowhere a>b open", "wait 6000"]),
+            &[Unanswered],
+        ),
+        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Unanswered]),
+        ("dropped for no policy, in the pod", with(&["drop socket pod a>b open", "wait 6000"]), &[Delivered]),
+        (
+            "the answer is dropped for no policy",
+            with(&["drop socket host b>a accept", "wait 6000"]),
+            &[Delivered],
+        ),
         (
             "data dropped is not the attempt",
             vec!["open a>b @1out", "drop netfilter host a>b none", "wait 6000"],

@@ -11,7 +11,7 @@ pub enum Observed {
     Established,
     /// The destination pod itself refused, so the packet got there: RST or port unreachable out of its own veth.
     Refused,
-    /// It went into the destination pod's veth, was not dropped, and was not answered.
+    /// It went into the destination pod's veth, was not dropped by the host, and was not answered.
     Delivered,
     /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod, which is on this
     /// node; or an ICMP error that is this node's own.
@@ -27,7 +27,7 @@ pub enum Observed {
         /// Whether it was the answer that was dropped.
         reply: bool,
     },
-    /// No answer and no drop seen here.
+    /// No answer, and no drop by an enforcer seen here.
     Unanswered,
 }
 

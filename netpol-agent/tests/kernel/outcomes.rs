@@ -110,28 +110,36 @@ fn netfilter_drops_and_rejects() {
     }
 }
 
-/// A pod's own packet filter is no policy: the packet got there.
+/// A pod's own packet filter is no policy, be it the packet or the answer that it drops: the packet got there.
 #[test]
 fn drops_inside_the_pod() {
     if lacks(Feature::DropReasons) {
         return;
     }
+    for (hook, end) in [("input", "dport"), ("output", "sport")] {
+        let (lab, client, server) = two_pods();
+        let _server = Server::tcp(&server, 80).unwrap();
+        let chain =
+            format!("chain {hook} {{\n type filter hook {hook} priority 0\n tcp {end} 80 drop\n }}\n");
+        server.nft(&format!("table inet own {{\n {chain} }}\n")).unwrap();
+        let watch = Watch::start(&lab);
+        Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
+        watch.until(1).check(&["client > server:80 TCP4 delivered conforming"]);
+    }
+}
+
+/// Dropped behind our programs for a reason that is no policy: it has not got there, whatever the reason.
+#[test]
+fn drops_in_a_queue() {
     let (lab, client, server) = two_pods();
     let _server = Server::tcp(&server, 80).unwrap();
-    server
-        .nft(
-            "table inet own {
- chain input {
- type filter hook input priority 0
- tcp dport 80 drop
- }
- }
-",
-        )
-        .unwrap();
+    // The neighbour is known by then, so that the packet gets as far as the queue.
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    let full = ["qdisc", "replace", "dev", server.host_ifname(), "root", "pfifo", "limit", "0"];
+    lab.exec("tc", &full, "").unwrap();
     let watch = Watch::start(&lab);
     Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
-    watch.until(1).check(&["client > server:80 TCP4 delivered conforming"]);
+    watch.until(1).check(&["client > server:80 TCP4 unanswered unanswered"]);
 }
 
 /// Nobody answers, and nobody here drops: that proves nothing.
