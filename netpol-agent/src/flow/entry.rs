@@ -319,6 +319,7 @@ impl Entry {
             + match (self.closed, observed, protocol) {
                 (true, ..) => limits.closed_ns,
                 (false, Observed::Established, Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
+                (false, Observed::Established, Protocol::Udp) => limits.answered_ns,
                 _ => limits.idle_ns,
             }
     }

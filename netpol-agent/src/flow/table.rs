@@ -24,11 +24,16 @@ pub struct Limits {
     /// Without a packet, until a decided attempt is forgotten. Longer than the gap before the last but one SYN
     /// retransmission of Linux (32 s with `tcp_syn_retries` = 6), so that those do not look like new attempts.
     pub idle_ns: u64,
+    /// Without a datagram, until an answered UDP conversation is forgotten: not before those who enforce forget it, for
+    /// until then either side may go on. Connection tracking takes 120 s (`nf_conntrack_udp_timeout_stream`), and a
+    /// datagram may be recorded 5 s late.
+    pub answered_ns: u64,
     /// Without a control packet, until an established TCP or SCTP connection is forgotten.
     pub established_ns: u64,
     /// From the end of a connection until it is forgotten.
     pub closed_ns: u64,
-    /// After a veth was attached: how long a datagram that looks like an answer is taken for one.
+    /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
+    /// for one. As long as an answered conversation is remembered.
     pub startup_ns: u64,
 }
 
@@ -41,9 +46,10 @@ impl Default for Limits {
             settle_ns: 2 * SECOND,
             unanswered_ns: 5 * SECOND,
             idle_ns: 70 * SECOND,
+            answered_ns: 130 * SECOND,
             established_ns: 3600 * SECOND,
             closed_ns: SECOND,
-            startup_ns: 30 * SECOND,
+            startup_ns: 130 * SECOND,
         }
     }
 }
@@ -232,14 +238,15 @@ impl FlowTable {
         self.touch(tuple, packet, veths, |now| Entry::new(0, now), out, Entry::opened);
     }
 
-    /// A datagram from a service's port to a client's, soon after the veth was attached: the question was probably
-    /// asked before that.
+    /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably
+    /// asked before that. A pod that came later than the agent has asked nothing before.
     fn looks_like_an_answer(&self, packet: &Packet, veths: &Veths) -> bool {
         let Tuple { source, destination, .. } = packet.tuple;
-        let young = veths
-            .get(packet.ifindex)
-            .is_some_and(|veth| packet.time_ns < veth.attached_ns.saturating_add(self.limits.startup_ns));
-        young && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
+        let before_us = veths.get(packet.ifindex).is_some_and(|veth| {
+            let until_ns = veth.attached_ns.saturating_add(self.limits.startup_ns);
+            veth.born_ns.is_none() && packet.time_ns < until_ns
+        });
+        before_us && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
     fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {

@@ -607,18 +607,38 @@ fn forgets_translations() {
     assert_eq!((world.table.len(), world.table.forms()), (0, 0));
 }
 
-/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it.
+/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it; unless the
+/// pod came later than the agent.
 #[test]
 fn datagrams_at_the_start() {
-    for (attached_ms, pre_existing) in [(59_000, true), (10_000, false)] {
+    for (attached_ms, born, pre_existing) in
+        [(159_000, false, true), (60_000, false, true), (10_000, false, false), (159_000, true, false)]
+    {
         let mut world = World::new(Protocol::Udp);
+        world.now = 160_000 * MILLISECOND;
         world.veths.gone(2);
         world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
         world.veths.set_addresses(2, vec![peer('b', 0).address]);
+        if born {
+            world.veths.born(2, attached_ms * MILLISECOND);
+        }
         for step in ["data a<b @2out", "wait 6000"] {
             world.step(step);
         }
-        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms");
+        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms, born: {born}");
+    }
+}
+
+/// While an enforcer remembers a conversation, both sides may go on with it.
+#[test]
+fn conversations_with_pauses() {
+    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"];
+    for (pause, told) in [("wait 120000", 1), ("wait 140000", 2)] {
+        let mut world = World::new(Protocol::Udp);
+        for step in asked.into_iter().chain([pause, "data a<b @2out", "data a<b @1in", "wait 6000"]) {
+            world.step(step);
+        }
+        assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
     }
 }
 

@@ -15,7 +15,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Translate, source};
+use super::{Options, Pipeline, Setup, Track, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
@@ -79,7 +79,7 @@ pub async fn run(options: Options) -> Result<()> {
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
         clock: clock()?,
-        translate: translate(),
+        track: track(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
     if let Some(state) = source.first {
@@ -120,10 +120,10 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 /// Asks the kernel's connection tracking, where there is one.
-fn translate() -> Translate {
+fn track() -> Track {
     match Conntrack::open() {
-        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.reply(tuple) {
-            Ok(answers) => answers,
+        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.find(tuple) {
+            Ok(tracked) => tracked,
             Err(error) => {
                 debug!("connection tracking: {error}");
                 None
@@ -131,7 +131,7 @@ fn translate() -> Translate {
         }),
         Err(error) => {
             warn!(
-                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart"
+                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
             );
             Box::new(|_| None)
         }

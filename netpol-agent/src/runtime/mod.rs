@@ -9,4 +9,4 @@ mod source;
 
 pub use agent::run;
 pub use options::{ApiOptions, Options, Source};
-pub use pipeline::{Pipeline, Setup, Translate};
+pub use pipeline::{Pipeline, Setup, Track};
