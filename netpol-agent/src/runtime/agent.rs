@@ -3,7 +3,7 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use netpol_common::PacketRecord;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
@@ -78,7 +78,7 @@ pub async fn run(options: Options) -> Result<()> {
         grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
-        clock: clock()?,
+        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
         track: track(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
@@ -313,9 +313,4 @@ impl Agent {
 pub(super) fn monotonic_ns() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
     Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
-}
-
-fn clock() -> Result<Clock> {
-    let since_boot = SignedDuration::from_nanos(i64::try_from(monotonic_ns()?)?);
-    Ok(Clock { boot: Timestamp::now().checked_sub(since_boot)? })
 }

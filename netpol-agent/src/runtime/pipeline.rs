@@ -147,10 +147,11 @@ impl Pipeline {
     /// Decides and forgets what is due. All records until `now_ns` have been taken in, and then
     /// [`Self::kernel_counters`] has told how many were lost.
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
+        self.judge.set_clock(Clock::new(now_ns, now));
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
         self.judge_waiting(now_ns);
-        for finding in self.findings.expire(now) {
+        for finding in self.findings.expire(now_ns) {
             self.tell(&finding);
         }
     }
