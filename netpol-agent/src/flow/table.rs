@@ -249,25 +249,20 @@ impl FlowTable {
         before_us && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
+    /// What is not in the table is a connection that it has forgotten, or was a stray packet: its end tells nothing.
     fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
         let tuple = self.translations.own(packet.tuple);
-        let reply = tuple.reversed();
         let by_opener = self.entries.contains_key(&tuple);
-        // Of a connection that was open before, the service's port is the lower one more often than not.
-        let key = if by_opener
-            || !self.entries.contains_key(&reply) && tuple.source.port >= tuple.destination.port
-        {
-            tuple
-        } else {
-            reply
-        };
-        let is_reset = packet.signal == Signal::Reset;
-        self.touch(key, packet, veths, Entry::pre_existing, out, |entry, key, packet, veths| {
-            if is_reset && !by_opener {
-                entry.reset(key, packet, veths);
-            }
-            entry.closed = true;
-        });
+        let key = if by_opener { tuple } else { tuple.reversed() };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.last_ns = entry.last_ns.max(packet.time_ns);
+        if packet.signal == Signal::Reset && !by_opener {
+            entry.reset(&key, packet, veths);
+        }
+        entry.closed = true;
+        let attempt = entry.review(&key, packet.time_ns, &self.losses, veths);
+        hand_out(attempt, &mut self.held, out);
+        bring_forward(entry, key, &self.limits, &mut self.queue);
     }
 
     /// Takes in an ICMP error about an attempt.
