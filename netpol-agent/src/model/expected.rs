@@ -79,7 +79,7 @@ pub enum Undecidable {
     PreExisting,
     /// Records were lost while the connection was made.
     RecordsLost,
-    /// A reset came from a place that this node does not see.
+    /// A reset or ICMP error came from a place that this node does not see.
     UnseenOrigin,
     /// Seen before a Service's address was translated: who answers is not known.
     ServiceAddress,

@@ -105,6 +105,8 @@ pub struct Finding {
     pub first_seen: Timestamp,
     /// When the last one was.
     pub last_seen: Timestamp,
+    /// When the last one was made by `CLOCK_MONOTONIC`, in nanoseconds: the calendar may jump.
+    pub last_ns: u64,
     /// How many there were.
     pub count: u64,
 }

@@ -3,7 +3,8 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use netpol_common::PacketRecord;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
@@ -14,7 +15,7 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Translate, events, hubble, source};
+use super::{Options, Pipeline, Setup, Track, events, hubble, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
@@ -29,9 +30,6 @@ use crate::{
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
-
-/// Records taken at a time, before signals and veths have their turn.
-const BATCH_RECORDS: usize = 16_384;
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -72,6 +70,7 @@ pub async fn run(options: Options) -> Result<()> {
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
     let (events, event_writer) = events::open(&source, node.as_deref(), &metrics).await?.unzip();
     let source = source::open(source, &metrics).await?;
+    let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
@@ -84,8 +83,8 @@ pub async fn run(options: Options) -> Result<()> {
         grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
-        clock: clock()?,
-        translate: translate(),
+        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
+        track: track(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
     pipeline.set_events(events);
@@ -117,6 +116,8 @@ pub async fn run(options: Options) -> Result<()> {
     let agent = Agent {
         pipeline,
         programs,
+        records,
+        batch_records,
         counters,
         look_again,
         knowledge: source.knowledge,
@@ -126,7 +127,7 @@ pub async fn run(options: Options) -> Result<()> {
         health,
         metrics,
     };
-    let result = agent.work(signals, records, veths, source.states, summary).await;
+    let result = agent.work(signals, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
         thread
             .join()
@@ -139,10 +140,10 @@ pub async fn run(options: Options) -> Result<()> {
 }
 
 /// Asks the kernel's connection tracking, where there is one.
-fn translate() -> Translate {
+fn track() -> Track {
     match Conntrack::open() {
-        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.reply(tuple) {
-            Ok(answers) => answers,
+        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.find(tuple) {
+            Ok(tracked) => tracked,
             Err(error) => {
                 debug!("connection tracking: {error}");
                 None
@@ -150,7 +151,7 @@ fn translate() -> Translate {
         }),
         Err(error) => {
             warn!(
-                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart"
+                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
             );
             Box::new(|_| None)
         }
@@ -198,6 +199,10 @@ impl Signals {
 struct Agent {
     pipeline: Pipeline,
     programs: Programs,
+    records: Records,
+    /// Records taken at a time, before signals and veths have their turn: no fewer than the ring can hold, so that what
+    /// was in it has been taken.
+    batch_records: usize,
     counters: Counters,
     look_again: mpsc::Sender<u32>,
     knowledge: source::Age,
@@ -215,7 +220,6 @@ impl Agent {
     async fn work(
         mut self,
         mut signals: Signals,
-        mut records: Records,
         mut veths: mpsc::UnboundedReceiver<VethChange>,
         mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
@@ -241,18 +245,18 @@ impl Agent {
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
                 _ = census.tick() => self.census(),
-                ready = records.ready(), if batch.is_none() => {
+                ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
                 }
                 () = sleep_until(batch.unwrap_or_else(Instant::now)), if batch.is_some() => {
-                    let count = self.drain(&mut records);
-                    batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
+                    let count = self.drain();
+                    batch = (count > 0).then(|| Instant::now() + if count == self.batch_records { Duration::ZERO } else { BATCH });
                 }
             }
         }
         self.programs.detach_all();
-        while self.drain(&mut records) > 0 {}
+        while self.drain() > 0 {}
         self.tick()?;
         self.pipeline.finish(summary);
         Ok(())
@@ -267,9 +271,9 @@ impl Agent {
         }
     }
 
-    fn drain(&mut self, records: &mut Records) -> usize {
-        let Self { pipeline, look_again, .. } = self;
-        records.drain(BATCH_RECORDS, |bytes| {
+    fn drain(&mut self) -> usize {
+        let Self { pipeline, look_again, records, batch_records, .. } = self;
+        records.drain(*batch_records, |bytes| {
             if let Some(ifindex) = pipeline.record(bytes) {
                 // Full: so many are waiting already; the next strange packet asks again.
                 let _ = look_again.try_send(ifindex);
@@ -315,8 +319,11 @@ impl Agent {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.pipeline.kernel_counters(|counter| self.counters.read(counter));
-        self.pipeline.expire(monotonic_ns()?, Timestamp::now());
+        // What has happened until now is known first: all records of it, and then how many are missing.
+        let now = monotonic_ns()?;
+        self.drain();
+        self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
+        self.pipeline.expire(now, Timestamp::now());
         let Knowledge { gaps, unknown, awaited, age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
         self.metrics.unknown(unknown);
@@ -335,9 +342,4 @@ impl Agent {
 pub(super) fn monotonic_ns() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
     Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
-}
-
-fn clock() -> Result<Clock> {
-    let since_boot = SignedDuration::from_nanos(i64::try_from(monotonic_ns()?)?);
-    Ok(Clock { boot: Timestamp::now().checked_sub(since_boot)? })
 }

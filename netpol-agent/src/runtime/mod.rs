@@ -11,4 +11,4 @@ mod source;
 
 pub use agent::run;
 pub use options::{ApiOptions, HubbleOptions, Options, Source};
-pub use pipeline::{Pipeline, Setup, Translate};
+pub use pipeline::{Pipeline, Setup, Track};

@@ -11,7 +11,11 @@ use netpol_common::Counter;
 use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
-    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
+    kernel::Tracked,
+    model::{
+        Attempt, Direction, DropReasons, FindingKind, Flow, Kinds, Outcome, Packet, Protocol, Record, Tuple,
+        Veths,
+    },
     policy::Engine,
     sink::{
         Events, Lines, Lost, Metrics, Summary,
@@ -27,7 +31,7 @@ pub struct Pipeline {
     judge: Judge,
     findings: Findings,
     reasons: DropReasons,
-    translate: Translate,
+    track: Track,
     metrics: Metrics,
     lines: Option<Lines>,
     events: Option<Events>,
@@ -64,25 +68,25 @@ pub struct Setup {
     pub reasons: DropReasons,
     /// Ties the kernel's clock to the calendar.
     pub clock: Clock,
-    /// Tells which endpoint a connection to a Service was translated to.
-    pub translate: Translate,
+    /// Tells which endpoint a connection to a Service was translated to, and who opened a conversation.
+    pub track: Track,
 }
 
-/// From the tuple of a connection as its opener sees it to the tuple of the answers, before they are translated back.
-pub type Translate = Box<dyn FnMut(&Tuple) -> Option<Tuple> + Send>;
+/// What is tracked of the connection that packets with a tuple belong to.
+pub type Track = Box<dyn FnMut(&Tuple) -> Option<Tracked> + Send>;
 
 impl Pipeline {
     /// One that has seen nothing.
     #[must_use]
     pub fn new(setup: Setup, metrics: Metrics, lines: Option<Lines>) -> Self {
-        let Setup { limits, grace_ns, host_netns, reasons, clock, translate } = setup;
+        let Setup { limits, grace_ns, host_netns, reasons, clock, track } = setup;
         Self {
             veths: Veths::default(),
             table: FlowTable::new(limits, host_netns),
             judge: Judge::new(clock, reasons.clone(), grace_ns),
             findings: Findings::default(),
             reasons,
-            translate,
+            track,
             metrics,
             lines,
             events: None,
@@ -156,12 +160,14 @@ impl Pipeline {
             && self.veths.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
     }
 
-    /// Decides and forgets what is due.
+    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and then
+    /// [`Self::kernel_counters`] has told how many were lost.
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
+        self.judge.set_clock(Clock::new(now_ns, now));
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
         self.judge_waiting(now_ns);
-        for finding in self.findings.expire(now) {
+        for finding in self.findings.expire(now_ns) {
             self.tell(&finding, now);
         }
         if let Some(recorder) = &mut self.recorder {
@@ -189,9 +195,9 @@ impl Pipeline {
             return;
         }
         let addressed = attempt.tuple.destination;
-        let answers = (self.translate)(&attempt.tuple);
+        let tracked = (self.track)(&attempt.tuple);
         if let Some(endpoint) =
-            answers.map(|answers| answers.source).filter(|endpoint| *endpoint != addressed)
+            tracked.map(|tracked| tracked.reply.source).filter(|endpoint| *endpoint != addressed)
         {
             attempt.tuple.destination = endpoint;
             attempt.addressed = Some(addressed);
@@ -210,8 +216,20 @@ impl Pipeline {
         }
     }
 
+    /// Whether what seems to open a conversation, against the policies, belongs to one that the other side opened:
+    /// connection tracking remembers those for longer than the table does, and from before the agent.
+    fn is_answer(&mut self, flow: &Flow) -> bool {
+        let tuple = flow.attempt.tuple;
+        tuple.protocol == Protocol::Udp
+            && flow.outcome == Outcome::NotEnforced
+            && (self.track)(&tuple).is_some_and(|tracked| tracked.original.source != tuple.source)
+    }
+
     fn judge_one(&mut self, attempt: Attempt) {
-        let flow = self.judge.judge(attempt, &self.veths);
+        let mut flow = self.judge.judge(attempt, &self.veths);
+        if self.is_answer(&flow) {
+            flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.veths);
+        }
         if !flow.attempt.revised {
             *self.outcomes.entry(flow.outcome).or_default() += 1;
         }
@@ -238,8 +256,8 @@ impl Pipeline {
         }
     }
 
-    /// Takes over what the programs have counted.
-    pub fn kernel_counters(&mut self, read: impl Fn(Counter) -> u64) {
+    /// Takes over what the programs have counted until now.
+    pub fn kernel_counters(&mut self, now_ns: u64, read: impl Fn(Counter) -> u64) {
         for counter in Counter::ALL {
             let total = read(counter);
             match counter {
@@ -255,7 +273,7 @@ impl Pipeline {
             }
         }
         self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
-        self.table.set_lost(self.seen.kernel_lost);
+        self.table.set_lost(self.seen.kernel_lost, now_ns);
     }
 
     /// Counts the pods of a node, this one, whose traffic is not seen: none of their addresses is behind a veth that has

@@ -135,6 +135,7 @@ mod tests {
             pods: [Some(pod("a", Some("one"))), Some(pod("b", Some("two")))],
             first_seen: Timestamp::UNIX_EPOCH,
             last_seen: Timestamp::UNIX_EPOCH,
+            last_ns: 0,
             count: 1,
         }
     }

@@ -3,7 +3,6 @@
 use std::{net::IpAddr, sync::Arc};
 
 use hashbrown::HashMap;
-use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::sentence;
 use crate::model::{
@@ -14,8 +13,8 @@ use crate::model::{
 /// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
 const MOST_FINDINGS: usize = 10_000;
 
-/// Without another wrong connection, how long a finding stays open.
-const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// Without another wrong connection, how long a finding stays open, in nanoseconds.
+const EXPIRES_AFTER_NS: u64 = 3_600_000_000_000;
 
 /// What there is, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,10 +64,10 @@ impl Findings {
         self.stats
     }
 
-    /// Closes and hands out what has not been seen for long.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Finding> {
+    /// Closes and hands out what has not been seen for long. Time is `CLOCK_MONOTONIC` in nanoseconds.
+    pub fn expire(&mut self, now_ns: u64) -> Vec<Finding> {
         self.open
-            .extract_if(|_, finding| now.duration_since(finding.last_seen) > EXPIRES_AFTER)
+            .extract_if(|_, finding| now_ns.saturating_sub(finding.last_ns) > EXPIRES_AFTER_NS)
             .map(|(_, finding)| Finding { status: FindingStatus::Expired, ..finding })
             .collect()
     }
@@ -102,7 +101,8 @@ impl Findings {
             .iter()
             .filter_map(|kind| {
                 let key = key(*kind, flow);
-                let later = self.open.get(&key).is_some_and(|finding| flow.time > finding.last_seen);
+                let later =
+                    self.open.get(&key).is_some_and(|finding| flow.attempt.first_ns > finding.last_ns);
                 if later || flow.attempt.revised { self.open.remove(&key) } else { None }
             })
             .map(|finding| Finding { status: FindingStatus::Resolved, ..finding })
@@ -140,6 +140,7 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
         pods: pods(flow),
         first_seen: flow.time,
         last_seen: flow.time,
+        last_ns: flow.attempt.first_ns,
         count: 1,
     }
 }
@@ -149,7 +150,9 @@ fn again(finding: &mut Finding, flow: &Flow) {
     finding.observed = flow.attempt.observed;
     finding.last = last(flow);
     finding.pods = pods(flow);
-    finding.last_seen = finding.last_seen.max(flow.time);
+    if flow.attempt.first_ns > finding.last_ns {
+        (finding.last_seen, finding.last_ns) = (flow.time, flow.attempt.first_ns);
+    }
     // An attempt that was judged wrong before, and is so again on better evidence, is still one attempt.
     if !flow.attempt.revised {
         finding.count += 1;

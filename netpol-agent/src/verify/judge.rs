@@ -25,6 +25,13 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// By what both say now.
+    #[must_use]
+    pub fn new(now_ns: u64, now: Timestamp) -> Self {
+        let since_boot = SignedDuration::from_nanos(i64::try_from(now_ns).unwrap_or(i64::MAX));
+        Self { boot: now.saturating_sub(since_boot).unwrap_or(Timestamp::MIN) }
+    }
+
     /// The calendar's time of a moment of `CLOCK_MONOTONIC`, in nanoseconds.
     #[must_use]
     pub fn at(self, monotonic_ns: u64) -> Timestamp {
@@ -47,6 +54,11 @@ impl Judge {
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
         Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE }
+    }
+
+    /// Sets the clock anew: the calendar may have jumped.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// Puts a state in force.

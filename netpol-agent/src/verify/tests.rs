@@ -249,6 +249,20 @@ fn what_makes_an_attempt_undecidable() {
         ("open before", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
         ("losses do not undo what was seen", Attempt { records_lost: true, ..plain() }, None),
         (
+            "losses undo a drop: it may have got through when it was sent again",
+            Attempt { records_lost: true, observed: DROPPED, ..plain() },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
+            "losses undo who asked",
+            Attempt {
+                records_lost: true,
+                tuple: Tuple { protocol: Protocol::Udp, ..plain().tuple },
+                ..plain()
+            },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
             "losses undo what was not seen",
             Attempt { records_lost: true, ..unanswered() },
             Some(Undecidable::RecordsLost),
@@ -436,7 +450,7 @@ fn families_are_apart() {
     findings.flow(&wrong);
     let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &veths());
     other.attempt.tuple.destination.address = "fd00::2".parse().unwrap();
-    other.time = Timestamp::from_second(200).unwrap();
+    other.attempt.first_ns = 200 * SECOND;
     findings.flow(&other);
     assert_eq!(findings.count(FindingKind::NotEnforced), 1);
 }
@@ -455,8 +469,8 @@ fn an_over_blocked_connection_that_gets_through_after_all() {
 #[test]
 fn findings_expire() {
     let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
-    assert!(findings.expire(Timestamp::from_second(3_600).unwrap()).is_empty());
-    let told = findings.expire(Timestamp::from_second(4_000).unwrap());
+    assert!(findings.expire(3_600 * SECOND).is_empty());
+    let told = findings.expire(4_000 * SECOND);
     assert_eq!(told[0].status, FindingStatus::Expired);
     assert!(findings.list().is_empty());
 }
@@ -470,4 +484,21 @@ fn findings_are_bounded() {
     // 5432 is denied to `free`, too.
     assert_eq!(findings.count(FindingKind::NotEnforced), 10_000);
     assert_eq!(findings.stats().overflowed, 100);
+}
+
+/// The calendar jumps, to and fro: a finding stays, and a later connection is later.
+#[test]
+fn the_calendar_jumps() {
+    for jumped in ["1970-01-01T05:00:00Z", "1969-12-31T19:00:00Z"] {
+        let (mut judge, veths, mut findings) = (judge(), veths(), Findings::default());
+        findings.flow(&judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths));
+        let jumped: Timestamp = jumped.parse().unwrap();
+        judge.set_clock(Clock::new(105 * SECOND, jumped));
+        assert!(findings.expire(105 * SECOND).is_empty());
+        let later = Attempt { first_ns: 105 * SECOND, ..attempt(FREE, DB, 5432, Observed::Established) };
+        findings.flow(&judge.judge(later, &veths));
+        assert_eq!(findings.list()[0].last_seen, jumped);
+        let right = Attempt { first_ns: 110 * SECOND, ..attempt(FREE, DB, 5432, DROPPED) };
+        assert_eq!(findings.flow(&judge.judge(right, &veths))[0].status, FindingStatus::Resolved);
+    }
 }
