@@ -51,6 +51,12 @@ impl Observed {
         matches!(self, Self::Established | Self::Refused | Self::Delivered)
     }
 
+    /// Whether somebody on the way kept it from getting there.
+    #[must_use]
+    pub const fn was_stopped(self) -> bool {
+        matches!(self, Self::Dropped { .. } | Self::Rejected)
+    }
+
     /// Whether the evidence is the presence of something; the other kinds also rest on something not having been
     /// seen, and a lost record undoes them.
     #[must_use]
