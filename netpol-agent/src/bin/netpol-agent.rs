@@ -107,7 +107,7 @@ struct Run {
     node: Option<String>,
 
     /// Judge no connection whose verdict changed within so many seconds before it: enforcers take their time.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
     grace: u64,
 
     /// Connections remembered at a time.

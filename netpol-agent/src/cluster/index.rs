@@ -91,6 +91,10 @@ impl Index {
             }
             Object::Node(node) => {
                 self.nodes_by_ip.add(&node);
+                if !node.pod_cidrs.is_empty() {
+                    let ranges = Arc::make_mut(&mut self.state.pod_ranges);
+                    node.pod_cidrs.iter().for_each(|range| ranges.add(*range));
+                }
                 self.state.nodes.insert(node.name.clone(), node);
             }
             Object::Service(service) => {
@@ -179,6 +183,10 @@ impl Index {
             }
             Object::Node(node) => {
                 self.nodes_by_ip.remove(&node);
+                if !node.pod_cidrs.is_empty() {
+                    let ranges = Arc::make_mut(&mut self.state.pod_ranges);
+                    node.pod_cidrs.iter().for_each(|range| ranges.remove(*range));
+                }
                 self.state.nodes.remove(&node.name);
             }
             Object::Service(service) => {

@@ -6,6 +6,7 @@ use super::{
     ObjectRef,
     history::{History, Tenure},
     map::Map,
+    ranges::Ranges,
 };
 use crate::model::{
     ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Peer, Pod, PolicyRef, Protocol, Service,
@@ -26,6 +27,8 @@ pub struct Snapshot {
     pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
     pub(super) nodes: Map<Arc<str>, Arc<Node>>,
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
+    /// What the nodes give to their pods.
+    pub(super) pod_ranges: Arc<Ranges>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
     pub(super) service_ports: Map<(Protocol, Peer), Arc<Service>>,
@@ -58,6 +61,7 @@ impl Snapshot {
             namespaces: Map::default(),
             nodes: Map::default(),
             node_ips: Map::default(),
+            pod_ranges: Arc::default(),
             services: Map::default(),
             service_ips: Map::default(),
             service_ports: Map::default(),
@@ -111,6 +115,13 @@ impl Snapshot {
     #[must_use]
     pub fn node_by_ip(&self, ip: IpAddr) -> Option<&Arc<Node>> {
         self.node_ips.get(&ip.to_canonical())
+    }
+
+    /// Whether an address is of those that a node gives to its pods (`spec.podCIDRs`). Not all plugins take them from
+    /// there.
+    #[must_use]
+    pub fn is_for_pods(&self, ip: IpAddr) -> bool {
+        self.pod_ranges.contains(ip.to_canonical())
     }
 
     /// A node by name.

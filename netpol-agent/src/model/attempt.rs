@@ -51,6 +51,12 @@ impl Observed {
     pub const fn got_there(self) -> bool {
         matches!(self, Self::Established | Self::Refused | Self::Delivered)
     }
+
+    /// Whether somebody on the way kept it from getting there.
+    #[must_use]
+    pub const fn was_stopped(self) -> bool {
+        matches!(self, Self::Dropped { .. } | Self::Rejected)
+    }
 }
 
 impl fmt::Display for Observed {

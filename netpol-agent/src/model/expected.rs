@@ -65,7 +65,7 @@ pub enum NotApplicable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undecidable {
-    /// An address that no pod, node or Service of the snapshot has, where a policy needs to know.
+    /// The address of a pod that the API has not told of: it is behind a pod's veth, or a node gives it to its pods.
     UnknownAddress,
     /// The API leaves the outcome to the implementation; the note says what.
     Undefined(&'static str),

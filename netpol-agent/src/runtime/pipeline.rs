@@ -21,7 +21,7 @@ use crate::{
         Events, Lines, Lost, Metrics, Summary,
         hubble::{Nodes, Recorder},
     },
-    verify::{Clock, Findings, Judge},
+    verify::{Clock, Findings, Held, Judge},
 };
 
 /// All stages from decoding to the sinks.
@@ -40,6 +40,7 @@ pub struct Pipeline {
     decided: Vec<Attempt>,
     /// Decided attempts of pods whose names may still come, with the time to give up.
     waiting: VecDeque<(u64, Attempt)>,
+    held: Held,
     seen: Seen,
 }
 
@@ -94,6 +95,7 @@ impl Pipeline {
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
+            held: Held::default(),
             seen: Seen::default(),
         }
     }
@@ -167,6 +169,7 @@ impl Pipeline {
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
         self.judge_waiting(now_ns);
+        self.judge_held(now_ns);
         for finding in self.findings.expire(now_ns) {
             self.tell(&finding, now);
         }
@@ -230,6 +233,20 @@ impl Pipeline {
         if self.is_answer(&flow) {
             flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.veths);
         }
+        if !self.held.takes(&flow) {
+            self.take(flow);
+        }
+    }
+
+    /// Judges what looked wrong once more, by what has become known since.
+    fn judge_held(&mut self, now_ns: u64) {
+        while let Some(attempt) = self.held.due(now_ns) {
+            let flow = self.judge.judge_until(attempt, &self.veths, now_ns);
+            self.take(flow);
+        }
+    }
+
+    fn take(&mut self, flow: Flow) {
         if !flow.attempt.revised {
             *self.outcomes.entry(flow.outcome).or_default() += 1;
         }
@@ -316,6 +333,7 @@ impl Pipeline {
     /// The end: tells what was seen, if asked to, and lets go of the lines.
     pub fn finish(mut self, summary: bool) {
         self.judge_waiting(u64::MAX);
+        self.judge_held(u64::MAX);
         let Some(mut lines) = self.lines.take() else { return };
         if summary {
             let stats = self.table.stats();

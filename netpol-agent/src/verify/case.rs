@@ -19,6 +19,8 @@ pub(super) struct Case<'a> {
     pub(super) destination: &'a Endpoint,
     /// Since when the younger of the two ends is known, in nanoseconds of `CLOCK_MONOTONIC`; 0 for long ago.
     pub(super) since_ns: u64,
+    /// Until when news counts, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) until_ns: u64,
 }
 
 /// Whom a state has at the addresses of a case.

@@ -86,9 +86,17 @@ impl Judge {
         until(source).max(until(destination))
     }
 
-    /// Judges an attempt.
+    /// Judges an attempt by what was known until it was decided.
     #[must_use]
     pub fn judge(&self, attempt: Attempt, veths: &Veths) -> Flow {
+        let decided_ns = attempt.decided_ns;
+        self.judge_until(attempt, veths, decided_ns)
+    }
+
+    /// Judges an attempt by all that is known until a later time, too: what changed since then may have been in force
+    /// already.
+    #[must_use]
+    pub fn judge_until(&self, attempt: Attempt, veths: &Veths, until_ns: u64) -> Flow {
         let ends = self.ends(&attempt, veths);
         let unclear = [&ends.0, &ends.1].into_iter().any(|whose| !matches!(whose, Whose::Known { .. }));
         let ((source, from), (mut destination, to)) = (known(ends.0), known(ends.1));
@@ -108,6 +116,7 @@ impl Judge {
                 source: &source,
                 destination: &destination,
                 since_ns: from.max(to),
+                until_ns,
             }),
         };
         let dropped = match attempt.observed {
@@ -203,14 +212,33 @@ impl Judge {
     }
 
     /// What may be expected of an enforcer. A pod that is new may not be admitted anywhere yet, and its labels not be
-    /// known; only its isolation by NetworkPolicies holds from its first moment, says the API.
+    /// known; only its isolation by NetworkPolicies holds from its first moment, says the API. One that the API has not
+    /// told of is not outside of the cluster for that.
     fn expected(&self, case: &Case<'_>) -> Expected {
         let expected = self.states.expected(case);
-        let is_due = || expected.is_isolation() || !self.states.is_new(case);
-        if outcome(&expected, case.attempt.observed).is_finding() && !is_due() {
-            return Expected::Undecidable(Undecidable::RecentChange);
+        if !outcome(&expected, case.attempt.observed).is_finding() {
+            return expected;
         }
-        expected
+        if self.has_unknown_pod(case) {
+            return Expected::Undecidable(Undecidable::UnknownAddress);
+        }
+        if expected.is_isolation() || !self.states.is_new(case) {
+            return expected;
+        }
+        Expected::Undecidable(Undecidable::RecentChange)
+    }
+
+    /// Whether an end is a pod, by where it is or by its address, of which the API has not told.
+    fn has_unknown_pod(&self, case: &Case<'_>) -> bool {
+        let Some(state) = self.state() else { return false };
+        let (tuple, attempt) = (&case.attempt.tuple, case.attempt);
+        let ends = [
+            (case.source, tuple.source.address, attempt.source_veth),
+            (case.destination, tuple.destination.address, attempt.destination_veth),
+        ];
+        ends.into_iter().any(|(end, address, veth)| {
+            *end == Endpoint::World && (veth.is_some() || state.snapshot().is_for_pods(address))
+        })
     }
 }
 

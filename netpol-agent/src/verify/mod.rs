@@ -3,12 +3,14 @@
 mod case;
 mod evidence;
 mod findings;
+mod held;
 mod judge;
 mod outcome;
 mod service;
 mod states;
 
 pub use findings::{FindingStats, Findings};
+pub use held::{HOLD_NS, Held};
 pub use judge::{Clock, Judge};
 pub use outcome::outcome;
 

@@ -30,7 +30,11 @@ pub(super) fn expected(engine: &Engine, service: &Service, attempt: &Attempt) ->
             None => verdict = Some(next),
         }
     }
-    verdict.unwrap_or(unknown)
+    match verdict {
+        // It may have been the Service that kept the connection out.
+        Some(Expected::Allowed { .. }) if service.is_choosy && attempt.observed.was_stopped() => unknown,
+        verdict => verdict.unwrap_or(unknown),
+    }
 }
 
 /// The ready endpoints, of the family of the address that was used, and their port.

@@ -9,8 +9,9 @@ use crate::{
     policy::Engine,
 };
 
-/// How long an attempt takes to be judged: to be decided, the last retransmission included, and to wait for a name.
-const JUDGED_AFTER_NS: u64 = 4_000_000_000 + identity::CLAIM;
+/// How long an attempt takes to be judged: to be decided (nobody answers for five seconds, and a tick), to wait for a
+/// name, and to be held.
+const JUDGED_AFTER_NS: u64 = 6_000_000_000 + identity::CLAIM + super::HOLD_NS;
 
 /// The cluster states of late.
 pub(super) struct States {
@@ -58,7 +59,7 @@ impl States {
             return Expected::Undecidable(Undecidable::RecentChange);
         };
         let verdict = case.expected(&view);
-        let end = case.attempt.decided_ns.max(speaker.since_ns);
+        let end = case.until_ns.max(speaker.since_ns);
         let mut others = self.window(case, end).filter(|state| !ptr::eq(*state, speaker));
         if others.all(|state| concurs(case, &case.view(&state.engine), &view, &verdict)) {
             verdict

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
+mod late_news;
 mod new_pods;
 
 use super::{Clock, Findings, Judge};

@@ -154,3 +154,21 @@ fn addresses_that_come_later() {
         ) >= 1.0
     });
 }
+
+/// An enforcer may hear of a change before the agent does: what looked wrong is judged once more, by what came since.
+#[test]
+fn news_that_comes_late() {
+    const DENY: &str = "
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, spec: {podSelector: {}}}
+";
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _server = Server::tcp(&server, 80).unwrap();
+    let watch = Watch::with(&lab, &[DENY], &[]);
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    fs::remove_file(watch.manifests().join("policy-0.yaml")).unwrap();
+    let told = watch.until(1);
+    told.check(&["client > server:80 TCP4 established undecidable"]);
+    assert!(told.findings.is_empty(), "{:?}", told.findings);
+}
