@@ -333,6 +333,29 @@ fn services() {
     }
 }
 
+/// Where the host itself has a Service's address, as it has with a DNS cache on each node, a program on the host may
+/// answer in the endpoints' place.
+#[test]
+fn a_service_address_on_the_host() {
+    let slice = "
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {name: db-1, namespace: shop, labels: {kubernetes.io/service-name: db}},
+ endpoints: [{addresses: [10.0.0.2]}], ports: [{port: 5432}]}
+";
+    let mut judge = judge();
+    judge.set_state(engine(&format!("{CLUSTER}{slice}")), 2 * SECOND);
+    let plain = attempt(FREE, "10.96.0.2", 5432, Observed::Established);
+    let translated = attempt(FREE, DB, 5432, Observed::Established);
+    let translated = Attempt { addressed: Some(plain.tuple.destination), ..translated };
+    let mut veths = veths();
+    assert_eq!(judge.judge(plain, &veths).outcome, Outcome::NotEnforced);
+    veths.set_host([plain.tuple.destination.address]);
+    let flow = judge.judge(plain, &veths);
+    assert_eq!(why(&flow), Some(&Undecidable::ServiceAddress), "{:?}", flow.expected);
+    assert_eq!(judge.judge(translated, &veths).outcome, Outcome::NotEnforced, "IPVS");
+}
+
 /// What is not known makes undecidable what depends on it, and nothing else.
 #[test]
 fn gaps() {
