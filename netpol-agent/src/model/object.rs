@@ -156,6 +156,8 @@ pub struct Service {
     pub namespace: Arc<str>,
     /// Its cluster addresses and those that load balancers gave it.
     pub ips: Box<[IpAddr]>,
+    /// Its cluster addresses alone.
+    pub cluster_ips: Box<[IpAddr]>,
     /// The labels of the pods behind it; `None` where it selects none itself.
     pub selector: Option<Labels>,
     /// Its ports.
