@@ -130,6 +130,7 @@ mod tests {
                 key: name.into(),
                 namespace: "shop".into(),
                 ips: ["192.0.2.7".parse().unwrap()].into(),
+                cluster_ips: Box::default(),
                 is_choosy: false,
                 selector: None,
                 ports: ports.iter().map(port).collect(),

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::model::{
     ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Peer, Pod, PolicyRef, Protocol, Service,
+    object::ServicePort,
 };
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
@@ -190,23 +191,37 @@ impl Snapshot {
         self.service_ips.get(&ip.to_canonical())
     }
 
-    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
-    /// Where a Service's address is a node's, too, only the Service's own ports are meant.
+    /// Whether an address is a Service's inside the cluster, and not one that a load balancer gave it.
     #[must_use]
-    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<&Arc<Service>> {
+    pub fn is_cluster_ip(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.service_ips.get(&ip).is_some_and(|service| service.cluster_ips.contains(&ip))
+    }
+
+    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    /// Where a Service's address is a node's, too, only the Service's own ports are meant. With it the port of the Service
+    /// that it is, if it has such a port.
+    #[must_use]
+    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<(&Arc<Service>, Option<&ServicePort>)> {
         let at = Peer { address: at.address.to_canonical(), ..at };
         let service = self.service_by_ip(at.address);
         // Most addresses are no Service's, and most ports no node port.
         if service.is_some()
             && let Some(service) = self.service_ports.get(&(protocol, at))
         {
-            return Some(service);
+            let port = service.ports.iter().find(|port| (port.protocol, port.port) == (protocol, at.port));
+            return Some((service, port));
         }
-        match (service, self.node_ports.get(&(protocol, at.port))) {
-            (None, None) => None,
-            (_, on_nodes) if self.node_by_ip(at.address).is_some() => on_nodes,
-            (service, _) => service,
+        let on_nodes = self.node_ports.get(&(protocol, at.port));
+        if service.is_none() && on_nodes.is_none() {
+            return None;
         }
+        if self.node_by_ip(at.address).is_none() {
+            return service.map(|service| (service, None));
+        }
+        let service = on_nodes?;
+        let is_it = |port: &&ServicePort| (port.protocol, port.node_port) == (protocol, Some(at.port));
+        Some((service, service.ports.iter().find(is_it)))
     }
 
     /// The EndpointSlices of the Service `namespace/name`, in no order.

@@ -72,13 +72,37 @@ impl Engine {
         if [&egress, &ingress].into_iter().any(|side| self.hides_policy(side)) {
             notes.add(Note::UnreadablePolicy);
         }
+        if egress.allowed && self.depends_on_masquerade(query, &source, &destination, &ingress) {
+            notes.add(Note::TranslatedSource);
+        }
         notes.extend(egress.notes);
         notes.extend(ingress.notes);
         Verdict { egress, ingress, notes }
     }
 
-    /// The addresses at which a Service may have been used that leads to a destination. All Services are looked at: this
-    /// is for questions about a connection that nobody made.
+    /// Whether the destination's policies would judge a node otherwise that may have taken the source's place. kube-proxy
+    /// does that to all connections to a node's port or a load balancer's address, pods' own ones too, if they may go on
+    /// to another node (`externalTrafficPolicy: Cluster`).
+    fn depends_on_masquerade<'e>(
+        &'e self,
+        query: &Query<'e>,
+        source: &End<'e>,
+        destination: &End<'e>,
+        ingress: &Judgement<'e>,
+    ) -> bool {
+        let Some(pod) = source.pod().filter(|_| ingress.decided_by.is_policy()) else { return false };
+        let own = || self.snapshot.node(pod.node.as_deref()?);
+        let used =
+            query.via_service.unwrap_or_default().iter().filter(|ip| !self.snapshot.is_cluster_ip(**ip));
+        let mut nodes = used.filter_map(|ip| self.snapshot.node_by_ip(*ip).or_else(own));
+        nodes.any(|node| {
+            let node = End::new(Who::Node(node), Addresses::Any(&node.ips));
+            self.judge(PolicyDirection::Ingress, query, &node, destination).allowed != ingress.allowed
+        })
+    }
+
+    /// The cluster addresses of all Services that lead to a destination. All Services are looked at: this is for
+    /// questions about a connection that nobody made.
     #[must_use]
     pub fn service_addresses(&self, destination: Party<'_>) -> Vec<IpAddr> {
         addresses_before(&self.snapshot, self.end(destination).pod().map(|pod| &**pod))

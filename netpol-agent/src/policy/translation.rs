@@ -36,8 +36,8 @@ impl Translation<'_> {
     }
 }
 
-/// All addresses that lead to a pod by way of a Service: those of the Services that select it, and the nodes' where
-/// these have a port there. A Service that selects nothing may lead to any pod, and to what is no pod.
+/// The cluster addresses of all Services that select a pod. A Service that selects nothing may lead to any pod, and to
+/// what is no pod.
 pub(super) fn addresses_before(snapshot: &Snapshot, pod: Option<&Pod>) -> Vec<IpAddr> {
     let leads_there = |selector: &Labels, namespace: &Arc<str>| {
         pod.is_some_and(|pod| {
@@ -45,16 +45,8 @@ pub(super) fn addresses_before(snapshot: &Snapshot, pod: Option<&Pod>) -> Vec<Ip
                 && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
         })
     };
-    let mut addresses = Vec::new();
-    let mut on_nodes = false;
-    for service in snapshot.services() {
-        if service.selector.as_ref().is_none_or(|selector| leads_there(selector, &service.namespace)) {
-            addresses.extend(service.ips.iter().copied());
-            on_nodes |= service.ports.iter().any(|port| port.node_port.is_some());
-        }
-    }
-    if on_nodes {
-        addresses.extend(snapshot.nodes().flat_map(|node| node.ips.iter().copied()));
-    }
-    addresses
+    let services = snapshot.services().filter(|service| {
+        service.selector.as_ref().is_none_or(|selector| leads_there(selector, &service.namespace))
+    });
+    services.flat_map(|service| service.cluster_ips.iter().copied()).collect()
 }

@@ -6,7 +6,7 @@ use super::service;
 use crate::{
     cluster::Snapshot,
     identity::own_node,
-    model::{Attempt, Endpoint, Expected, Pod, Veths},
+    model::{Attempt, Endpoint, Expected, Pod, Undecidable, Veths},
     policy::{Engine, Party, Query},
 };
 
@@ -69,10 +69,14 @@ impl Case<'_> {
     pub(super) fn expected(&self, view: &View<'_>) -> Expected {
         let (state, tuple) = (view.state, &self.attempt.tuple);
         if self.attempt.addressed.is_none()
-            && let Some(service) = state.snapshot().service_at(tuple.protocol, tuple.destination)
+            && let Some((service, port)) = state.snapshot().service_at(tuple.protocol, tuple.destination)
         {
-            // The packet was seen before its destination was translated: who answers is not known.
-            return service::expected(state, service, self.attempt);
+            // The packet was seen before its destination was translated: who answers is not known. What the host has for
+            // an address, and nobody translated, a program on the host answers.
+            if self.veths.host().contains(&tuple.destination.address) {
+                return Expected::Undecidable(Undecidable::ServiceAddress);
+            }
+            return service::expected(state, (service, port), self.attempt);
         }
         let query = Query {
             source: view.source,

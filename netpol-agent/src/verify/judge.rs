@@ -146,7 +146,7 @@ impl Judge {
     /// The Service that the opener addressed.
     fn service(&self, attempt: &Attempt) -> Option<Arc<str>> {
         let addressed = attempt.addressed.unwrap_or(attempt.tuple.destination);
-        let service = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
+        let (service, _) = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
         Some(service.key.clone())
     }
 

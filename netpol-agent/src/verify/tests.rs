@@ -41,7 +41,7 @@ const CLUSTER: &str = "
  spec: {nodeName: far, hostNetwork: true}, status: {phase: Running, podIPs: [{ip: 10.1.0.2}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
- spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432}]}}
+ spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432, nodePort: 30432}]}}
 ---
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db, namespace: shop},
  spec: {podSelector: {matchLabels: {app: db}},
@@ -181,15 +181,16 @@ fn destinations() {
         (to("10.96.0.3", 80), "service shop/split", "shop/split", Outcome::Undecidable),
         (to("10.1.0.1", 30080), "service shop/split", "shop/split", Outcome::Undecidable),
         (via("10.96.0.3", 80, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
-        (via("10.1.0.1", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
-        (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::NotEnforced),
+        (via("10.1.0.1", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::Undecidable),
+        (via("10.1.0.2", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
+        (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::Undecidable),
         (to("10.1.0.1", 22), "node node", "", Outcome::Conforming),
         (to("10.1.0.1", 6443), "kube-apiserver ", "", Outcome::Conforming),
         (to("10.1.0.1", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
         (to("192.0.2.7", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
         (to("192.0.2.7", 8443), "service shop/also", "shop/also", Outcome::Undecidable),
         (to("192.0.2.7", 53), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
-        (via("192.0.2.7", 8443, to(DB, 5432)), "pod shop/db", "shop/also", Outcome::NotEnforced),
+        (via("192.0.2.7", 8443, to(DB, 5432)), "pod shop/db", "shop/also", Outcome::Undecidable),
         (to("198.51.100.6", 6443), "kube-apiserver ", "", Outcome::Conforming),
         (
             via("10.96.0.1", 443, to("198.51.100.6", 6443)),
@@ -313,7 +314,7 @@ fn changes() {
     }
 }
 
-/// A Service's address: what counts is what its ready endpoints have in common.
+/// A Service's address or node port: what counts is what its ready endpoints have in common.
 #[test]
 fn services() {
     let slice = |name: &str, endpoints: &str| {
@@ -331,21 +332,64 @@ fn services() {
         slice("db-1", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3], conditions: {ready: false}}");
     let none = slice("db-1", "{addresses: [10.0.0.2], conditions: {ready: false}}");
     let other = db.replace("service-name: db", "service-name: other");
-    for (name, cluster, from, port, expected) in [
-        ("allowed", &db, WEB, 5432, Outcome::Conforming),
-        ("denied", &db, FREE, 5432, Outcome::NotEnforced),
-        ("a port that it does not have", &db, WEB, 22, Outcome::Undecidable),
-        ("endpoints differ", &both, FREE, 5432, Outcome::Undecidable),
-        ("endpoints agree", &both, WEB, 5432, Outcome::Conforming),
-        ("only the ready ones count", &one_ready, FREE, 5432, Outcome::NotEnforced),
-        ("none is ready", &none, FREE, 5432, Outcome::Undecidable),
-        ("another Service's", &other, FREE, 5432, Outcome::Undecidable),
+    let on_far = db.replace(
+        "nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}]}",
+        "nodeName: far}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}]}",
+    );
+    let from_nodes = db.replace("from: [{podSelector", "from: [{ipBlock: {cidr: 10.1.0.2/32}}, {podSelector");
+    let (service, node) = ("10.96.0.2", "10.1.0.2");
+    for (name, cluster, from, address, port, expected) in [
+        ("allowed", &db, WEB, service, 5432, Outcome::Conforming),
+        ("denied", &db, FREE, service, 5432, Outcome::NotEnforced),
+        ("a port that it does not have", &db, WEB, service, 22, Outcome::Undecidable),
+        ("a node port is none at its own address", &db, WEB, service, 30432, Outcome::Undecidable),
+        ("endpoints differ", &both, FREE, service, 5432, Outcome::Undecidable),
+        ("endpoints agree", &both, WEB, service, 5432, Outcome::Conforming),
+        ("only the ready ones count", &one_ready, FREE, service, 5432, Outcome::NotEnforced),
+        ("none is ready", &none, FREE, service, 5432, Outcome::Undecidable),
+        ("another Service's", &other, FREE, service, 5432, Outcome::Undecidable),
+        ("denied at a node port", &db, FREE, node, 30432, Outcome::NotEnforced),
+        (
+            "denied at a node port, and the node is let in",
+            &from_nodes,
+            FREE,
+            node,
+            30432,
+            Outcome::Undecidable,
+        ),
+        ("denied at the node port of its own node", &on_far, FREE, node, 30432, Outcome::Undecidable),
+        ("allowed at a node port, and the node is not", &db, WEB, node, 30432, Outcome::Undecidable),
+        ("allowed at a node port, as the node is", &from_nodes, WEB, node, 30432, Outcome::Conforming),
+        ("endpoints of a node port differ", &both, FREE, node, 30432, Outcome::Undecidable),
     ] {
         let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
         judge.set_state(engine(cluster), SECOND);
-        let flow = judge.judge(attempt(from, "10.96.0.2", port, Observed::Established), &veths());
+        let flow = judge.judge(attempt(from, address, port, Observed::Established), &veths());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
     }
+}
+
+/// Where the host itself has a Service's address, as it has with a DNS cache on each node, a program on the host may
+/// answer in the endpoints' place.
+#[test]
+fn a_service_address_on_the_host() {
+    let slice = "
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {name: db-1, namespace: shop, labels: {kubernetes.io/service-name: db}},
+ endpoints: [{addresses: [10.0.0.2]}], ports: [{port: 5432}]}
+";
+    let mut judge = judge();
+    judge.set_state(engine(&format!("{CLUSTER}{slice}")), 2 * SECOND);
+    let plain = attempt(FREE, "10.96.0.2", 5432, Observed::Established);
+    let translated = attempt(FREE, DB, 5432, Observed::Established);
+    let translated = Attempt { addressed: Some(plain.tuple.destination), ..translated };
+    let mut veths = veths();
+    assert_eq!(judge.judge(plain, &veths).outcome, Outcome::NotEnforced);
+    veths.set_host([plain.tuple.destination.address]);
+    let flow = judge.judge(plain, &veths);
+    assert_eq!(why(&flow), Some(&Undecidable::ServiceAddress), "{:?}", flow.expected);
+    assert_eq!(judge.judge(translated, &veths).outcome, Outcome::NotEnforced, "IPVS");
 }
 
 /// What is not known makes undecidable what depends on it, and nothing else.

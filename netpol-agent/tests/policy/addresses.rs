@@ -89,17 +89,47 @@ fn what_a_service_translated_may_be_undefined() {
     );
     check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80", "deny defined");
     check(&cluster("10.97.0.0/16"), "shop/a -> shop/b:80 via service", "deny defined");
-    // The address that was used counts, not those of other Services; a node's is one of a Service with a node port.
+    // The address that was used counts, which may be a node's.
     check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 10.96.0.10", "deny undefined");
     check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 192.168.0.2", "deny defined");
     check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via 192.168.0.2", "deny undefined");
     check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via service", "deny defined");
-    let on_nodes = cluster("192.168.0.0/24").replace("app=b\n", "app=b nodeport=30080\n");
-    check(&on_nodes, "shop/a -> shop/b:80 via service", "deny undefined note=TranslatedAddress");
     // The client behind a load balancer.
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "8.8.8.8 -> shop/b:80 via service", "allow undefined");
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "192.168.0.2 -> shop/b:80 via service", "deny undefined");
     from("{podSelector: {}}", "192.168.0.2 -> shop/b:80 via service", "deny defined");
+}
+
+/// A node's port, or a load balancer's address: a node may have taken the source's place.
+#[test]
+fn a_node_may_stand_for_the_source() {
+    let cluster = |peer: &str| {
+        format!(
+            "{PODS}
+            service ops/c 10.96.0.10 app=a
+            policy ops/p {{podSelector: {{matchLabels: {{app: a}}}}, ingress: [{{from: [{peer}]}}]}}"
+        )
+    };
+    let (shop, nobody) =
+        ("{namespaceSelector: {matchLabels: {team: shop}}}", "{podSelector: {matchLabels: {app: z}}}");
+    for (peer, via, expected) in [
+        (shop, "10.96.0.10", "allow defined"),
+        // Of another node, of the source's own for a load balancer's address, and of the destination's.
+        (shop, "192.168.0.1", "allow undefined note=TranslatedSource"),
+        (shop, "203.0.113.7", "allow undefined note=TranslatedSource"),
+        (shop, "192.168.0.2", "allow defined"),
+        (nobody, "10.96.0.10", "deny defined"),
+        (nobody, "192.168.0.1", "deny defined"),
+        (nobody, "203.0.113.7", "deny defined"),
+        (nobody, "192.168.0.2", "deny undefined note=TranslatedSource"),
+        ("{ipBlock: {cidr: 192.168.0.1/32}}", "10.96.0.10", "deny defined"),
+        ("{ipBlock: {cidr: 192.168.0.1/32}}", "203.0.113.7", "deny undefined note=TranslatedSource"),
+    ] {
+        check(&cluster(peer), &format!("shop/a -> ops/c:80 via {via}"), expected);
+    }
+    // What the source's own policies deny, no node undoes.
+    let shut = cluster(nobody) + "\npolicy shop/q {policyTypes: [Egress]}";
+    check(&shut, "shop/a -> ops/c:80 via 192.168.0.2", "deny defined");
 }
 
 #[test]

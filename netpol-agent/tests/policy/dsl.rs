@@ -14,7 +14,7 @@ use netpol_agent::{
 /// - `node NAME [IP …] [label=value …]`
 /// - `pod NS/NAME [IP …] [label=value …] [port=[NAME:]NUMBER[/PROTOCOL] …] [node=NAME] [phase=PHASE] [host]`
 /// - `declared NS/NAME [label=value …]`, a pod without a status; `sidecar NS/NAME IP SPEC`, a pod with this spec
-/// - `service NS/NAME [IP …] [label=value …] [nodeport=NUMBER]`
+/// - `service NS/NAME [IP …] [label=value …]`
 /// - `policy NS/NAME SPEC`, `cnp NAME SPEC`, `anp NAME SPEC`, `banp SPEC`, the spec as YAML in one line
 ///
 /// The flow is `FROM -> TO:PORT[/PROTOCOL][ via service|ADDRESS]` (`service` is any that leads there), each end a pod `NS/NAME` or an address (IPv6 in brackets).
@@ -138,10 +138,7 @@ fn document(line: &str) -> String {
         }
         "service" => {
             let ips: Vec<String> = addresses(rest).map(|ip| format!("{ip:?}")).collect();
-            let ports = rest.split_whitespace().filter_map(|word| word.strip_prefix("nodeport="));
-            let ports: Vec<String> = ports.map(|port| format!("{{port: 80, nodePort: {port}}}")).collect();
-            let (ips, selector, ports) = (ips.join(", "), labels(rest), ports.join(", "));
-            let spec = format!("{{clusterIPs: [{ips}], selector: {{{selector}}}, ports: [{ports}]}}");
+            let spec = format!("{{clusterIPs: [{}], selector: {{{}}}}}", ips.join(", "), labels(rest));
             format!("---\napiVersion: v1\nkind: Service\nmetadata: {}\nspec: {spec}\n", metadata(name, ""))
         }
         "policy" => {
@@ -194,7 +191,7 @@ fn metadata(name: &str, rest: &str) -> String {
 
 fn labels(rest: &str) -> String {
     let pairs = rest.split_whitespace().filter_map(|word| word.split_once('='));
-    let own = pairs.filter(|(key, _)| !matches!(*key, "port" | "nodeport" | "node" | "phase"));
+    let own = pairs.filter(|(key, _)| !matches!(*key, "port" | "node" | "phase"));
     own.map(|(key, value)| format!("{key:?}: {value:?}")).collect::<Vec<_>>().join(", ")
 }
 

@@ -83,6 +83,9 @@ pub(crate) fn evaluate<'a>(snapshot: &'a Snapshot, query: &Query<'a>) -> Answer 
     {
         naive.notes.insert(Note::OwnNode);
     }
+    if egress.allowed && naive.depends_on_masquerade(&ingress) {
+        naive.notes.insert(Note::TranslatedSource);
+    }
     Answer { egress, ingress, notes: naive.notes }
 }
 
@@ -133,6 +136,33 @@ fn is_home_of(end: &End, pod: &Pod) -> bool {
 }
 
 impl Naive<'_> {
+    /// Whether the ingress is another where a node has taken the place of the source.
+    fn depends_on_masquerade(&self, ingress: &Side) -> bool {
+        let Some(pod) = &self.source.pod else { return false };
+        if !["Admin", "NetworkPolicy", "Baseline"].contains(&&*ingress.decided_by) {
+            return false;
+        }
+        let is_cluster_ip =
+            |ip: &IpAddr| self.snapshot.services().any(|service| service.cluster_ips.contains(ip));
+        let used = self.via_service.unwrap_or_default().iter().filter(|ip| !is_cluster_ip(ip));
+        used.filter_map(|ip| {
+            let at = self.snapshot.nodes().find(|node| node.ips.contains(ip));
+            at.or_else(|| self.snapshot.nodes().find(|node| Some(&node.name) == pod.node.as_ref()))
+        })
+        .any(|node| {
+            let source = End { pod: None, host_pod: None, node: Some(node.clone()), ips: node.ips.to_vec() };
+            let destination = End {
+                ips: self.destination.ips.clone(),
+                pod: self.destination.pod.clone(),
+                host_pod: None,
+                node: None,
+            };
+            let notes = BTreeSet::new();
+            let mut masqueraded = Naive { source, destination, notes, ..*self };
+            masqueraded.side(PolicyDirection::Ingress).allowed != ingress.allowed
+        })
+    }
+
     fn side(&mut self, direction: PolicyDirection) -> Side {
         let mut side = Side {
             allowed: true,

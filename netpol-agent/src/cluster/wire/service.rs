@@ -89,12 +89,10 @@ impl TryFrom<Service> for model::Service {
         let written = wire.spec.unwrap_or_default();
         let is_choosy = written.is_choosy();
         let balancer = wire.status.unwrap_or_default().load_balancer.unwrap_or_default();
-        let given = written.cluster_ips.into_iter().flatten().chain(written.cluster_ip);
-        let given = given.chain(written.external_ips.into_iter().flatten());
-        let given = given.chain(balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip));
-        // A headless Service's address is the word "None".
-        let mut ips: Vec<IpAddr> = given.filter_map(|text| text.parse().ok()).collect();
-        ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+        let cluster_ips = addresses(written.cluster_ips.into_iter().flatten().chain(written.cluster_ip));
+        let balanced = balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip);
+        let mut ips = addresses(written.external_ips.into_iter().flatten().chain(balanced));
+        ips.extend(&cluster_ips);
         ips.sort();
         ips.dedup();
         let selector = written.selector.filter(|selector| !selector.is_empty());
@@ -105,11 +103,21 @@ impl TryFrom<Service> for model::Service {
             key: format!("{namespace}/{name}").into(),
             namespace,
             ips: ips.into(),
+            cluster_ips: cluster_ips.into(),
             is_choosy,
             selector,
             ports: each(spec.key("ports"), written.ports.unwrap_or_default(), service_port)?.into(),
         })
     }
+}
+
+/// Sorted. A headless Service's address is the word "None".
+fn addresses(texts: impl Iterator<Item = String>) -> Vec<IpAddr> {
+    let mut ips: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+    ips.sort();
+    ips.dedup();
+    ips
 }
 
 fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {
