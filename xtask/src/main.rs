@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod fuzz;
 mod keep;
+mod needs;
 mod pack;
 mod serve;
 mod setup;

@@ -5,7 +5,7 @@ use std::{env, path};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
-use crate::{fuzz, pack, setup, stage::Stages, tidy, tool};
+use crate::{fuzz, needs::Needs, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -56,8 +56,7 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
             tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
         })?;
     }
-    stages.run("Kubernetes", || xtask::kubernetes::built().map(drop))?;
-    stages.run("an image", pack::for_tests)?;
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
+    Needs::of(cargo_test)?.make(stages)?;
     stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
 }

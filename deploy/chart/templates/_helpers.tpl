@@ -34,3 +34,10 @@ $(NETPOL_HOST_IP)
 127.0.0.1
 {{- end -}}
 {{- end -}}
+
+{{/* Where the kubelet finds what listens on one address alone; it looks at the node's own unless told otherwise. */}}
+{{- define "netpol.probeHost" -}}
+{{- if not (regexMatch "^[0.:\\[\\]]*$" .Values.metrics.address) -}}
+{{ .Values.metrics.address | trimAll "[]" | quote }}
+{{- end }}
+{{- end }}

@@ -50,7 +50,8 @@ struct Run {
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 
-    /// Judge nothing by what the API server has not confirmed for so many seconds.
+    /// Judge nothing by what the API server has not confirmed for so many seconds. A connection that is dead and does
+    /// not say so is noticed after 150 seconds, until when what came by it counts as confirmed.
     #[arg(long, value_name = "SECONDS", default_value_t = 300,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stale_after: u64,

@@ -102,15 +102,16 @@ impl Shop {
     }
 }
 
-/// What the endpoint controller would say, as kube-apiserver 1.20 takes it.
+/// What the endpoint controller would say, in the version that the server has: 1.20 has v1beta1 alone, 1.25 v1 alone.
 fn slice(api: &Api, family: &str, name: &str, address: &str) {
     let ports = PORTS
         .iter()
         .map(|(port, target)| json!({ "name": format!("p{port}"), "port": target, "protocol": "TCP" }));
     let ports: Vec<Value> =
         ports.chain([json!({ "name": "dns", "port": 5353, "protocol": "UDP" })]).collect();
+    let version = if api.serves("/apis/discovery.k8s.io/v1/endpointslices") { "v1" } else { "v1beta1" };
     api.create(
-        "/apis/discovery.k8s.io/v1beta1/namespaces/shop/endpointslices",
+        &format!("/apis/discovery.k8s.io/{version}/namespaces/shop/endpointslices"),
         &json!({
             "metadata": { "name": format!("{name}-{}", family.to_lowercase()), "labels": { "kubernetes.io/service-name": "server" } },
             "addressType": family,

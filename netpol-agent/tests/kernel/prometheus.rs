@@ -34,11 +34,9 @@ impl<'a> Prometheus<'a> {
         let config = folder.path().join("prometheus.yml");
         fs::write(
             &config,
-            format!(
-                "global: {{evaluation_interval: 200ms, scrape_interval: 200ms, scrape_timeout: 200ms}}\n\
-                 rule_files: [rules.yaml]\n\
-                 scrape_configs:\n- job_name: netpol-agent\n  static_configs:\n  - targets: ['127.0.0.1:9965']\n"
-            ),
+            "global: {evaluation_interval: 200ms, scrape_interval: 200ms, scrape_timeout: 200ms}\n\
+             rule_files: [rules.yaml]\n\
+             scrape_configs:\n- job_name: netpol-agent\n  static_configs:\n  - targets: ['127.0.0.1:9965']\n",
         )
         .unwrap();
         let child = lab

@@ -20,7 +20,7 @@ use super::{
 use crate::model::ObjectKind;
 
 /// The server says something once a minute, if only that nothing has happened. After this time without a word, the
-/// connection counts as dead.
+/// connection counts as dead. The texts of `--stale-after` and of the chart's `staleAfter` tell this time.
 const PATIENCE: Duration = Duration::from_secs(150);
 
 /// A watch that ends sooner than this has not been one.
