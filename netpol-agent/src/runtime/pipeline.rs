@@ -247,9 +247,8 @@ impl Pipeline {
     }
 
     fn take(&mut self, flow: Flow) {
-        if !flow.attempt.revised {
-            *self.outcomes.entry(flow.outcome).or_default() += 1;
-        }
+        // One that turned out otherwise counts as both, as in the metrics.
+        *self.outcomes.entry(flow.outcome).or_default() += 1;
         self.metrics.flow(&flow);
         if let Some(lines) = &mut self.lines {
             lines.flow(&flow);
@@ -280,16 +279,15 @@ impl Pipeline {
             match counter {
                 Counter::PacketRingFull => self.metrics.lost(Lost::PacketRing, total),
                 Counter::DropRingFull => self.metrics.lost(Lost::DropRing, total),
-                Counter::TableFull => self.metrics.lost(Lost::KernelTable, total),
-                Counter::FragmentFirst => self.metrics.packets_skipped("fragment_first", total),
+                Counter::DropUnreadable => self.metrics.lost(Lost::UnreadableDrop, total),
                 Counter::FragmentLater => self.metrics.packets_skipped("fragment_later", total),
                 Counter::Truncated => self.metrics.packets_skipped("truncated", total),
                 Counter::ExtensionHeaders => self.metrics.packets_skipped("extension_headers", total),
                 Counter::OtherProtocol => self.metrics.packets_skipped("other_protocol", total),
-                Counter::DropUnreadable => self.metrics.packets_skipped("drop_unreadable", total),
             }
         }
-        self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
+        let losses = [Counter::PacketRingFull, Counter::DropRingFull, Counter::DropUnreadable];
+        self.seen.kernel_lost = losses.into_iter().map(read).sum();
         self.table.set_lost(self.seen.kernel_lost, now_ns);
     }
 

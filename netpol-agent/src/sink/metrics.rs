@@ -60,8 +60,8 @@ pub enum Lost {
     PacketRing,
     /// In the kernel: no room in the ring for a drop's record.
     DropRing,
-    /// In the kernel: no room in the table of recent tuples.
-    KernelTable,
+    /// In the kernel: a dropped packet that could not be read.
+    UnreadableDrop,
     /// Bytes that are no record.
     Decode,
     /// Attempts pushed out of the full table before they were decided.
@@ -79,7 +79,7 @@ impl Lost {
         match self {
             Self::PacketRing => "packet_ring_full",
             Self::DropRing => "drop_ring_full",
-            Self::KernelTable => "kernel_table_full",
+            Self::UnreadableDrop => "drop_unreadable",
             Self::Decode => "decode",
             Self::FlowTable => "flow_table_full",
             Self::Findings => "too_many_findings",
@@ -131,7 +131,11 @@ impl Metrics {
             "Connections by expectation, observation and outcome",
             self.connections.clone(),
         );
-        r.register("drops", "Packets that the kernel dropped, by its reason", self.drops.clone());
+        r.register(
+            "drops",
+            "Packets that the kernel dropped, by its reason; of the last of many that are alike, within half a second, one counts",
+            self.drops.clone(),
+        );
         r.register("findings", "Findings opened", self.findings.clone());
         r.register("findings_open", "Findings that hold now", self.findings_open.clone());
         r.register("undecidable", "Connections that can't be judged, by reason", self.undecidable.clone());
