@@ -1,10 +1,10 @@
-//! Builds the eBPF programs from source; the agent embeds the object file.
+//! Builds the eBPF programs from source; the agent embeds the object file. Makes Rust of the messages of Hubble's API.
 //!
 //! `-Z build-std=core`, which the BPF target needs, is unstable: a stable compiler takes it only with
 //! `RUSTC_BOOTSTRAP=1`. That variable must not leak into the build of anything else, so this script runs itself once
 //! more as a child that has it.
 
-use std::{env, ffi::OsStr, process::Command};
+use std::{env, ffi::OsStr, fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain};
@@ -17,6 +17,7 @@ fn main() -> Result<()> {
         return build();
     }
     println!("cargo:rerun-if-env-changed={TOOLCHAIN}");
+    hubble()?;
     let status = Command::new(env::current_exe()?)
         .env(STAGE, "1")
         .env("RUSTC_BOOTSTRAP", "1")
@@ -26,6 +27,20 @@ fn main() -> Result<()> {
         bail!("the eBPF programs did not build (see above); `cargo xtask setup` installs what they need");
     }
     Ok(())
+}
+
+/// The messages and services of Hubble's API.
+fn hubble() -> Result<()> {
+    const FOLDER: &str = "proto";
+    const FILES: [&str; 2] = ["observer/observer.proto", "peer/peer.proto"];
+    println!("cargo:rerun-if-changed={FOLDER}");
+    let mut compiler = protox::Compiler::new([FOLDER])?;
+    compiler.include_imports(true).open_files(FILES).context("the files in proto/")?;
+    let out = env::var_os("OUT_DIR").context("OUT_DIR")?;
+    fs::write(Path::new(&out).join("hubble.bin"), compiler.encode_file_descriptor_set())?;
+    tonic_prost_build::configure()
+        .compile_fds(compiler.file_descriptor_set())
+        .context("code for the files in proto/")
 }
 
 fn build() -> Result<()> {

@@ -68,7 +68,7 @@ fn pipeline() -> Pipeline {
         host_netns: None,
         reasons: DropReasons::new(BTreeMap::new()),
         clock: Clock { boot: Timestamp::UNIX_EPOCH },
-        translate: Box::new(|_| None),
+        track: Box::new(|_| None),
     };
     let mut pipeline = Pipeline::new(setup, Metrics::default(), None);
     pipeline.set_state(Engine::compile(&manifests.snapshot()), 0);

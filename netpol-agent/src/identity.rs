@@ -13,7 +13,7 @@ const SECOND: u64 = 1_000_000_000;
 
 /// How long after a veth came a pod may take to claim its address. The kubelet tells of an address once the veth is
 /// there, and the API server's news take their time.
-const CLAIM: u64 = 5 * SECOND;
+pub const CLAIM: u64 = 5 * SECOND;
 
 /// How much sooner the news of a claim may come than that of the veth: both are on their way at the same time.
 const SLACK: u64 = SECOND / 20;

@@ -8,8 +8,8 @@ pub enum Counter {
     PacketRingFull = 0,
     /// Drop records lost because the ring buffer was full.
     DropRingFull = 1,
-    /// First fragments: their ports are known and they are recorded like whole packets.
-    FragmentFirst = 2,
+    /// Drop records lost because the packet could not be read from kernel memory.
+    DropUnreadable = 2,
     /// Later fragments: they carry no ports and are not recorded.
     FragmentLater = 3,
     /// Packets that ended before their headers did.
@@ -18,24 +18,18 @@ pub enum Counter {
     ExtensionHeaders = 5,
     /// IP packets of a transport protocol that is not followed (neither TCP, UDP, SCTP, ICMP nor ICMPv6).
     OtherProtocol = 6,
-    /// UDP or ICMP packets whose entry the table of recent tuples could not take.
-    TableFull = 7,
-    /// Drops whose packet could not be read from kernel memory.
-    DropUnreadable = 8,
 }
 
 impl Counter {
     /// All of them, in the order of their slots.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 7] = [
         Self::PacketRingFull,
         Self::DropRingFull,
-        Self::FragmentFirst,
+        Self::DropUnreadable,
         Self::FragmentLater,
         Self::Truncated,
         Self::ExtensionHeaders,
         Self::OtherProtocol,
-        Self::TableFull,
-        Self::DropUnreadable,
     ];
 
     /// Slots that the map needs.

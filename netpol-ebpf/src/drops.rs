@@ -123,9 +123,8 @@ fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
         DroppedKey { tuple: packet.tuple, reason: dropped.reason, tcp_flags: u32::from(packet.tcp_flags) };
     let Some(seen) = DROPPED.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
-        if DROPPED.insert(&key, &seen, 0).is_err() {
-            count(Counter::TableFull);
-        }
+        // Where the table has no room for it, the next drop is recorded like a first one.
+        let _ = DROPPED.insert(&key, &seen, 0);
         return Some(1);
     };
     // SAFETY: the entry stays valid while the program runs; a lost increment between CPUs is accepted.

@@ -61,9 +61,8 @@ pub(crate) fn sampled(place: Place, packet: &Packet, bytes: u32) {
     let key = SeenKey { tuple: packet.tuple, ifindex: place.ifindex, direction: place.direction as u32 };
     let Some(seen) = SEEN.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
-        if SEEN.insert(&key, &seen, 0).is_err() {
-            count(Counter::TableFull);
-        }
+        // Where the table has no room for it, the next packet is recorded like a first one.
+        let _ = SEEN.insert(&key, &seen, 0);
         packets(place, packet, 1, bytes, now);
         return;
     };

@@ -53,7 +53,6 @@ pub(crate) struct Packet {
     pub(crate) tcp_flags: u8,
     pub(crate) message: u8,
     pub(crate) code: u8,
-    pub(crate) fragment: bool,
     /// Where the transport header starts.
     pub(crate) transport: usize,
 }
@@ -75,7 +74,6 @@ impl Packet {
             tcp_flags: 0,
             message: 0,
             code: 0,
-            fragment: false,
             transport: 0,
         }
     }
@@ -145,12 +143,10 @@ fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
     }
     set_ipv4(words, packet);
     packet.transport = offset + length;
-    // Bit 13: more fragments follow; the low 13 bits: where this one belongs (RFC 791, section 3.1).
-    let fragment = u32::from_be(words[1]);
-    if fragment & 0x1fff != 0 {
+    // The low 13 bits: where this fragment belongs (RFC 791, section 3.1). The first one has the ports.
+    if u32::from_be(words[1]) & 0x1fff != 0 {
         return Err(Skip::Counted(Counter::FragmentLater));
     }
-    packet.fragment = fragment & 0x2000 != 0;
     Ok(())
 }
 
@@ -196,7 +192,6 @@ fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
             if position & 0xfff8 != 0 {
                 return Err(Skip::Counted(Counter::FragmentLater));
             }
-            packet.fragment = position & 1 != 0;
             at += 8;
         } else if units == 4 {
             // AH counts in 4-byte units, less two (RFC 4302, section 2.2).

@@ -2,7 +2,7 @@
 
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
-use netpol_common::{Counter, Direction, tcp};
+use netpol_common::{Direction, tcp};
 
 use crate::{
     emit::{self, Place},
@@ -149,9 +149,6 @@ fn record_odd<R: Read>(read: &R, place: Place, length: u32) -> Result<(), Skip> 
     let mut packet = Packet::new();
     parse::network(read, ethertype, offset, &mut packet)?;
     parse::transport(read, &mut packet)?;
-    if packet.fragment {
-        count(Counter::FragmentFirst);
-    }
     if parse::is_icmp_error(&packet) {
         record_icmp_error(read, place, ethertype, &packet)?;
     } else {

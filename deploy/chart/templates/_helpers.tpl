@@ -25,6 +25,16 @@ app.kubernetes.io/part-of: netpol
 {{- end }}
 {{- end }}
 
+{{- define "netpol.hubbleAddress" -}}
+{{- if .Values.hubble.address -}}
+{{ .Values.hubble.address }}
+{{- else if .Values.hubble.tls.secretName -}}
+$(NETPOL_HOST_IP)
+{{- else -}}
+127.0.0.1
+{{- end -}}
+{{- end -}}
+
 {{/* Where the kubelet finds what listens on one address alone; it looks at the node's own unless told otherwise. */}}
 {{- define "netpol.probeHost" -}}
 {{- if not (regexMatch "^[0.:\\[\\]]*$" .Values.metrics.address) -}}

@@ -119,7 +119,7 @@ fn evaluation(engine: &Engine) {
         } else {
             (Party::Pod(from), Party::Pod(to))
         };
-        let query = Query { source, destination, protocol: Protocol::Tcp, port: 8080, via_service: false };
+        let query = Query { source, destination, protocol: Protocol::Tcp, port: 8080, via_service: None };
         engine.evaluate(&query).allowed()
     };
     const BATCH: usize = 100;

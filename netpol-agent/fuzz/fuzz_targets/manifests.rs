@@ -24,8 +24,9 @@ fuzz_target!(|bytes: &[u8]| {
     for source in &ends {
         for destination in &ends {
             for (protocol, port) in [(Protocol::Tcp, 80), (Protocol::Udp, 53), (Protocol::Icmp, 0)] {
-                let query =
-                    Query { source: *source, destination: *destination, protocol, port, via_service: port == 80 };
+                let addresses = engine.service_addresses(*destination);
+                let via_service = (port == 80).then_some(&*addresses);
+                let query = Query { source: *source, destination: *destination, protocol, port, via_service };
                 let verdict = engine.evaluate(&query);
                 for side in verdict.directions() {
                     // What NetworkPolicies decide, they allow exactly where a rule admits it.

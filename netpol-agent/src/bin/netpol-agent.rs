@@ -14,8 +14,8 @@ use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
     kernel::{AttachMode, LoadOptions},
-    runtime::{self, ApiOptions, Options, Source},
-    sink::Format,
+    runtime::{self, ApiOptions, HubbleOptions, Options, Source},
+    sink::{Format, hubble::TlsFiles},
 };
 use tracing_subscriber::EnvFilter;
 
@@ -61,6 +61,11 @@ struct Run {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     look_again: u64,
 
+    /// Tell findings as Kubernetes Events of the pods that they are about. Takes the right to create events in
+    /// events.k8s.io.
+    #[arg(long, conflicts_with = "manifests")]
+    events: bool,
+
     /// Print each connection and finding on standard output.
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     output: Option<Output>,
@@ -73,6 +78,27 @@ struct Run {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     metrics_addr: Option<SocketAddr>,
 
+    /// Serve Hubble's API (gRPC) on this address: without TLS on a loopback one, or everybody can read along.
+    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
+    hubble_addr: Option<SocketAddr>,
+
+    /// Flows to keep for clients of Hubble's API.
+    #[arg(long, value_name = "COUNT", default_value_t = 4095, requires = "hubble_addr",
+          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_535))]
+    hubble_flows: usize,
+
+    /// The certificate for Hubble's API, in PEM; read anew when it changes. Clients then have to show one, too.
+    #[arg(long, value_name = "FILE", requires_all = ["hubble_addr", "hubble_tls_key", "hubble_tls_client_ca"])]
+    hubble_tls_cert: Option<PathBuf>,
+
+    /// Its private key.
+    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
+    hubble_tls_key: Option<PathBuf>,
+
+    /// The authorities that clients' certificates have to come from.
+    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
+    hubble_tls_client_ca: Option<PathBuf>,
+
     /// Print connections by outcome, and the open findings, at the end (needs --output).
     #[arg(long, requires = "output")]
     summary: bool,
@@ -82,7 +108,7 @@ struct Run {
     node: Option<String>,
 
     /// Judge no connection whose verdict changed within so many seconds before it: enforcers take their time.
-    #[arg(long, value_name = "SECONDS", default_value_t = 5)]
+    #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
     grace: u64,
 
     /// Connections remembered at a time.
@@ -129,9 +155,15 @@ impl Run {
             context,
             stale_after,
             look_again,
+            events,
             output,
             findings_only,
             metrics_addr,
+            hubble_addr,
+            hubble_flows,
+            hubble_tls_cert,
+            hubble_tls_key,
+            hubble_tls_client_ca,
             summary,
             node,
             grace,
@@ -148,9 +180,14 @@ impl Run {
                 credentials: Credentials { kubeconfig, context },
                 stale_after: Duration::from_secs(stale_after),
                 look_again: Duration::from_secs(look_again),
+                events,
             })
         } else {
             Source::Manifests(manifests)
+        };
+        let tls = match (hubble_tls_cert, hubble_tls_key, hubble_tls_client_ca) {
+            (Some(certificate), Some(key), Some(client_ca)) => Some(TlsFiles { certificate, key, client_ca }),
+            _ => None,
         };
         Ok(Options {
             source,
@@ -160,6 +197,7 @@ impl Run {
             }),
             findings_only,
             metrics: metrics_addr,
+            hubble: hubble_addr.map(|address| HubbleOptions { address, tls, flows: hubble_flows }),
             summary,
             node,
             grace: Duration::from_secs(grace),

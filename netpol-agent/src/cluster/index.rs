@@ -7,10 +7,11 @@ use std::{
 };
 
 use super::{
-    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, pool::Pool, snapshot::Changes,
+    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, map::Map, pool::Pool,
+    snapshot::Changes,
 };
 use crate::model::{
-    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Protocol, Service, object::NamespaceOrigin,
+    EndpointSlice, Labels, Namespace, Node, ObjectKind, Peer, Pod, Protocol, Service, object::NamespaceOrigin,
 };
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
@@ -24,9 +25,10 @@ pub struct Index {
     published: Arc<Snapshot>,
     pending: Vec<ObjectRef>,
     recent: VecDeque<Changes>,
-    pods_by_ip: AddressBook<Pod>,
-    nodes_by_ip: AddressBook<Node>,
-    services_by_ip: AddressBook<Service>,
+    pods_by_ip: AddressBook<IpAddr, Pod>,
+    nodes_by_ip: AddressBook<IpAddr, Node>,
+    services_by_ip: AddressBook<IpAddr, Service>,
+    services_by_port: AddressBook<(Protocol, Peer), Service>,
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
     pool: Pool,
@@ -51,6 +53,7 @@ impl Index {
             pods_by_ip: AddressBook::new(),
             nodes_by_ip: AddressBook::new(),
             services_by_ip: AddressBook::new(),
+            services_by_port: AddressBook::new(),
             residents: HashMap::new(),
             pool: Pool::default(),
             historian: Historian::default(),
@@ -78,6 +81,9 @@ impl Index {
                 let pod = self.pool.share(pod);
                 self.pods_by_ip.add(&pod);
                 self.settle(pod.namespace());
+                if let Some(node) = host(&pod) {
+                    group(&mut self.state.host_pods, node, |pods| pods.push(pod.clone()));
+                }
                 self.state.pods.insert(pod.key.clone(), pod);
             }
             Object::Namespace(namespace) => {
@@ -85,17 +91,22 @@ impl Index {
             }
             Object::Node(node) => {
                 self.nodes_by_ip.add(&node);
+                if !node.pod_cidrs.is_empty() {
+                    let ranges = Arc::make_mut(&mut self.state.pod_ranges);
+                    node.pod_cidrs.iter().for_each(|range| ranges.add(*range));
+                }
                 self.state.nodes.insert(node.name.clone(), node);
             }
             Object::Service(service) => {
                 self.services_by_ip.add(&service);
+                self.services_by_port.add(&service);
                 for port in node_ports(&service) {
                     self.state.node_ports.insert(port, service.clone());
                 }
                 self.state.services.insert(service.key.clone(), service);
             }
             Object::EndpointSlice(slice) => {
-                self.group_slices(&slice.service, |slices| slices.push(slice.clone()));
+                group(&mut self.state.service_slices, &slice.service, |slices| slices.push(slice.clone()));
                 self.state.slices.insert(slice.key.clone(), slice);
             }
             Object::NetworkPolicy(policy) => {
@@ -158,6 +169,9 @@ impl Index {
         match object {
             Object::Pod(pod) => {
                 self.pods_by_ip.remove(&pod);
+                if let Some(node) = host(&pod) {
+                    group(&mut self.state.host_pods, node, |pods| pods.retain(|other| other.key != pod.key));
+                }
                 self.state.pods.remove(&pod.key);
                 self.leave(pod.namespace());
             }
@@ -169,10 +183,15 @@ impl Index {
             }
             Object::Node(node) => {
                 self.nodes_by_ip.remove(&node);
+                if !node.pod_cidrs.is_empty() {
+                    let ranges = Arc::make_mut(&mut self.state.pod_ranges);
+                    node.pod_cidrs.iter().for_each(|range| ranges.remove(*range));
+                }
                 self.state.nodes.remove(&node.name);
             }
             Object::Service(service) => {
                 self.services_by_ip.remove(&service);
+                self.services_by_port.remove(&service);
                 for port in node_ports(&service) {
                     if self.state.node_ports.get(&port).is_some_and(|holder| holder.key == service.key) {
                         self.state.node_ports.remove(&port);
@@ -181,7 +200,9 @@ impl Index {
                 self.state.services.remove(&service.key);
             }
             Object::EndpointSlice(slice) => {
-                self.group_slices(&slice.service, |slices| slices.retain(|other| other.key != slice.key));
+                let others =
+                    |slices: &mut Vec<Arc<EndpointSlice>>| slices.retain(|other| other.key != slice.key);
+                group(&mut self.state.service_slices, &slice.service, others);
                 self.state.slices.remove(&slice.key);
             }
             Object::NetworkPolicy(policy) => {
@@ -222,6 +243,9 @@ impl Index {
             return self.published.clone();
         }
         self.state.generation += 1;
+        if self.pending.iter().any(|reference| matches!(reference, ObjectRef::Policy(_))) {
+            self.state.policies_since = self.state.generation;
+        }
         self.recent.push_back(std::mem::take(&mut self.pending).into());
         if self.recent.len() > REMEMBERED {
             self.recent.pop_front();
@@ -230,6 +254,7 @@ impl Index {
             pod_ips: self.pods_by_ip.holders().clone(),
             node_ips: self.nodes_by_ip.holders().clone(),
             service_ips: self.services_by_ip.holders().clone(),
+            service_ports: self.services_by_port.holders().clone(),
             recent: self.recent.iter().cloned().collect(),
             ..self.state.clone()
         });
@@ -268,17 +293,6 @@ impl Index {
             .chain(policies.cloned().map(ObjectRef::Policy))
     }
 
-    fn group_slices(&mut self, service: &Arc<str>, change: impl FnOnce(&mut Vec<Arc<EndpointSlice>>)) {
-        let groups = &mut self.state.service_slices;
-        let mut slices = groups.get(service).map(|slices| slices.to_vec()).unwrap_or_default();
-        change(&mut slices);
-        if slices.is_empty() {
-            groups.remove(service);
-        } else {
-            groups.insert(service.clone(), slices.into());
-        }
-    }
-
     /// Something came to live in a namespace, which then exists, whether an object says so or not.
     fn settle(&mut self, namespace: &Arc<str>) {
         *self.residents.entry(namespace.clone()).or_default() += 1;
@@ -305,6 +319,26 @@ impl Index {
         self.pending.push(ObjectRef::Namespace(name.clone()));
         let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
         self.state.namespaces.insert(name, Arc::new(namespace));
+    }
+}
+
+/// The node in whose network a pod runs, for those that do.
+fn host(pod: &Pod) -> Option<&Arc<str>> {
+    pod.node.as_ref().filter(|_| pod.host_network && !pod.is_finished())
+}
+
+/// Changes one of the groups; one that has nothing left is gone.
+fn group<T>(
+    groups: &mut Map<Arc<str>, Arc<[Arc<T>]>>,
+    name: &Arc<str>,
+    change: impl FnOnce(&mut Vec<Arc<T>>),
+) {
+    let mut members = groups.get(name).map(|members| members.to_vec()).unwrap_or_default();
+    change(&mut members);
+    if members.is_empty() {
+        groups.remove(name);
+    } else {
+        groups.insert(name.clone(), members.into());
     }
 }
 

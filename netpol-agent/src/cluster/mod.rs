@@ -12,6 +12,7 @@ pub mod manifests;
 mod map;
 mod object;
 mod pool;
+mod ranges;
 mod snapshot;
 pub mod watch;
 pub mod wire;

@@ -6,24 +6,33 @@ use super::{
     ObjectRef,
     history::{History, Tenure},
     map::Map,
+    ranges::Ranges,
 };
 use crate::model::{
     ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Peer, Pod, PolicyRef, Protocol, Service,
+    object::ServicePort,
 };
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) generation: u64,
+    /// The generation that changed a policy last.
+    pub(super) policies_since: u64,
     pub(super) pods: Map<Arc<str>, Arc<Pod>>,
     pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    /// The pods in each node's network.
+    pub(super) host_pods: Map<Arc<str>, Arc<[Arc<Pod>]>>,
     /// Who had those addresses of late.
     pub(super) history: History,
     pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
     pub(super) nodes: Map<Arc<str>, Arc<Node>>,
     pub(super) node_ips: Map<IpAddr, Arc<Node>>,
+    /// What the nodes give to their pods.
+    pub(super) pod_ranges: Arc<Ranges>,
     pub(super) services: Map<Arc<str>, Arc<Service>>,
     pub(super) service_ips: Map<IpAddr, Arc<Service>>,
+    pub(super) service_ports: Map<(Protocol, Peer), Arc<Service>>,
     pub(super) node_ports: Map<(Protocol, u16), Arc<Service>>,
     pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
@@ -45,14 +54,18 @@ impl Snapshot {
     pub fn empty() -> Self {
         Self {
             generation: 0,
+            policies_since: 0,
             pods: Map::default(),
             pod_ips: Map::default(),
+            host_pods: Map::default(),
             history: History::default(),
             namespaces: Map::default(),
             nodes: Map::default(),
             node_ips: Map::default(),
+            pod_ranges: Arc::default(),
             services: Map::default(),
             service_ips: Map::default(),
+            service_ports: Map::default(),
             node_ports: Map::default(),
             slices: Map::default(),
             service_slices: Map::default(),
@@ -67,6 +80,12 @@ impl Snapshot {
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
+    }
+
+    /// The generation since which all policies are as they are.
+    #[must_use]
+    pub fn policies_since(&self) -> u64 {
+        self.policies_since
     }
 
     /// The pod `namespace/name`.
@@ -99,10 +118,22 @@ impl Snapshot {
         self.node_ips.get(&ip.to_canonical())
     }
 
+    /// Whether an address is of those that a node gives to its pods (`spec.podCIDRs`). Not all plugins take them from
+    /// there.
+    #[must_use]
+    pub fn is_for_pods(&self, ip: IpAddr) -> bool {
+        self.pod_ranges.contains(ip.to_canonical())
+    }
+
     /// A node by name.
     #[must_use]
     pub fn node(&self, name: &str) -> Option<&Arc<Node>> {
         self.nodes.get(name)
+    }
+
+    /// The pods that live in a node's network, those that have ended left out; in no order.
+    pub fn host_pods(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
+        self.host_pods.get(node).into_iter().flat_map(|pods| pods.iter())
     }
 
     /// A namespace by name.
@@ -160,14 +191,37 @@ impl Snapshot {
         self.service_ips.get(&ip.to_canonical())
     }
 
-    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    /// Whether an address is a Service's inside the cluster, and not one that a load balancer gave it.
     #[must_use]
-    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<&Arc<Service>> {
-        let by_node_port = || {
-            let service = self.node_ports.get(&(protocol, at.port))?;
-            self.node_by_ip(at.address).map(|_| service)
-        };
-        self.service_by_ip(at.address).or_else(by_node_port)
+    pub fn is_cluster_ip(&self, ip: IpAddr) -> bool {
+        let ip = ip.to_canonical();
+        self.service_ips.get(&ip).is_some_and(|service| service.cluster_ips.contains(&ip))
+    }
+
+    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
+    /// Where a Service's address is a node's, too, only the Service's own ports are meant. With it the port of the Service
+    /// that it is, if it has such a port.
+    #[must_use]
+    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<(&Arc<Service>, Option<&ServicePort>)> {
+        let at = Peer { address: at.address.to_canonical(), ..at };
+        let service = self.service_by_ip(at.address);
+        // Most addresses are no Service's, and most ports no node port.
+        if service.is_some()
+            && let Some(service) = self.service_ports.get(&(protocol, at))
+        {
+            let port = service.ports.iter().find(|port| (port.protocol, port.port) == (protocol, at.port));
+            return Some((service, port));
+        }
+        let on_nodes = self.node_ports.get(&(protocol, at.port));
+        if service.is_none() && on_nodes.is_none() {
+            return None;
+        }
+        if self.node_by_ip(at.address).is_none() {
+            return service.map(|service| (service, None));
+        }
+        let service = on_nodes?;
+        let is_it = |port: &&ServicePort| (port.protocol, port.node_port) == (protocol, Some(at.port));
+        Some((service, service.ports.iter().find(is_it)))
     }
 
     /// The EndpointSlices of the Service `namespace/name`, in no order.

@@ -1,18 +1,37 @@
 //! What is known of one attempt, and what follows from it.
 
 use crate::model::{
-    Attempt, Direction, DropHook, IcmpError, IcmpKind, Observed, Protocol, Signal, Tuple, Veths,
+    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, Protocol,
+    Signal, Tuple, Veths,
 };
 
-use super::{Limits, translation::Translation};
+use super::{Limits, losses::Losses, translation::Translation};
 
-/// From a reset that came from elsewhere to the decision: the time in which the drop of the opening packet would be
-/// told, had a packet filter of this node sent it.
+/// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
+/// would be told, had a packet filter of this node sent it.
 const RESET_WAIT_NS: u64 = 250_000_000;
 
 /// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
 /// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
 const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
+
+/// In whose network namespace a packet was dropped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum DropPlace {
+    /// The host's, where enforcers act.
+    Host,
+    /// Another one: what a pod does there is its own affair.
+    Pod,
+    /// It is not known.
+    Unknown,
+}
+
+/// A refusal, told by who sent it.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    observed: Observed,
+    at_ns: u64,
+}
 
 /// A drop by an enforcer.
 #[derive(Clone, Copy, Debug)]
@@ -35,10 +54,14 @@ pub(super) struct Entry {
     pub(super) decided: Option<Observed>,
     /// Over: only late packets may come.
     pub(super) closed: bool,
+    /// Its tuple stands for another attempt from now on: what becomes of this one will not be seen.
+    pub(super) overtaken: bool,
     first_ns: u64,
     retransmissions: u16,
     drops: u32,
     other_drop: Option<u32>,
+    /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
+    lost_here: bool,
     source_veth: Option<u32>,
     destination_veth: Option<u32>,
     foreign_veth: Option<u32>,
@@ -47,26 +70,25 @@ pub(super) struct Entry {
     accepted: bool,
     /// The answer went into the source pod.
     accept_received: bool,
-    /// A refusal, with who sent it.
-    refusal: Option<Observed>,
+    refusal: Option<Refusal>,
     dropped: Option<EnforcerDrop>,
-    /// Records lost in the kernel when the attempt began.
-    lost_before: u64,
     translation: Option<Box<Translation>>,
 }
 
 impl Entry {
-    pub(super) fn new(number: u32, now_ns: u64, lost_before: u64) -> Self {
+    pub(super) fn new(number: u32, now_ns: u64) -> Self {
         Self {
             number,
             last_ns: now_ns,
             armed_ns: 0,
             decided: None,
             closed: false,
+            overtaken: false,
             first_ns: now_ns,
             retransmissions: 0,
             drops: 0,
             other_drop: None,
+            lost_here: false,
             source_veth: None,
             destination_veth: None,
             foreign_veth: None,
@@ -75,14 +97,13 @@ impl Entry {
             accept_received: false,
             refusal: None,
             dropped: None,
-            lost_before,
             translation: None,
         }
     }
 
     /// One that was open before the agent looked.
-    pub(super) fn pre_existing(now_ns: u64, lost_before: u64) -> Self {
-        Self { pre_existing: true, ..Self::new(0, now_ns, lost_before) }
+    pub(super) fn pre_existing(now_ns: u64) -> Self {
+        Self { pre_existing: true, ..Self::new(0, now_ns) }
     }
 
     /// Its translation, where one was seen.
@@ -92,13 +113,13 @@ impl Entry {
 
     /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
     /// found so far. Where records were lost, the packet's own sender may be among them.
-    pub(super) fn may_be_translated(&self, now_ns: u64, lost: u64) -> bool {
+    pub(super) fn may_be_translated(&self, protocol: Protocol, now_ns: u64, losses: &Losses) -> bool {
         self.translation.is_none()
             && self.decided.is_none()
             && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
             && self.source_veth.is_some()
             && self.destination_veth.is_none()
-            && self.lost_before == lost
+            && !losses.may_touch(protocol, self.first_ns)
     }
 
     /// Takes note of a translation.
@@ -107,7 +128,8 @@ impl Entry {
     }
 
     /// The opening packet, or another datagram of who opened, at a veth.
-    pub(super) fn opened(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+    pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        let Packet { ifindex, direction, .. } = *packet;
         // Of a packet that is seen at both veths, the second sighting is no retransmission.
         let first_place = direction == Direction::FromPod || self.source_veth.is_none();
         let (place, address) = match direction {
@@ -132,19 +154,20 @@ impl Entry {
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
-    pub(super) fn answered(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
-        match direction {
+    pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        match packet.direction {
             Direction::FromPod => {
-                self.accepted |= veths.carries(ifindex, tuple.destination.address) != Some(false);
+                self.accepted |= veths.carries(packet.ifindex, tuple.destination.address) != Some(false);
             }
             Direction::ToPod => {
-                self.accept_received |= veths.carries(ifindex, tuple.source.address) != Some(false);
+                self.accept_received |= veths.carries(packet.ifindex, tuple.source.address) != Some(false);
             }
         }
     }
 
     /// A reset by the destination's address, at a veth.
-    pub(super) fn reset(&mut self, tuple: &Tuple, ifindex: u32, direction: Direction, veths: &Veths) {
+    pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+        let Packet { ifindex, direction, time_ns: now_ns, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
             Direction::FromPod if veths.carries(ifindex, destination) == Some(false) => return,
@@ -154,7 +177,11 @@ impl Entry {
             Direction::ToPod if veths.owner(destination).is_some() => Observed::Rejected,
             Direction::ToPod => Observed::Reset,
         };
-        self.refusal.get_or_insert(observed);
+        self.refuse(observed, now_ns);
+    }
+
+    fn refuse(&mut self, observed: Observed, now_ns: u64) {
+        self.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
     }
 
     /// An ICMP error that quotes the opening packet.
@@ -163,40 +190,42 @@ impl Entry {
         if error.kind == IcmpKind::Other {
             return;
         }
+        // What the node itself says of a connection to elsewhere, and not to itself.
+        let by_the_node = veths.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
             Direction::FromPod if veths.carries(error.ifindex, destination) == Some(false) => return,
             Direction::FromPod => Observed::Refused,
             Direction::ToPod if veths.carries(error.ifindex, tuple.source.address) == Some(false) => return,
-            // On another node: the error names who sent it.
-            Direction::ToPod if error.reporter == destination && veths.owner(destination).is_none() => {
-                Observed::Refused
-            }
-            Direction::ToPod => Observed::Rejected,
+            Direction::ToPod if veths.owner(destination).is_some() || by_the_node => Observed::Rejected,
+            // Any router may send one, whatever the policies; and an enforcer may take the destination's address.
+            Direction::ToPod => Observed::Reset,
         };
-        self.refusal.get_or_insert(observed);
+        self.refuse(observed, error.time_ns);
     }
 
-    /// The kernel dropped the opening packet or the answer to it; `hook` where an enforcer in the host's network
-    /// namespace did it.
+    /// The kernel dropped the opening packet or, with `reply`, the answer to it.
     pub(super) fn dropped(
         &mut self,
-        reason: u32,
-        hook: Option<DropHook>,
+        drop: &KernelDrop,
+        place: DropPlace,
         reply: bool,
-        count: u32,
-        now_ns: u64,
+        reasons: &DropReasons,
     ) {
-        self.drops = self.drops.saturating_add(count);
-        match hook {
-            Some(hook) => {
-                // A packet filter that rejects sends the reset, and then drops the packet.
-                if self.refusal == Some(Observed::Reset) {
-                    self.refusal = Some(Observed::Rejected);
-                }
-                self.dropped.get_or_insert(EnforcerDrop { reason, hook, reply, first_ns: now_ns });
-            }
-            None => self.other_drop = Some(reason),
+        self.drops = self.drops.saturating_add(drop.count);
+        let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
+        let Some(hook) = hook else {
+            self.other_drop = Some(drop.reason);
+            self.lost_here |= place != DropPlace::Pod && !reply;
+            return;
+        };
+        // A packet filter that rejects sends the reset, and then drops the packet.
+        if let Some(refusal) = &mut self.refusal
+            && refusal.observed == Observed::Reset
+        {
+            refusal.observed = Observed::Rejected;
         }
+        let first = EnforcerDrop { reason: drop.reason, hook, reply, first_ns: drop.time_ns };
+        self.dropped.get_or_insert(first);
     }
 
     /// What is decided by what has been seen, without waiting for more.
@@ -207,20 +236,30 @@ impl Entry {
             return Some(Observed::Established);
         }
         // Who sent a reset from elsewhere may yet show.
-        self.refusal.filter(|refusal| *refusal != Observed::Reset)
+        self.refused().filter(|refusal| *refusal != Observed::Reset)
+    }
+
+    fn refused(&self) -> Option<Observed> {
+        self.refusal.map(|refusal| refusal.observed)
     }
 
     /// After a change: decides what has become evident, and what is over.
-    pub(super) fn review(&mut self, tuple: &Tuple, now_ns: u64, lost: u64, veths: &Veths) -> Option<Attempt> {
+    pub(super) fn review(
+        &mut self,
+        tuple: &Tuple,
+        now_ns: u64,
+        losses: &Losses,
+        veths: &Veths,
+    ) -> Option<Attempt> {
         // Who sent a reset from elsewhere may yet show.
-        let is_over = self.closed && self.refusal != Some(Observed::Reset);
+        let is_over = self.closed && self.refused() != Some(Observed::Reset);
         let is_decided = match (self.evident(tuple, veths), self.decided) {
             (Some(_), None) => true,
             (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
             (None, None) => is_over,
             (None, Some(_)) => false,
         };
-        if is_decided { self.conclude(tuple, now_ns, lost, veths) } else { None }
+        if is_decided { self.conclude(tuple, now_ns, losses, veths) } else { None }
     }
 
     /// Decides it with what is known; once that was done, again only if it turns out to be established.
@@ -228,27 +267,29 @@ impl Entry {
         &mut self,
         tuple: &Tuple,
         now_ns: u64,
-        lost: u64,
+        losses: &Losses,
         veths: &Veths,
     ) -> Option<Attempt> {
         let observed = self.settled(tuple, veths);
         if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
             return None;
         }
-        let attempt = self.attempt(*tuple, observed, now_ns, lost);
+        let attempt = self.attempt(*tuple, observed, now_ns, losses);
         self.decided = Some(observed);
         Some(attempt)
     }
 
     /// What it comes to when nothing more is waited for.
     fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
-        if let Some(observed) = self.evident(tuple, veths).or(self.refusal) {
+        if let Some(observed) = self.evident(tuple, veths).or(self.refused()) {
             return observed;
         }
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
             return Observed::Dropped { reason, hook, reply };
         }
-        if self.destination_veth.is_some() { Observed::Delivered } else { Observed::Unanswered }
+        // Until its time is over, a drop may still be told.
+        let is_there = self.destination_veth.is_some() && !self.lost_here && !self.overtaken;
+        if is_there { Observed::Delivered } else { Observed::Unanswered }
     }
 
     /// When there is something to do about it, if nothing comes: decide it, or forget it.
@@ -262,8 +303,8 @@ impl Entry {
     /// When to settle it, if nothing comes.
     fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
         // Other refusals decide at once.
-        if self.refusal.is_some() {
-            return self.last_ns + RESET_WAIT_NS;
+        if let Some(refusal) = self.refusal {
+            return refusal.at_ns + RESET_WAIT_NS;
         }
         if let Some(drop) = self.dropped {
             return drop.first_ns + limits.settle_ns;
@@ -278,12 +319,13 @@ impl Entry {
             + match (self.closed, observed, protocol) {
                 (true, ..) => limits.closed_ns,
                 (false, Observed::Established, Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
+                (false, Observed::Established, Protocol::Udp) => limits.answered_ns,
                 _ => limits.idle_ns,
             }
     }
 
     /// The outcome as a value.
-    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, lost: u64) -> Attempt {
+    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, losses: &Losses) -> Attempt {
         Attempt {
             tuple,
             addressed: self.translation().and_then(Translation::addressed),
@@ -297,7 +339,7 @@ impl Entry {
             destination_veth: self.destination_veth,
             foreign_veth: self.foreign_veth,
             pre_existing: self.pre_existing,
-            records_lost: lost != self.lost_before,
+            records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),
         }
     }

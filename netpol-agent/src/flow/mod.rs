@@ -4,6 +4,7 @@
 
 mod deadlines;
 mod entry;
+mod losses;
 mod table;
 mod translation;
 

@@ -6,7 +6,8 @@ use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packe
 
 use super::{
     deadlines::Deadlines,
-    entry::Entry,
+    entry::{DropPlace, Entry},
+    losses::Losses,
     translation::{Clue, Translation, Translations},
 };
 
@@ -23,11 +24,16 @@ pub struct Limits {
     /// Without a packet, until a decided attempt is forgotten. Longer than the gap before the last but one SYN
     /// retransmission of Linux (32 s with `tcp_syn_retries` = 6), so that those do not look like new attempts.
     pub idle_ns: u64,
+    /// Without a datagram, until an answered UDP conversation is forgotten: not before those who enforce forget it, for
+    /// until then either side may go on. Connection tracking takes 120 s (`nf_conntrack_udp_timeout_stream`), and a
+    /// datagram may be recorded 5 s late.
+    pub answered_ns: u64,
     /// Without a control packet, until an established TCP or SCTP connection is forgotten.
     pub established_ns: u64,
     /// From the end of a connection until it is forgotten.
     pub closed_ns: u64,
-    /// After a veth was attached: how long a datagram that looks like an answer is taken for one.
+    /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
+    /// for one. As long as an answered conversation is remembered.
     pub startup_ns: u64,
 }
 
@@ -40,9 +46,10 @@ impl Default for Limits {
             settle_ns: 2 * SECOND,
             unanswered_ns: 5 * SECOND,
             idle_ns: 70 * SECOND,
+            answered_ns: 130 * SECOND,
             established_ns: 3600 * SECOND,
             closed_ns: SECOND,
-            startup_ns: 30 * SECOND,
+            startup_ns: 130 * SECOND,
         }
     }
 }
@@ -83,8 +90,9 @@ pub struct FlowTable {
     /// When to look at which; each entry has one valid item in it.
     queue: Deadlines,
     translations: Translations,
-    /// Records lost in the kernel so far.
-    lost: u64,
+    losses: Losses,
+    /// Decided, but by something that was not seen: handed out once it is known whether records were lost until then.
+    held: Vec<Attempt>,
     /// Inode of the host's network namespace.
     host_netns: Option<u32>,
     stats: FlowStats,
@@ -100,7 +108,8 @@ impl FlowTable {
             entries: HashMap::new(),
             queue: Deadlines::default(),
             translations: Translations::default(),
-            lost: 0,
+            losses: Losses::default(),
+            held: Vec::new(),
             host_netns,
             stats: FlowStats::default(),
         }
@@ -130,9 +139,9 @@ impl FlowTable {
         self.stats
     }
 
-    /// Tells how many records the kernel has lost so far.
-    pub fn set_lost(&mut self, lost: u64) {
-        self.lost = lost;
+    /// Tells how many records the kernel has lost until now.
+    pub fn set_lost(&mut self, lost: u64, now_ns: u64) {
+        self.losses.note(lost, now_ns);
     }
 
     /// When [`Self::expire`] has something to do next.
@@ -174,7 +183,7 @@ impl FlowTable {
         let is_it = matches!(clue, Clue::Sender(..)) || clue == Clue::Number(entry.number);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
-        if !(is_it && fits && free && entry.may_be_translated(now_ns, self.lost)) {
+        if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now_ns, &self.losses)) {
             return;
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
@@ -197,13 +206,15 @@ impl FlowTable {
         if known.as_ref().is_none_or(|entry| entry.number != number || entry.closed) {
             if let Some(before) = known {
                 // It ends what its tuple stood for before.
-                out.extend(before.conclude(&tuple, packet.time_ns, self.lost, veths));
+                before.overtaken = true;
+                let attempt = before.conclude(&tuple, packet.time_ns, &self.losses, veths);
+                hand_out(attempt, &mut self.held, out);
                 self.forget(&tuple);
             }
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now, lost| Entry::new(number, now, lost), out, Entry::opened);
+        self.touch(tuple, packet, veths, |now| Entry::new(number, now), out, Entry::opened);
     }
 
     fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
@@ -224,38 +235,34 @@ impl FlowTable {
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now, lost| Entry::new(0, now, lost), out, Entry::opened);
+        self.touch(tuple, packet, veths, |now| Entry::new(0, now), out, Entry::opened);
     }
 
-    /// A datagram from a service's port to a client's, soon after the veth was attached: the question was probably
-    /// asked before that.
+    /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably
+    /// asked before that. A pod that came later than the agent has asked nothing before.
     fn looks_like_an_answer(&self, packet: &Packet, veths: &Veths) -> bool {
         let Tuple { source, destination, .. } = packet.tuple;
-        let young = veths
-            .get(packet.ifindex)
-            .is_some_and(|veth| packet.time_ns < veth.attached_ns.saturating_add(self.limits.startup_ns));
-        young && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
+        let before_us = veths.get(packet.ifindex).is_some_and(|veth| {
+            let until_ns = veth.attached_ns.saturating_add(self.limits.startup_ns);
+            veth.born_ns.is_none() && packet.time_ns < until_ns
+        });
+        before_us && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
+    /// What is not in the table is a connection that it has forgotten, or was a stray packet: its end tells nothing.
     fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
         let tuple = self.translations.own(packet.tuple);
-        let reply = tuple.reversed();
         let by_opener = self.entries.contains_key(&tuple);
-        // Of a connection that was open before, the service's port is the lower one more often than not.
-        let key = if by_opener
-            || !self.entries.contains_key(&reply) && tuple.source.port >= tuple.destination.port
-        {
-            tuple
-        } else {
-            reply
-        };
-        let is_reset = packet.signal == Signal::Reset;
-        self.touch(key, packet, veths, Entry::pre_existing, out, |entry, key, ifindex, direction, veths| {
-            if is_reset && !by_opener {
-                entry.reset(key, ifindex, direction, veths);
-            }
-            entry.closed = true;
-        });
+        let key = if by_opener { tuple } else { tuple.reversed() };
+        let Some(entry) = self.entries.get_mut(&key) else { return };
+        entry.last_ns = entry.last_ns.max(packet.time_ns);
+        if packet.signal == Signal::Reset && !by_opener {
+            entry.reset(&key, packet, veths);
+        }
+        entry.closed = true;
+        let attempt = entry.review(&key, packet.time_ns, &self.losses, veths);
+        hand_out(attempt, &mut self.held, out);
+        bring_forward(entry, key, &self.limits, &mut self.queue);
     }
 
     /// Takes in an ICMP error about an attempt.
@@ -263,28 +270,37 @@ impl FlowTable {
         let tuple = self.translations.own(error.quoted);
         if let Some(entry) = self.entries.get_mut(&tuple) {
             entry.icmp_error(&tuple, error, veths);
-            out.extend(entry.review(&tuple, error.time_ns, self.lost, veths));
+            let attempt = entry.review(&tuple, error.time_ns, &self.losses, veths);
+            hand_out(attempt, &mut self.held, out);
             bring_forward(entry, tuple, &self.limits, &mut self.queue);
         }
     }
 
     /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
-        let here = drop.netns.is_none() || self.host_netns.is_none() || drop.netns == self.host_netns;
-        let hook = if here { reasons.hook(drop.reason) } else { None };
         if let Some(clue) = Clue::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
             self.link(clue, drop.tuple, drop.time_ns);
         }
+        let place = self.place(drop);
         let own = self.translations.own(drop.tuple);
         for (tuple, reply) in [(own, false), (own.reversed(), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
             if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
-                entry.dropped(drop.reason, hook, reply, drop.count, drop.time_ns);
+                entry.dropped(drop, place, reply, reasons);
                 bring_forward(entry, tuple, &self.limits, &mut self.queue);
             }
             return;
         }
         self.stats.unmatched_drops += 1;
+    }
+
+    fn place(&self, drop: &KernelDrop) -> DropPlace {
+        match (drop.netns, self.host_netns) {
+            (_, None) => DropPlace::Host,
+            (None, Some(_)) => DropPlace::Unknown,
+            (Some(at), Some(host)) if at == host => DropPlace::Host,
+            (Some(_), Some(_)) => DropPlace::Pod,
+        }
     }
 
     /// Whether there is an attempt that a packet belongs to.
@@ -293,8 +309,13 @@ impl FlowTable {
         self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
-    /// Decides and forgets what is due.
+    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and [`Self::set_lost`] has told
+    /// of those that are missing.
     pub fn expire(&mut self, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        for mut attempt in self.held.drain(..) {
+            attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.first_ns);
+            out.push(attempt);
+        }
         while let Some((at, tuple)) = self.queue.pop_due(now_ns) {
             let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed_ns == at) else {
                 continue;
@@ -304,7 +325,7 @@ impl FlowTable {
                     self.forget(&tuple);
                     continue;
                 }
-                out.extend(entry.conclude(&tuple, now_ns, self.lost, veths));
+                out.extend(entry.conclude(&tuple, now_ns, &self.losses, veths));
             }
             let due = entry.due_ns(tuple.protocol, &self.limits);
             entry.armed_ns = due.clamp(now_ns + 1, now_ns + HORIZON_NS);
@@ -318,9 +339,9 @@ impl FlowTable {
         tuple: Tuple,
         packet: &Packet,
         veths: &Veths,
-        new: impl FnOnce(u64, u64) -> Entry,
+        new: impl FnOnce(u64) -> Entry,
         out: &mut Vec<Attempt>,
-        change: impl FnOnce(&mut Entry, &Tuple, u32, Direction, &Veths),
+        change: impl FnOnce(&mut Entry, &Tuple, &Packet, &Veths),
     ) {
         if self.entries.len() >= self.limits.entries && !self.entries.contains_key(&tuple) {
             self.evict();
@@ -328,15 +349,16 @@ impl FlowTable {
         let entry = match self.entries.entry_ref(&tuple) {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
-                let mut entry = new(packet.time_ns, self.lost);
+                let mut entry = new(packet.time_ns);
                 entry.armed_ns = packet.time_ns + FIRST_LOOK_NS;
                 self.queue.push(entry.armed_ns, tuple);
                 vacant.insert(entry)
             }
         };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
-        change(entry, &tuple, packet.ifindex, packet.direction, veths);
-        out.extend(entry.review(&tuple, packet.time_ns, self.lost, veths));
+        change(entry, &tuple, packet, veths);
+        let attempt = entry.review(&tuple, packet.time_ns, &self.losses, veths);
+        hand_out(attempt, &mut self.held, out);
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
 
@@ -366,6 +388,13 @@ impl FlowTable {
             }
         }
     }
+}
+
+/// Hands out what was decided by something that was seen, and keeps the rest until losses are known; in their order,
+/// where the same attempt is decided anew.
+fn hand_out(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt>) {
+    let Some(attempt) = attempt else { return };
+    if attempt.is_positive() && !attempt.revised { out.push(attempt) } else { held.push(attempt) }
 }
 
 /// After a change: an entry may be due much earlier than it would be looked at.

@@ -15,14 +15,15 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere; `v` and `w` are Services' addresses; `n` is what
-/// the node puts in the place of a source; veth 3 is the node's uplink.
+/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere, and `x` is a router on the way there; `v` and `w`
+/// are Services' addresses; `n` is the node's own, which it puts in the place of a source; veth 3 is the node's uplink.
 fn veths() -> Veths {
     let mut veths = Veths::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
         veths.attached(ifindex, "veth".into(), 0);
         veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
+    veths.set_host([peer('n', 0).address]);
     veths
 }
 
@@ -33,6 +34,7 @@ fn peer(name: char, port: u16) -> Peer {
         'n' => "192.168.0.254",
         'v' => "10.96.0.1",
         'w' => "10.96.0.2",
+        'x' => "10.8.0.8",
         _ => "10.9.0.9",
     };
     Peer { address: address.parse().unwrap(), port }
@@ -63,8 +65,8 @@ impl World {
         Self { table, veths: veths(), now, out: Vec::new(), protocol }
     }
 
-    /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY @1in`,
-    /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`.
+    /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY a>b @1in`,
+    /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`, `lose N ahead MS` where the counter is read before the records.
     fn step(&mut self, step: &str) {
         let words: Vec<&str> = step.split_whitespace().collect();
         self.now += MILLISECOND;
@@ -73,8 +75,12 @@ impl World {
                 self.now += ms.parse::<u64>().unwrap() * MILLISECOND;
                 self.table.expire(self.now, &self.veths, &mut self.out);
             }
-            ["lose", count] => self.table.set_lost(count.parse().unwrap()),
-            ["icmp", kind, by, place] => self.icmp(kind, by, place),
+            ["lose", count] => self.table.set_lost(count.parse().unwrap(), self.now),
+            ["lose", count, "ahead", ms] => {
+                let read_at = self.now + ms.parse::<u64>().unwrap() * MILLISECOND;
+                self.table.set_lost(count.parse().unwrap(), read_at);
+            }
+            ["icmp", kind, by, ends, place] => self.icmp(kind, by, ends, place),
             ["drop", reason, netns, ends, signal] => self.drop(reason, netns, ends, signal),
             [signal, ends, place] => self.packet(signal, ends, place),
             _ => panic!("{step}"),
@@ -105,13 +111,13 @@ impl World {
         self.table.packet(&packet, &self.veths, &mut self.out);
     }
 
-    fn icmp(&mut self, kind: &str, by: &str, place: &str) {
+    fn icmp(&mut self, kind: &str, by: &str, ends: &str, place: &str) {
         let error = IcmpError {
             time_ns: self.now,
             ifindex: place[1..2].parse().unwrap(),
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             reporter: peer(by.chars().next().unwrap(), 0).address,
-            quoted: tuple(self.protocol, 'a', if by == "r" { 'r' } else { 'b' }, false),
+            quoted: self.ends(ends, ""),
             kind: match kind {
                 "port" => IcmpKind::PortUnreachable,
                 "prohibited" => IcmpKind::Prohibited,
@@ -124,7 +130,11 @@ impl World {
     fn drop(&mut self, reason: &str, netns: &str, ends: &str, signal: &str) {
         let drop = KernelDrop {
             time_ns: self.now,
-            netns: if netns == "host" { Some(HOST) } else { Some(7) },
+            netns: match netns {
+                "host" => Some(HOST),
+                "pod" => Some(7),
+                _ => None,
+            },
             tuple: self.ends(ends, signal),
             signal: (signal != "none").then(|| named(signal)),
             reason: if reason == "netfilter" { NETFILTER } else { NO_SOCKET },
@@ -150,6 +160,7 @@ fn check(name: &str, protocol: Protocol, story: &[&str], expected: &[Observed]) 
     for step in story {
         world.step(step);
     }
+    world.step("wait 0");
     let observed: Vec<Observed> = world.out.iter().map(|attempt| attempt.observed).collect();
     assert_eq!(observed, expected, "{name}");
 }
@@ -209,7 +220,28 @@ fn tcp() {
             with(&["drop netfilter pod a>b open", "wait 6000"]),
             &[Delivered],
         ),
-        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Delivered]),
+        (
+            "dropped by nobody knows whose filter",
+            vec!["open a>b @1out", "drop netfilter nowhere a>b open", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "the answer is dropped by the filter of the pod that gave it",
+            with(&["drop netfilter nowhere b>a accept", "wait 6000"]),
+            &[Delivered],
+        ),
+        (
+            "dropped behind our program, nobody knows where",
+            with(&["drop socket nowhere a>b open", "wait 6000"]),
+            &[Unanswered],
+        ),
+        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Unanswered]),
+        ("dropped for no policy, in the pod", with(&["drop socket pod a>b open", "wait 6000"]), &[Delivered]),
+        (
+            "the answer is dropped for no policy",
+            with(&["drop socket host b>a accept", "wait 6000"]),
+            &[Delivered],
+        ),
         (
             "data dropped is not the attempt",
             vec!["open a>b @1out", "drop netfilter host a>b none", "wait 6000"],
@@ -246,11 +278,47 @@ fn tcp() {
         (
             "the first is overtaken",
             vec!["open a>r @1out", "open2 a>r @1out", "accept r>a @1in"],
-            &[Unanswered, Established],
+            &[Established, Unanswered],
         ),
-        ("icmp from the filter", vec!["open a>b @1out", "icmp port n @1in"], &[Rejected]),
-        ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n @1in"], &[Rejected]),
-        ("icmp no route is no policy", vec!["open a>b @1out", "icmp other n @1in"], &[]),
+        (
+            "the first is overtaken before its drop is told",
+            with(&["open2 a>b @1out", "open2 a>b @2in", "accept b>a @2out", "accept b>a @1in"]),
+            &[Established, Unanswered],
+        ),
+        ("icmp from the filter", vec!["open a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
+        ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n a>b @1in"], &[Rejected]),
+        ("icmp no route is no policy", vec!["open a>b @1out", "icmp other n a>b @1in"], &[]),
+        (
+            "icmp from the node, of what goes elsewhere",
+            vec!["open a>r @1out", "icmp prohibited n a>r @1in"],
+            &[Rejected],
+        ),
+        (
+            "icmp from a router far away",
+            vec!["open a>r @1out", "icmp prohibited x a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "icmp in the name of a destination far away",
+            vec!["open a>r @1out", "icmp prohibited r a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "icmp in its name, sent by the filter of this node",
+            vec!["open a>r @1out", "icmp port r a>r @1in", "drop netfilter host a>r open", "wait 300"],
+            &[Rejected],
+        ),
+        (
+            "icmp late, by one who may yet show",
+            vec!["open a>r @1out", "wait 3000", "icmp port r a>r @1in", "wait 200"],
+            &[],
+        ),
+        ("the end of one that was open before", vec!["close b>a @2out", "reset a>b @1out"], &[]),
+        (
+            "the late end of one that was closed",
+            vec!["open a>r @1out", "accept r>a @1in", "close a>r @1out", "wait 12000", "reset a<r @1in"],
+            &[Established],
+        ),
         (
             "the end of the handshake's connection",
             with(&[
@@ -269,7 +337,7 @@ fn tcp() {
 
 #[test]
 fn udp() {
-    use Observed::{Delivered, Established, Refused, Rejected, Unanswered};
+    use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
     for (name, story, expected) in [
         (
             "answered",
@@ -293,11 +361,25 @@ fn udp() {
         ),
         (
             "closed port",
-            vec!["data a>b @1out", "data a>b @2in", "icmp port b @2out", "icmp port b @1in"],
+            vec!["data a>b @1out", "data a>b @2in", "icmp port b a>b @2out", "icmp port b a>b @1in"],
             &[Refused],
         ),
-        ("closed port on another node", vec!["data a>r @1out", "icmp port r @1in"], &[Refused]),
-        ("rejected", vec!["data a>b @1out", "icmp port n @1in"], &[Rejected]),
+        (
+            "closed port on another node, or a filter in its name",
+            vec!["data a>r @1out", "icmp port r a>r @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "closed port of the node itself",
+            vec!["data a>n @1out", "icmp port n a>n @1in", "wait 300"],
+            &[Reset],
+        ),
+        (
+            "rejected by the node for itself",
+            vec!["data a>n @1out", "icmp port n a>n @1in", "drop netfilter host a>n data", "wait 300"],
+            &[Rejected],
+        ),
+        ("rejected", vec!["data a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
     ] {
         check(name, Protocol::Udp, &story, expected);
     }
@@ -322,6 +404,7 @@ fn what_else_an_attempt_tells() {
     let run = |protocol, story: &[&str]| {
         let mut world = World::new(protocol);
         story.iter().for_each(|step| world.step(step));
+        world.step("wait 0");
         world.out.pop().unwrap()
     };
     let retried = run(
@@ -347,15 +430,57 @@ fn what_else_an_attempt_tells() {
         (Some(1), None, Some(2))
     );
 
-    let lossy = run(Protocol::Tcp, &["open a>r @1out", "lose 3", "wait 6000"]);
-    assert!(lossy.records_lost);
-
-    for story in [&["close b>a @2out"][..], &["accept b>a @2out"], &["reset a>b @1out"]] {
-        assert!(run(Protocol::Tcp, story).pre_existing, "{story:?}");
-    }
+    assert!(run(Protocol::Tcp, &["accept b>a @2out"]).pre_existing);
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
     assert!(late.revised);
+}
+
+/// What a lost record may have told otherwise is marked.
+#[test]
+fn losses() {
+    use Observed::{Delivered, Established, Rejected, Unanswered};
+    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in", "wait 0"];
+    let after = |first: &[&'static str]| [first, &asked[..]].concat();
+    for (name, protocol, story, expected) in [
+        (
+            "while it is open",
+            Protocol::Tcp,
+            vec!["open a>r @1out", "lose 3", "wait 6000"],
+            (Unanswered, true),
+        ),
+        ("before it", Protocol::Tcp, vec!["lose 3", "open a>r @1out", "wait 6000"], (Unanswered, false)),
+        (
+            "noticed before its first record was read",
+            Protocol::Tcp,
+            vec!["lose 3 ahead 100", "open a>b @1out", "open a>b @2in", "wait 6000"],
+            (Delivered, true),
+        ),
+        (
+            "noticed right after the reset whose origin was not seen",
+            Protocol::Tcp,
+            vec!["open a>b @1out", "reset a<b @1in", "lose 3", "wait 0"],
+            (Rejected, true),
+        ),
+        (
+            "the question before the answer",
+            Protocol::Udp,
+            after(&["lose 3", "wait 20000"]),
+            (Established, true),
+        ),
+        ("long before", Protocol::Udp, after(&["lose 3", "wait 31000"]), (Established, false)),
+        (
+            "noticed right after the exchange",
+            Protocol::Udp,
+            [&asked[..4], &["lose 3", "wait 0"]].concat(),
+            (Established, true),
+        ),
+    ] {
+        let mut world = World::new(protocol);
+        story.iter().for_each(|step| world.step(step));
+        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
+        assert_eq!(told, [expected], "{name}");
+    }
 }
 
 /// What is seen of a connection that is translated on its way is one attempt.
@@ -457,6 +582,7 @@ fn translated() {
         for (name, story, expected) in stories {
             let mut world = World::new(protocol);
             story.iter().for_each(|step| world.step(step));
+            world.step("wait 0");
             let mut told: Vec<String> = world.out.iter().map(short).collect();
             told.sort();
             assert_eq!(told, *expected, "{protocol}: {name}");
@@ -485,18 +611,38 @@ fn forgets_translations() {
     assert_eq!((world.table.len(), world.table.forms()), (0, 0));
 }
 
-/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it.
+/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it; unless the
+/// pod came later than the agent.
 #[test]
 fn datagrams_at_the_start() {
-    for (attached_ms, pre_existing) in [(59_000, true), (10_000, false)] {
+    for (attached_ms, born, pre_existing) in
+        [(159_000, false, true), (60_000, false, true), (10_000, false, false), (159_000, true, false)]
+    {
         let mut world = World::new(Protocol::Udp);
+        world.now = 160_000 * MILLISECOND;
         world.veths.gone(2, 0);
         world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
         world.veths.set_addresses(2, vec![peer('b', 0).address]);
+        if born {
+            world.veths.born(2, attached_ms * MILLISECOND);
+        }
         for step in ["data a<b @2out", "wait 6000"] {
             world.step(step);
         }
-        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms");
+        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms, born: {born}");
+    }
+}
+
+/// While an enforcer remembers a conversation, both sides may go on with it.
+#[test]
+fn conversations_with_pauses() {
+    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"];
+    for (pause, told) in [("wait 120000", 1), ("wait 140000", 2)] {
+        let mut world = World::new(Protocol::Udp);
+        for step in asked.into_iter().chain([pause, "data a<b @2out", "data a<b @1in", "wait 6000"]) {
+            world.step(step);
+        }
+        assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
     }
 }
 

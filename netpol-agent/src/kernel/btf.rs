@@ -136,23 +136,38 @@ pub(super) fn wanted(reasons: &DropReasons) -> [u64; DROP_REASON_WORDS] {
     words
 }
 
+/// The reasons of Open vSwitch that are a flow's will, within its subsystem (`enum ovs_drop_reason`, net/openvswitch/drop.h).
+/// They are in the module's BTF, which is not there before the module is; new ones are added after the last.
+const OPEN_VSWITCH_DROPS: [(u32, &str); 2] = [(1, "OVS_DROP_LAST_ACTION"), (3, "OVS_DROP_EXPLICIT")];
+
 fn drop_reasons(btf: &Btf) -> Option<DropReasons> {
-    let types = btf.resolve_types_by_name("skb_drop_reason").ok()?;
-    let reasons: BTreeMap<u32, Arc<str>> = types
+    let mut reasons: BTreeMap<u32, Arc<str>> = members(btf, "skb_drop_reason")?
         .into_iter()
-        .find_map(|kind| match kind {
-            Type::Enum(list) => Some(list),
-            _ => None,
-        })?
-        .members
-        .iter()
-        .filter_map(|member| {
-            let name = btf.resolve_name(member).ok()?;
+        .filter_map(|(number, name)| {
             let short = name.strip_prefix("SKB_DROP_REASON_").unwrap_or(&name);
-            (!matches!(short, "MAX" | "SUBSYS_MASK")).then(|| (member.val(), short.into()))
+            (!matches!(short, "MAX" | "SUBSYS_MASK")).then(|| (number, short.into()))
         })
         .collect();
+    // The number of a subsystem is the upper half of its reasons, and not the same in all versions.
+    let subsystems = members(btf, "skb_drop_reason_subsys").unwrap_or_default();
+    if let Some((number, _)) = subsystems.into_iter().find(|(_, name)| name.ends_with("_OPENVSWITCH")) {
+        reasons.extend(OPEN_VSWITCH_DROPS.map(|(reason, name)| (number << 16 | reason, name.into())));
+    }
     Some(DropReasons::new(reasons))
+}
+
+/// The members of an enumeration, with their values.
+fn members(btf: &Btf, name: &str) -> Option<Vec<(u32, String)>> {
+    let list = btf.resolve_types_by_name(name).ok()?.into_iter().find_map(|kind| match kind {
+        Type::Enum(list) => Some(list),
+        _ => None,
+    })?;
+    Some(
+        list.members
+            .iter()
+            .filter_map(|member| Some((member.val(), btf.resolve_name(member).ok()?)))
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -175,6 +190,8 @@ mod tests {
         let types = KernelTypes::of_running_kernel().expect("this machine's kernel has BTF");
         assert!(types.skb_head > 0 && types.dev_ifindex > 0);
         let reasons = types.drop_reasons.expect("this machine's kernel is newer than 5.17");
-        assert!(reasons.iter().any(|(_, name)| name == "NETFILTER_DROP"));
+        for name in ["NETFILTER_DROP", "OVS_DROP_EXPLICIT"] {
+            assert!(reasons.iter().any(|(_, known)| known == name), "{name}");
+        }
     }
 }

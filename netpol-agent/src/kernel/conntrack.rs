@@ -18,6 +18,15 @@ use crate::model::{Peer, Protocol, Tuple};
 /// An answer is some 300 bytes; what a newer kernel adds has room.
 const ANSWER_BYTES: usize = 8192;
 
+/// A connection that is tracked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tracked {
+    /// From the one who opened it to whom that one addressed.
+    pub original: Tuple,
+    /// The answers, before they are translated back: the source is who really answers.
+    pub reply: Tuple,
+}
+
 /// Asks the connection tracking of the network namespace in which it was opened.
 pub struct Conntrack {
     socket: Socket,
@@ -39,17 +48,17 @@ impl Conntrack {
         socket.set_non_blocking(true)?;
         let mut conntrack = Self { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_BYTES) };
         let nobody = Peer { address: IpAddr::from([0, 0, 0, 0]), port: 1 };
-        conntrack.reply(&Tuple { protocol: Protocol::Tcp, source: nobody, destination: nobody })?;
+        conntrack.find(&Tuple { protocol: Protocol::Tcp, source: nobody, destination: nobody })?;
         Ok(conntrack)
     }
 
-    /// The tuple of the answers to a connection, before they are translated back: its source is who really answers.
-    /// `None` for a connection that is not tracked, or no longer.
+    /// The connection that packets with this tuple belong to, whichever way they go. `None` where none is tracked, or no
+    /// longer.
     ///
     /// # Errors
     ///
     /// The kernel refuses, for another reason than that.
-    pub fn reply(&mut self, tuple: &Tuple) -> io::Result<Option<Tuple>> {
+    pub fn find(&mut self, tuple: &Tuple) -> io::Result<Option<Tracked>> {
         let Some(question) = self.question(tuple) else { return Ok(None) };
         self.socket.send(&question, 0)?;
         loop {
@@ -68,7 +77,7 @@ impl Conntrack {
                 NetlinkPayload::InnerMessage(NetfilterMessage {
                     inner: NetfilterMessageInner::Conntrack(ConntrackMessage::New(attributes)),
                     ..
-                }) => Ok(reply_tuple(&attributes)),
+                }) => Ok(tracked(&attributes)),
                 _ => Ok(None),
             };
         }
@@ -110,12 +119,20 @@ impl Conntrack {
     }
 }
 
-/// The tuple of the answers, if it is whole.
-fn reply_tuple(attributes: &[ConntrackAttribute]) -> Option<Tuple> {
-    let parts = attributes.iter().find_map(|attribute| match attribute {
-        ConntrackAttribute::CtaTupleReply(parts) => Some(parts),
-        _ => None,
-    })?;
+/// The connection, if both of its tuples are whole.
+fn tracked(attributes: &[ConntrackAttribute]) -> Option<Tracked> {
+    let (mut original, mut reply) = (None, None);
+    for attribute in attributes {
+        match attribute {
+            ConntrackAttribute::CtaTupleOrig(parts) => original = whole(parts),
+            ConntrackAttribute::CtaTupleReply(parts) => reply = whole(parts),
+            _ => {}
+        }
+    }
+    Some(Tracked { original: original?, reply: reply? })
+}
+
+fn whole(parts: &[WireTuple]) -> Option<Tuple> {
     let (mut source, mut destination, mut protocol) = (None, None, None);
     let (mut source_port, mut destination_port) = (None, None);
     for part in parts {

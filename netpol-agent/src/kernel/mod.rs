@@ -13,7 +13,7 @@ mod records;
 mod veths;
 
 pub use btf::{BtfError, KernelTypes};
-pub use conntrack::Conntrack;
+pub use conntrack::{Conntrack, Tracked};
 pub use error::LoadError;
 pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DropHook, Peer, Tuple};
+use super::{DropHook, Peer, Protocol, Tuple};
 
 /// What became of a connection attempt, as far as this node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -11,11 +11,12 @@ pub enum Observed {
     Established,
     /// The destination pod itself refused, so the packet got there: RST or port unreachable out of its own veth.
     Refused,
-    /// It went into the destination pod's veth, was not dropped, and was not answered.
+    /// It went into the destination pod's veth, was not dropped by the host, and was not answered.
     Delivered,
-    /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod.
+    /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod, which is on this
+    /// node; or an ICMP error that is this node's own.
     Rejected,
-    /// A reset came whose origin this node does not see: the destination is on another node.
+    /// A reset or ICMP error came whose origin this node does not see: the destination is on another node.
     Reset,
     /// The kernel dropped that very packet, for a reason that an enforcer causes.
     Dropped {
@@ -26,7 +27,7 @@ pub enum Observed {
         /// Whether it was the answer that was dropped.
         reply: bool,
     },
-    /// No answer and no drop seen here.
+    /// No answer, and no drop by an enforcer seen here.
     Unanswered,
 }
 
@@ -51,11 +52,10 @@ impl Observed {
         matches!(self, Self::Established | Self::Refused | Self::Delivered)
     }
 
-    /// Whether the evidence is the presence of something; the other kinds also rest on something not having been
-    /// seen, and a lost record undoes them.
+    /// Whether somebody on the way kept it from getting there.
     #[must_use]
-    pub const fn is_positive(self) -> bool {
-        matches!(self, Self::Established | Self::Refused | Self::Dropped { .. })
+    pub const fn was_stopped(self) -> bool {
+        matches!(self, Self::Dropped { .. } | Self::Rejected)
     }
 }
 
@@ -93,8 +93,19 @@ pub struct Attempt {
     pub foreign_veth: Option<u32>,
     /// Whether it was open before the agent looked: who opened it is a guess.
     pub pre_existing: bool,
-    /// Whether records were lost while it was undecided.
+    /// Whether records were lost that may have told otherwise.
     pub records_lost: bool,
     /// Whether it had been decided before, on weaker evidence.
     pub revised: bool,
+}
+
+impl Attempt {
+    /// Whether the evidence is the presence of something. All else rests on something not having been seen as well, and
+    /// a lost record undoes it: that a dropped packet did not get through when it was sent again; that nobody at the
+    /// destination sent a reset; of a datagram, that it was not an answer.
+    #[must_use]
+    pub const fn is_positive(&self) -> bool {
+        matches!(self.observed, Observed::Established | Observed::Refused)
+            && !matches!(self.tuple.protocol, Protocol::Udp)
+    }
 }

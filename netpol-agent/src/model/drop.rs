@@ -40,12 +40,10 @@ impl fmt::Display for DropHook {
     }
 }
 
-/// What the running kernel calls the reasons in `kfree_skb`, by number (`enum skb_drop_reason`, Linux 5.17).
+/// What the running kernel calls the reasons in `kfree_skb`, by number (`enum skb_drop_reason`, Linux 5.17; those that an
+/// enforcer causes came with 5.18, those of Open vSwitch with 6.6).
 #[derive(Clone, Debug, Default)]
 pub struct DropReasons(BTreeMap<u32, Arc<str>>);
-
-/// The subsystem of Open vSwitch's own reasons, in the upper half of the number (include/net/dropreason.h, Linux 6.6).
-const OPEN_VSWITCH: u32 = 2;
 
 impl DropReasons {
     /// The reasons by number, without the prefix `SKB_DROP_REASON_`.
@@ -66,7 +64,6 @@ impl DropReasons {
             return Arc::clone(name);
         }
         match reason >> 16 {
-            OPEN_VSWITCH => "OPENVSWITCH".into(),
             0 => format!("REASON_{reason}").into(),
             subsystem => format!("SUBSYSTEM_{subsystem}").into(),
         }
@@ -76,14 +73,13 @@ impl DropReasons {
     /// sockets and missing routes are no policy.
     #[must_use]
     pub fn hook(&self, reason: u32) -> Option<DropHook> {
-        if reason >> 16 == OPEN_VSWITCH {
-            return Some(DropHook::OpenVSwitch);
-        }
         match &**self.0.get(&reason)? {
             "NETFILTER_DROP" => Some(DropHook::Netfilter),
             "TC_INGRESS" | "TC_EGRESS" => Some(DropHook::Tc),
             "XDP" => Some(DropHook::Xdp),
             "BPF_CGROUP_EGRESS" => Some(DropHook::Cgroup),
+            // A flow without a way out, and one that says so. Errors, meters and limits are no policy.
+            "OVS_DROP_LAST_ACTION" | "OVS_DROP_EXPLICIT" => Some(DropHook::OpenVSwitch),
             _ => None,
         }
     }
@@ -95,15 +91,21 @@ mod tests {
 
     #[test]
     fn names_and_hooks() {
-        let reasons = DropReasons::new(
-            [(3, "NO_SOCKET".into()), (12, "NETFILTER_DROP".into()), (73, "TC_INGRESS".into())].into(),
-        );
+        let reasons = [
+            (3, "NO_SOCKET".into()),
+            (12, "NETFILTER_DROP".into()),
+            (73, "TC_INGRESS".into()),
+            (3 << 16 | 1, "OVS_DROP_LAST_ACTION".into()),
+        ];
+        let reasons = DropReasons::new(reasons.into());
         for (number, name, hook) in [
             (3, "NO_SOCKET", None),
             (12, "NETFILTER_DROP", Some(DropHook::Netfilter)),
             (73, "TC_INGRESS", Some(DropHook::Tc)),
             (99, "REASON_99", None),
-            (2 << 16 | 3, "OPENVSWITCH", Some(DropHook::OpenVSwitch)),
+            (3 << 16 | 1, "OVS_DROP_LAST_ACTION", Some(DropHook::OpenVSwitch)),
+            (3 << 16 | 5, "SUBSYSTEM_3", None),
+            (2 << 16 | 1, "SUBSYSTEM_2", None),
             (1 << 16, "SUBSYSTEM_1", None),
         ] {
             assert_eq!((&*reasons.name(number), reasons.hook(number)), (name, hook), "{number}");

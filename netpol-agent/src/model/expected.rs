@@ -26,6 +26,16 @@ pub enum Expected {
     Undecidable(Undecidable),
 }
 
+impl Expected {
+    /// Whether it is denied by NetworkPolicies, which isolate a pod from its first moment; what a cluster-wide policy
+    /// denies, it may deny by labels that have to become known first.
+    #[must_use]
+    pub fn is_isolation(&self) -> bool {
+        let by_network_policies = |denial: &Denial| denial.policies.iter().all(|id| id.namespace.is_some());
+        matches!(self, Self::Denied { by } if by.iter().any(by_network_policies))
+    }
+}
+
 /// One direction that denies a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Denial {
@@ -55,7 +65,7 @@ pub enum NotApplicable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undecidable {
-    /// An address that no pod, node or Service of the snapshot has, where a policy needs to know.
+    /// The address of a pod that the API has not told of: it is behind a pod's veth, or a node gives it to its pods.
     UnknownAddress,
     /// The API leaves the outcome to the implementation; the note says what.
     Undefined(&'static str),
@@ -69,7 +79,7 @@ pub enum Undecidable {
     PreExisting,
     /// Records were lost while the connection was made.
     RecordsLost,
-    /// A reset came from a place that this node does not see.
+    /// A reset or ICMP error came from a place that this node does not see.
     UnseenOrigin,
     /// Seen before a Service's address was translated: who answers is not known.
     ServiceAddress,

@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Denial, PolicyRef, Protocol};
+use super::{Denial, Observed, Pod, PolicyRef, Protocol};
 
 /// The two errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -95,12 +95,18 @@ pub struct Finding {
     pub denials: Vec<Denial>,
     /// What was seen, in words.
     pub evidence: String,
+    /// What became of the last connection.
+    pub observed: Observed,
     /// Addresses and ports of the last connection: source, then destination.
     pub last: [(IpAddr, u16); 2],
+    /// The pods at the two ends of the last connection, where there are pods.
+    pub pods: [Option<Arc<Pod>>; 2],
     /// When the first such connection was seen.
     pub first_seen: Timestamp,
     /// When the last one was.
     pub last_seen: Timestamp,
+    /// When the last one was made by `CLOCK_MONOTONIC`, in nanoseconds: the calendar may jump.
+    pub last_ns: u64,
     /// How many there were.
     pub count: u64,
 }

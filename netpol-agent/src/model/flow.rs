@@ -93,6 +93,12 @@ impl Outcome {
         Self::NotApplicable,
     ];
 
+    /// Whether it is one of the two errors that findings are about.
+    #[must_use]
+    pub const fn is_finding(self) -> bool {
+        matches!(self, Self::NotEnforced | Self::OverBlocked)
+    }
+
     /// Its name in metrics and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {

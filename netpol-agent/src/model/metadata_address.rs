@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 /// The addresses of metadata services, as the clouds' documentation has them: AWS, Azure, Google Cloud, OpenStack and
 /// others share the first; then AWS's for tasks and for pods, Alibaba Cloud's, and the IPv6 ones of AWS and Google Cloud.
-const ADDRESSES: [IpAddr; 7] = [
+pub const METADATA_ADDRESSES: [IpAddr; 7] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 2)),
     IpAddr::V4(Ipv4Addr::new(169, 254, 170, 23)),
@@ -17,5 +17,5 @@ const ADDRESSES: [IpAddr; 7] = [
 /// Whether an address is that of a cloud's metadata service.
 #[must_use]
 pub fn is_metadata_address(address: IpAddr) -> bool {
-    ADDRESSES.contains(&address)
+    METADATA_ADDRESSES.contains(&address)
 }

@@ -28,7 +28,7 @@ pub use finding::{Finding, FindingKey, FindingKind, FindingStatus, Party};
 pub use flow::{Endpoint, Flow, Outcome};
 pub use kind::{Kinds, ObjectKind};
 pub use labels::Labels;
-pub use metadata_address::is_metadata_address;
+pub use metadata_address::{METADATA_ADDRESSES, is_metadata_address};
 pub use network_policy::NetworkPolicy;
 pub use object::{ContainerPort, EndpointSlice, Namespace, Node, Pod, PodPhase, Service, Workload};
 pub use packet::{Direction, IcmpError, IcmpKind, KernelDrop, Packet, Peer, Record, Signal, Tuple};

@@ -156,6 +156,11 @@ pub struct Service {
     pub namespace: Arc<str>,
     /// Its cluster addresses and those that load balancers gave it.
     pub ips: Box<[IpAddr]>,
+    /// Its cluster addresses alone.
+    pub cluster_ips: Box<[IpAddr]>,
+    /// Whether it may refuse connections itself: it takes them from some places alone, or hands them to endpoints on the
+    /// client's own node alone.
+    pub is_choosy: bool,
     /// The labels of the pods behind it; `None` where it selects none itself.
     pub selector: Option<Labels>,
     /// Its ports.

@@ -17,6 +17,20 @@ pub enum PolicyKind {
     BaselineAdminNetworkPolicy,
 }
 
+impl PolicyKind {
+    /// The API group and version of objects of this kind.
+    #[must_use]
+    pub const fn api_version(self) -> &'static str {
+        match self {
+            Self::NetworkPolicy => "networking.k8s.io/v1",
+            Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
+            Self::AdminNetworkPolicy | Self::BaselineAdminNetworkPolicy => {
+                "policy.networking.k8s.io/v1alpha1"
+            }
+        }
+    }
+}
+
 /// Which of a connection's two sides a policy speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

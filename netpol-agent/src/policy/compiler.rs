@@ -134,7 +134,8 @@ impl Compiler {
 
     fn change_pod(&mut self, key: &str, before: &Snapshot, after: &Snapshot) {
         let class = |snapshot: &Snapshot| {
-            let pod = snapshot.pod(key).filter(|pod| pod.is_member());
+            // Those in their nodes' networks are no subjects, and it counts which rules name them as peers.
+            let pod = snapshot.pod(key).filter(|pod| pod.is_member() || pod.host_network);
             pod.map(|pod| pod.class.clone())
         };
         let (old, new) = (class(before), class(after));

@@ -1,6 +1,6 @@
 //! The compiled policies of one snapshot.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{
     end::{End, Who},
@@ -8,14 +8,14 @@ use super::{
     note::{Note, Notes},
     profile::Profile,
     query::{Party, Query},
-    rule::{Addresses, Traffic},
+    rule::{Addresses, Match, Traffic},
     tiers::Question,
-    translation::Translation,
+    translation::{Translation, addresses_before},
     verdict::Verdict,
 };
 use crate::{
     cluster::{Map, Snapshot},
-    model::{Pod, PodClass, PolicyDirection},
+    model::{Node, Pod, PodClass, PolicyDirection},
 };
 
 /// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.
@@ -59,7 +59,7 @@ impl Engine {
         if let (Some(from), Some(to)) = (source.pod(), destination.pod())
             && is_same(from, to)
         {
-            if !query.via_service {
+            if query.via_service.is_none() {
                 return Verdict::to_itself(from, notes);
             }
             notes.add(Note::Hairpin);
@@ -72,9 +72,40 @@ impl Engine {
         if [&egress, &ingress].into_iter().any(|side| self.hides_policy(side)) {
             notes.add(Note::UnreadablePolicy);
         }
+        if egress.allowed && self.depends_on_masquerade(query, &source, &destination, &ingress) {
+            notes.add(Note::TranslatedSource);
+        }
         notes.extend(egress.notes);
         notes.extend(ingress.notes);
         Verdict { egress, ingress, notes }
+    }
+
+    /// Whether the destination's policies would judge a node otherwise that may have taken the source's place. kube-proxy
+    /// does that to all connections to a node's port or a load balancer's address, pods' own ones too, if they may go on
+    /// to another node (`externalTrafficPolicy: Cluster`).
+    fn depends_on_masquerade<'e>(
+        &'e self,
+        query: &Query<'e>,
+        source: &End<'e>,
+        destination: &End<'e>,
+        ingress: &Judgement<'e>,
+    ) -> bool {
+        let Some(pod) = source.pod().filter(|_| ingress.decided_by.is_policy()) else { return false };
+        let own = || self.snapshot.node(pod.node.as_deref()?);
+        let used =
+            query.via_service.unwrap_or_default().iter().filter(|ip| !self.snapshot.is_cluster_ip(**ip));
+        let mut nodes = used.filter_map(|ip| self.snapshot.node_by_ip(*ip).or_else(own));
+        nodes.any(|node| {
+            let node = End::new(Who::Node(node), Addresses::Any(&node.ips));
+            self.judge(PolicyDirection::Ingress, query, &node, destination).allowed != ingress.allowed
+        })
+    }
+
+    /// The cluster addresses of all Services that lead to a destination. All Services are looked at: this is for
+    /// questions about a connection that nobody made.
+    #[must_use]
+    pub fn service_addresses(&self, destination: Party<'_>) -> Vec<IpAddr> {
+        addresses_before(&self.snapshot, self.end(destination).pod().map(|pod| &**pod))
     }
 
     /// Whether a NetworkPolicy that can't be read may say something else. What the Admin tier says holds whatever they say.
@@ -105,12 +136,10 @@ impl Engine {
             return exempt(DecidedBy::LocalNode, Some(pod));
         }
         let translation = match (query.via_service, direction, peer.pod()) {
-            (false, ..) => Translation::None,
-            (true, PolicyDirection::Egress, pod) => {
-                Translation::OfDestination { snapshot: &self.snapshot, pod: pod.map(|pod| &**pod) }
-            }
-            (true, PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
-            (true, PolicyDirection::Ingress, None) => Translation::OfSource,
+            (None, ..) => Translation::None,
+            (Some(addresses), PolicyDirection::Egress, _) => Translation::OfDestination { addresses },
+            (Some(_), PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
+            (Some(_), PolicyDirection::Ingress, None) => Translation::OfSource,
         };
         let traffic = Traffic {
             peer_sets: peer.sets(),
@@ -121,7 +150,31 @@ impl Engine {
             port: query.port,
             declared: destination.declared(),
         };
-        Question { direction, subject: pod, side: profile.side(direction), traffic, translation }.judge()
+        let question =
+            Question { direction, subject: pod, side: profile.side(direction), traffic, translation };
+        let mut judgement = question.judge();
+        if !judgement.allowed
+            && let Who::Node(node) = peer.who
+            && self.admits_host_pod(&judgement, node)
+        {
+            judgement.notes.add(Note::HostNetwork);
+        }
+        judgement
+    }
+
+    /// Whether the NetworkPolicies that deny a connection with a node would admit it with a pod in the node's network:
+    /// an enforcer may tell its traffic from the node's own.
+    fn admits_host_pod(&self, denial: &Judgement<'_>, node: &Node) -> bool {
+        let Some((side, traffic)) = denial.network_policies else { return false };
+        self.snapshot.host_pods(&node.name).any(|pod| {
+            let Some(profile) = self.profiles.get(&*pod.class) else { return false };
+            let declared = match denial.direction {
+                PolicyDirection::Egress => &pod.class.ports,
+                PolicyDirection::Ingress => traffic.declared,
+            };
+            let traffic = Traffic { peer_sets: &profile.sets, declared, ..traffic };
+            side.rules.iter().any(|rule| rule.matches(&traffic) == Match::Yes)
+        })
     }
 
     fn end<'e>(&'e self, party: Party<'e>) -> End<'e> {

@@ -44,7 +44,7 @@ impl Matrix {
                     destination: Party::Pod(to),
                     protocol,
                     port,
-                    via_service: false,
+                    via_service: None,
                 };
                 let verdict = engine.evaluate(&query);
                 cells.push(match (verdict.defined(), verdict.allowed()) {

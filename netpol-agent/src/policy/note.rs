@@ -18,6 +18,8 @@ pub enum Note {
     Hairpin,
     /// An address range decides, and the address was translated.
     TranslatedAddress,
+    /// The source may have been translated to a node, which is not judged like it.
+    TranslatedSource,
     /// Two policies of the same priority contradict each other.
     EqualPriority,
     /// A domain name would have to be resolved.
@@ -35,13 +37,14 @@ pub enum Note {
 }
 
 impl Note {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::UnreadablePolicy,
         Self::Protocol,
         Self::HostNetwork,
         Self::OwnNode,
         Self::Hairpin,
         Self::TranslatedAddress,
+        Self::TranslatedSource,
         Self::EqualPriority,
         Self::DomainName,
         Self::UnknownPod,
@@ -74,6 +77,9 @@ impl Note {
             Self::Hairpin => "a pod's traffic to itself through a Service is up to the implementation",
             Self::TranslatedAddress => {
                 "an address range decides here, and whether it sees addresses before or after a Service's translation is up to the implementation"
+            }
+            Self::TranslatedSource => {
+                "a node's port or a load balancer's address was used, where a node may take the source's place, and the node is not judged like the source"
             }
             Self::EqualPriority => {
                 "policies of the same tier and priority contradict each other, and which one wins is up to the implementation"

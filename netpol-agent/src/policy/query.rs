@@ -15,8 +15,8 @@ pub struct Query<'a> {
     pub protocol: Protocol,
     /// The destination's port, after translation; 0 where the protocol has none.
     pub port: u16,
-    /// Whether it was made to a Service's address, or came through a load balancer.
-    pub via_service: bool,
+    /// Where it was made to a Service's address, or came through a load balancer: the addresses of which one was used.
+    pub via_service: Option<&'a [IpAddr]>,
 }
 
 /// One end of a connection.

@@ -3,18 +3,19 @@
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
+use netpol_common::PacketRecord;
 use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Translate, source};
+use super::{Options, Pipeline, Setup, Track, events, hubble, source};
 use crate::{
     cluster::watch::Knowledge,
     kernel::{
@@ -23,15 +24,12 @@ use crate::{
     },
     model::ObjectKind,
     policy::Engine,
-    sink::{Health, Metrics, serve, writer},
+    sink::{Health, Metrics, hubble::Peers, serve, writer},
     verify::Clock,
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
-
-/// Records taken at a time, before signals and veths have their turn.
-const BATCH_RECORDS: usize = 16_384;
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -41,6 +39,9 @@ const CENSUS: Duration = Duration::from_secs(5);
 
 /// Requests to look again at a veth's addresses that may wait.
 const LOOK_AGAIN: usize = 64;
+
+/// At the end: how long the last Events may take. The next agent finds again what still holds.
+const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -59,6 +60,7 @@ pub async fn run(options: Options) -> Result<()> {
         output,
         findings_only,
         metrics: address,
+        hubble,
         summary,
         node,
         grace,
@@ -66,7 +68,9 @@ pub async fn run(options: Options) -> Result<()> {
         limits,
     } = options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
+    let (events, event_writer) = events::open(&source, node.as_deref(), &metrics).await?.unzip();
     let source = source::open(source, &metrics).await?;
+    let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
@@ -79,10 +83,12 @@ pub async fn run(options: Options) -> Result<()> {
         grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
         host_netns: own_network_namespace(),
         reasons: drop_reasons.unwrap_or_default(),
-        clock: clock()?,
-        translate: translate(),
+        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
+        track: track(),
     };
     let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
+    pipeline.set_events(events);
+    let mut peers = None;
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
     }
@@ -92,37 +98,52 @@ pub async fn run(options: Options) -> Result<()> {
     if let Some(address) = address {
         tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
     }
+    if let Some(hubble) = hubble {
+        let opened = hubble::open(hubble, node.as_deref()).await?;
+        pipeline.record_to(opened.recorder);
+        peers = Some(opened.peers);
+        tasks.spawn(opened.serve);
+    }
     tasks.spawn(source.follow);
     tasks.spawn(async { Ok(veth_watcher.run(again_wanted).await?) });
     if let Some(log) = log {
         tasks.spawn(async { log.forward().await.context("the programs' log") });
     }
+    let mut events_task = JoinSet::new();
+    if let Some(writer) = event_writer {
+        events_task.spawn(writer.run());
+    }
     let agent = Agent {
         pipeline,
         programs,
+        records,
+        batch_records,
         counters,
         look_again,
         knowledge: source.knowledge,
         veths_known: false,
         node,
+        peers,
         health,
         metrics,
     };
-    let result = agent.work(signals, records, veths, source.states, summary).await;
+    let result = agent.work(signals, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
         thread
             .join()
             .map_err(|_| anyhow!("the thread that writes lines has failed"))?
             .context("standard output")?;
     }
+    // It ends with the pipeline, unless the API server keeps it; what is left then goes with this.
+    let _ = timeout(LAST_EVENTS, events_task.join_next()).await;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
 }
 
 /// Asks the kernel's connection tracking, where there is one.
-fn translate() -> Translate {
+fn track() -> Track {
     match Conntrack::open() {
-        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.reply(tuple) {
-            Ok(answers) => answers,
+        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.find(tuple) {
+            Ok(tracked) => tracked,
             Err(error) => {
                 debug!("connection tracking: {error}");
                 None
@@ -130,7 +151,7 @@ fn translate() -> Translate {
         }),
         Err(error) => {
             warn!(
-                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart"
+                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
             );
             Box::new(|_| None)
         }
@@ -178,6 +199,10 @@ impl Signals {
 struct Agent {
     pipeline: Pipeline,
     programs: Programs,
+    records: Records,
+    /// Records taken at a time, before signals and veths have their turn: no fewer than the ring can hold, so that what
+    /// was in it has been taken.
+    batch_records: usize,
     counters: Counters,
     look_again: mpsc::Sender<u32>,
     knowledge: source::Age,
@@ -185,6 +210,8 @@ struct Agent {
     veths_known: bool,
     /// This node's name in the cluster, where it is known.
     node: Option<String>,
+    /// Where clients of Hubble's API learn of other nodes.
+    peers: Option<Peers>,
     health: Health,
     metrics: Metrics,
 }
@@ -193,7 +220,6 @@ impl Agent {
     async fn work(
         mut self,
         mut signals: Signals,
-        mut records: Records,
         mut veths: mpsc::UnboundedReceiver<VethChange>,
         mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
@@ -218,31 +244,36 @@ impl Agent {
                 }
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
-                _ = census.tick() => {
-                    if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
-                        self.pipeline.count_unseen(node);
-                    }
-                }
-                ready = records.ready(), if batch.is_none() => {
+                _ = census.tick() => self.census(),
+                ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
                 }
                 () = sleep_until(batch.unwrap_or_else(Instant::now)), if batch.is_some() => {
-                    let count = self.drain(&mut records);
-                    batch = (count > 0).then(|| Instant::now() + if count == BATCH_RECORDS { Duration::ZERO } else { BATCH });
+                    let count = self.drain();
+                    batch = (count > 0).then(|| Instant::now() + if count == self.batch_records { Duration::ZERO } else { BATCH });
                 }
             }
         }
         self.programs.detach_all();
-        while self.drain(&mut records) > 0 {}
+        while self.drain() > 0 {}
         self.tick()?;
         self.pipeline.finish(summary);
         Ok(())
     }
 
-    fn drain(&mut self, records: &mut Records) -> usize {
-        let Self { pipeline, look_again, .. } = self;
-        records.drain(BATCH_RECORDS, |bytes| {
+    fn census(&self) {
+        if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
+            self.pipeline.count_unseen(node);
+        }
+        if let Some(peers) = &self.peers {
+            peers.set(self.pipeline.nodes());
+        }
+    }
+
+    fn drain(&mut self) -> usize {
+        let Self { pipeline, look_again, records, batch_records, .. } = self;
+        records.drain(*batch_records, |bytes| {
             if let Some(ifindex) = pipeline.record(bytes) {
                 // Full: so many are waiting already; the next strange packet asks again.
                 let _ = look_again.try_send(ifindex);
@@ -288,8 +319,11 @@ impl Agent {
     }
 
     fn tick(&mut self) -> Result<()> {
-        self.pipeline.kernel_counters(|counter| self.counters.read(counter));
-        self.pipeline.expire(monotonic_ns()?, Timestamp::now());
+        // What has happened until now is known first: all records of it, and then how many are missing.
+        let now = monotonic_ns()?;
+        self.drain();
+        self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
+        self.pipeline.expire(now, Timestamp::now());
         let Knowledge { gaps, unknown, awaited, age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
         self.metrics.unknown(unknown);
@@ -308,9 +342,4 @@ impl Agent {
 pub(super) fn monotonic_ns() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
     Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
-}
-
-fn clock() -> Result<Clock> {
-    let since_boot = SignedDuration::from_nanos(i64::try_from(monotonic_ns()?)?);
-    Ok(Clock { boot: Timestamp::now().checked_sub(since_boot)? })
 }

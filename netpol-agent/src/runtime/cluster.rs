@@ -332,7 +332,7 @@ items:
                     destination: party(to),
                     protocol: Protocol::Tcp,
                     port: 80,
-                    via_service: false,
+                    via_service: None,
                 };
                 engine.evaluate(&query).expected() == Expected::Undecidable(Undecidable::Stale)
             };

@@ -2,11 +2,13 @@
 
 mod agent;
 mod cluster;
+mod events;
+mod hubble;
 mod manifests;
 mod options;
 mod pipeline;
 mod source;
 
 pub use agent::run;
-pub use options::{ApiOptions, Options, Source};
-pub use pipeline::{Pipeline, Setup, Translate};
+pub use options::{ApiOptions, HubbleOptions, Options, Source};
+pub use pipeline::{Pipeline, Setup, Track};

@@ -2,7 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{cluster::watch::Credentials, flow::Limits, kernel::LoadOptions, sink::Format};
+use crate::{
+    cluster::watch::Credentials,
+    flow::Limits,
+    kernel::LoadOptions,
+    sink::{Format, hubble::TlsFiles},
+};
 
 /// Everything that `netpol-agent run` takes.
 #[derive(Clone, Debug)]
@@ -15,6 +20,8 @@ pub struct Options {
     pub findings_only: bool,
     /// Where to serve metrics and health; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
+    /// Hubble's API; `None` for none.
+    pub hubble: Option<HubbleOptions>,
     /// Whether to tell at the end what was seen.
     pub summary: bool,
     /// This node's name in the cluster, where it is known.
@@ -25,6 +32,17 @@ pub struct Options {
     pub load: LoadOptions,
     /// What the connection table holds.
     pub limits: Limits,
+}
+
+/// How to serve Hubble's API.
+#[derive(Clone, Debug)]
+pub struct HubbleOptions {
+    /// Where.
+    pub address: SocketAddr,
+    /// With which certificates; `None` for no TLS.
+    pub tls: Option<TlsFiles>,
+    /// Flows to keep for those who ask later.
+    pub flows: usize,
 }
 
 /// Where the cluster's state comes from.
@@ -45,4 +63,6 @@ pub struct ApiOptions {
     pub stale_after: Duration,
     /// How often to look for kinds that the server did not have.
     pub look_again: Duration,
+    /// Whether findings are told as Events.
+    pub events: bool,
 }

@@ -11,10 +11,17 @@ use netpol_common::Counter;
 use crate::{
     decode::decode,
     flow::{FlowTable, Limits},
-    model::{Attempt, Direction, DropReasons, FindingKind, Kinds, Outcome, Packet, Record, Tuple, Veths},
+    kernel::Tracked,
+    model::{
+        Attempt, Direction, DropReasons, FindingKind, Flow, Kinds, Outcome, Packet, Protocol, Record, Tuple,
+        Veths,
+    },
     policy::Engine,
-    sink::{Lines, Lost, Metrics, Summary},
-    verify::{Clock, Findings, Judge},
+    sink::{
+        Events, Lines, Lost, Metrics, Summary,
+        hubble::{Nodes, Recorder},
+    },
+    verify::{Clock, Findings, Held, Judge},
 };
 
 /// All stages from decoding to the sinks.
@@ -24,13 +31,16 @@ pub struct Pipeline {
     judge: Judge,
     findings: Findings,
     reasons: DropReasons,
-    translate: Translate,
+    track: Track,
     metrics: Metrics,
     lines: Option<Lines>,
+    events: Option<Events>,
+    recorder: Option<Recorder>,
     outcomes: BTreeMap<Outcome, u64>,
     decided: Vec<Attempt>,
     /// Decided attempts of pods whose names may still come, with the time to give up.
     waiting: VecDeque<(u64, Attempt)>,
+    held: Held,
     seen: Seen,
 }
 
@@ -59,32 +69,45 @@ pub struct Setup {
     pub reasons: DropReasons,
     /// Ties the kernel's clock to the calendar.
     pub clock: Clock,
-    /// Tells which endpoint a connection to a Service was translated to.
-    pub translate: Translate,
+    /// Tells which endpoint a connection to a Service was translated to, and who opened a conversation.
+    pub track: Track,
 }
 
-/// From the tuple of a connection as its opener sees it to the tuple of the answers, before they are translated back.
-pub type Translate = Box<dyn FnMut(&Tuple) -> Option<Tuple> + Send>;
+/// What is tracked of the connection that packets with a tuple belong to.
+pub type Track = Box<dyn FnMut(&Tuple) -> Option<Tracked> + Send>;
 
 impl Pipeline {
     /// One that has seen nothing.
     #[must_use]
     pub fn new(setup: Setup, metrics: Metrics, lines: Option<Lines>) -> Self {
-        let Setup { limits, grace_ns, host_netns, reasons, clock, translate } = setup;
+        let Setup { limits, grace_ns, host_netns, reasons, clock, track } = setup;
         Self {
             veths: Veths::default(),
             table: FlowTable::new(limits, host_netns),
             judge: Judge::new(clock, reasons.clone(), grace_ns),
             findings: Findings::default(),
             reasons,
-            translate,
+            track,
             metrics,
             lines,
+            events: None,
+            recorder: None,
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
+            held: Held::default(),
             seen: Seen::default(),
         }
+    }
+
+    /// Tells findings as Events, too.
+    pub fn set_events(&mut self, events: Option<Events>) {
+        self.events = events;
+    }
+
+    /// Keeps judged connections for the clients of Hubble's API.
+    pub fn record_to(&mut self, recorder: Recorder) {
+        self.recorder = Some(recorder);
     }
 
     /// The node's veths, to change.
@@ -139,13 +162,19 @@ impl Pipeline {
             && self.veths.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
     }
 
-    /// Decides and forgets what is due.
+    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and then
+    /// [`Self::kernel_counters`] has told how many were lost.
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
+        self.judge.set_clock(Clock::new(now_ns, now));
         self.table.expire(now_ns, &self.veths, &mut self.decided);
         self.judge_decided();
         self.judge_waiting(now_ns);
-        for finding in self.findings.expire(now) {
-            self.tell(&finding);
+        self.judge_held(now_ns);
+        for finding in self.findings.expire(now_ns) {
+            self.tell(&finding, now);
+        }
+        if let Some(recorder) = &mut self.recorder {
+            recorder.lost(self.seen.kernel_lost, now);
         }
     }
 
@@ -169,9 +198,9 @@ impl Pipeline {
             return;
         }
         let addressed = attempt.tuple.destination;
-        let answers = (self.translate)(&attempt.tuple);
+        let tracked = (self.track)(&attempt.tuple);
         if let Some(endpoint) =
-            answers.map(|answers| answers.source).filter(|endpoint| *endpoint != addressed)
+            tracked.map(|tracked| tracked.reply.source).filter(|endpoint| *endpoint != addressed)
         {
             attempt.tuple.destination = endpoint;
             attempt.addressed = Some(addressed);
@@ -190,46 +219,76 @@ impl Pipeline {
         }
     }
 
+    /// Whether what seems to open a conversation, against the policies, belongs to one that the other side opened:
+    /// connection tracking remembers those for longer than the table does, and from before the agent.
+    fn is_answer(&mut self, flow: &Flow) -> bool {
+        let tuple = flow.attempt.tuple;
+        tuple.protocol == Protocol::Udp
+            && flow.outcome == Outcome::NotEnforced
+            && (self.track)(&tuple).is_some_and(|tracked| tracked.original.source != tuple.source)
+    }
+
     fn judge_one(&mut self, attempt: Attempt) {
-        let flow = self.judge.judge(attempt, &self.veths);
-        if !flow.attempt.revised {
-            *self.outcomes.entry(flow.outcome).or_default() += 1;
+        let mut flow = self.judge.judge(attempt, &self.veths);
+        if self.is_answer(&flow) {
+            flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.veths);
         }
+        if !self.held.takes(&flow) {
+            self.take(flow);
+        }
+    }
+
+    /// Judges what looked wrong once more, by what has become known since.
+    fn judge_held(&mut self, now_ns: u64) {
+        while let Some(attempt) = self.held.due(now_ns) {
+            let flow = self.judge.judge_until(attempt, &self.veths, now_ns);
+            self.take(flow);
+        }
+    }
+
+    fn take(&mut self, flow: Flow) {
+        // One that turned out otherwise counts as both, as in the metrics.
+        *self.outcomes.entry(flow.outcome).or_default() += 1;
         self.metrics.flow(&flow);
         if let Some(lines) = &mut self.lines {
             lines.flow(&flow);
         }
         for finding in self.findings.flow(&flow) {
-            self.tell(&finding);
+            self.tell(&finding, flow.time);
+        }
+        if let Some(recorder) = &self.recorder {
+            recorder.flow(flow);
         }
     }
 
-    fn tell(&mut self, finding: &crate::model::Finding) {
+    fn tell(&mut self, finding: &crate::model::Finding, at: Timestamp) {
         self.metrics.finding(finding);
         self.metrics.findings_open(finding.key.kind, self.findings.count(finding.key.kind));
         if let Some(lines) = &mut self.lines {
             lines.finding(finding);
         }
+        if let Some(events) = &mut self.events {
+            events.finding(finding, at);
+        }
     }
 
-    /// Takes over what the programs have counted.
-    pub fn kernel_counters(&mut self, read: impl Fn(Counter) -> u64) {
+    /// Takes over what the programs have counted until now.
+    pub fn kernel_counters(&mut self, now_ns: u64, read: impl Fn(Counter) -> u64) {
         for counter in Counter::ALL {
             let total = read(counter);
             match counter {
                 Counter::PacketRingFull => self.metrics.lost(Lost::PacketRing, total),
                 Counter::DropRingFull => self.metrics.lost(Lost::DropRing, total),
-                Counter::TableFull => self.metrics.lost(Lost::KernelTable, total),
-                Counter::FragmentFirst => self.metrics.packets_skipped("fragment_first", total),
+                Counter::DropUnreadable => self.metrics.lost(Lost::UnreadableDrop, total),
                 Counter::FragmentLater => self.metrics.packets_skipped("fragment_later", total),
                 Counter::Truncated => self.metrics.packets_skipped("truncated", total),
                 Counter::ExtensionHeaders => self.metrics.packets_skipped("extension_headers", total),
                 Counter::OtherProtocol => self.metrics.packets_skipped("other_protocol", total),
-                Counter::DropUnreadable => self.metrics.packets_skipped("drop_unreadable", total),
             }
         }
-        self.seen.kernel_lost = read(Counter::PacketRingFull) + read(Counter::DropRingFull);
-        self.table.set_lost(self.seen.kernel_lost);
+        let losses = [Counter::PacketRingFull, Counter::DropRingFull, Counter::DropUnreadable];
+        self.seen.kernel_lost = losses.into_iter().map(read).sum();
+        self.table.set_lost(self.seen.kernel_lost, now_ns);
     }
 
     /// Counts the pods of a node, this one, whose traffic is not seen: none of their addresses is behind a veth that has
@@ -244,6 +303,13 @@ impl Pipeline {
         self.metrics.pods_unseen(unseen.count());
     }
 
+    /// The cluster's nodes, each with the first of its addresses.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        let nodes = self.judge.state().into_iter().flat_map(|state| state.snapshot().nodes());
+        nodes.filter_map(|node| Some((Arc::clone(&node.name), *node.ips.first()?))).collect()
+    }
+
     /// Brings sizes and totals in the metrics up to date.
     pub fn refresh_metrics(&self, attached: usize, snapshot_age_seconds: f64) {
         self.metrics.sizes(attached, self.table.len());
@@ -254,6 +320,7 @@ impl Pipeline {
         self.metrics.lost(Lost::FlowTable, self.table.stats().evicted_undecided);
         self.metrics.lost(Lost::Findings, self.findings.stats().overflowed);
         self.metrics.lost(Lost::SlowReader, self.lines.as_ref().map_or(0, Lines::lost));
+        self.metrics.lost(Lost::Events, self.events.as_ref().map_or(0, Events::lost));
         for kind in FindingKind::ALL {
             self.metrics.findings_open(kind, self.findings.count(kind));
         }
@@ -264,6 +331,7 @@ impl Pipeline {
     /// The end: tells what was seen, if asked to, and lets go of the lines.
     pub fn finish(mut self, summary: bool) {
         self.judge_waiting(u64::MAX);
+        self.judge_held(u64::MAX);
         let Some(mut lines) = self.lines.take() else { return };
         if summary {
             let stats = self.table.stats();

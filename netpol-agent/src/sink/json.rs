@@ -137,19 +137,23 @@ pub(super) fn flow(flow: &Flow) -> serde_json::Result<String> {
         service: service(flow),
         protocol: attempt.tuple.protocol.to_string(),
         expected: expected(&flow.expected),
-        observed: ObservedView {
-            kind: attempt.observed.name(),
-            drop_reason: flow.drop_reason.as_deref(),
-            hook: match attempt.observed {
-                Observed::Dropped { hook, .. } => Some(hook.name()),
-                _ => None,
-            },
-            retransmissions: attempt.retransmissions,
-            drops: attempt.drops,
-            revised: attempt.revised,
-        },
+        observed: observed(flow),
         outcome: flow.outcome,
     })
+}
+
+/// What was declared for a flow, what became of it, and how the two compare.
+#[derive(Serialize)]
+struct Judgement<'a> {
+    expected: ExpectedView<'a>,
+    observed: ObservedView<'a>,
+    outcome: Outcome,
+}
+
+/// A flow's line, without who and whom.
+pub(super) fn judgement(flow: &Flow) -> serde_json::Result<serde_json::Value> {
+    let (expected, observed) = (expected(&flow.expected), observed(flow));
+    serde_json::to_value(Judgement { expected, observed, outcome: flow.outcome })
 }
 
 /// A finding's line.
@@ -195,6 +199,21 @@ fn end(endpoint: &Endpoint, peer: Peer, has_ports: bool) -> End<'_> {
         node: pod.and_then(|pod| pod.node.as_deref()),
         ip: peer.address,
         port: has_ports.then_some(peer.port),
+    }
+}
+
+fn observed(flow: &Flow) -> ObservedView<'_> {
+    let attempt = &flow.attempt;
+    ObservedView {
+        kind: attempt.observed.name(),
+        drop_reason: flow.drop_reason.as_deref(),
+        hook: match attempt.observed {
+            Observed::Dropped { hook, .. } => Some(hook.name()),
+            _ => None,
+        },
+        retransmissions: attempt.retransmissions,
+        drops: attempt.drops,
+        revised: attempt.revised,
     }
 }
 

@@ -60,8 +60,8 @@ pub enum Lost {
     PacketRing,
     /// In the kernel: no room in the ring for a drop's record.
     DropRing,
-    /// In the kernel: no room in the table of recent tuples.
-    KernelTable,
+    /// In the kernel: a dropped packet that could not be read.
+    UnreadableDrop,
     /// Bytes that are no record.
     Decode,
     /// Attempts pushed out of the full table before they were decided.
@@ -70,6 +70,8 @@ pub enum Lost {
     Findings,
     /// Lines that nobody took.
     SlowReader,
+    /// Events for which there was no room: more findings came than may be told.
+    Events,
 }
 
 impl Lost {
@@ -77,11 +79,12 @@ impl Lost {
         match self {
             Self::PacketRing => "packet_ring_full",
             Self::DropRing => "drop_ring_full",
-            Self::KernelTable => "kernel_table_full",
+            Self::UnreadableDrop => "drop_unreadable",
             Self::Decode => "decode",
             Self::FlowTable => "flow_table_full",
             Self::Findings => "too_many_findings",
             Self::SlowReader => "slow_reader",
+            Self::Events => "too_many_events",
         }
     }
 }
@@ -110,6 +113,8 @@ pub struct Metrics {
     resource_unknown: Family<ResourceLabel, Gauge>,
     watch_troubles: Family<WatchLabels, Counter>,
     objects_unreadable: Counter,
+    events_written: Counter,
+    events_failed: Family<CauseLabel, Counter>,
 }
 
 impl Metrics {
@@ -126,7 +131,11 @@ impl Metrics {
             "Connections by expectation, observation and outcome",
             self.connections.clone(),
         );
-        r.register("drops", "Packets that the kernel dropped, by its reason", self.drops.clone());
+        r.register(
+            "drops",
+            "Packets that the kernel dropped, by its reason; of the last of many that are alike, within half a second, one counts",
+            self.drops.clone(),
+        );
         r.register("findings", "Findings opened", self.findings.clone());
         r.register("findings_open", "Findings that hold now", self.findings_open.clone());
         r.register("undecidable", "Connections that can't be judged, by reason", self.undecidable.clone());
@@ -175,6 +184,12 @@ impl Metrics {
             "objects_unreadable",
             "Objects from the Kubernetes API that could not be read and were left out",
             self.objects_unreadable.clone(),
+        );
+        r.register("events_written", "Events that the Kubernetes API has taken", self.events_written.clone());
+        r.register(
+            "events_failed",
+            "Events that were given up, by what was wrong at the last attempt",
+            self.events_failed.clone(),
         );
         registry
     }
@@ -283,6 +298,16 @@ impl Metrics {
     /// An object from the Kubernetes API could not be read.
     pub fn object_unreadable(&self) {
         self.objects_unreadable.inc();
+    }
+
+    /// The Kubernetes API has taken an Event.
+    pub fn event_written(&self) {
+        self.events_written.inc();
+    }
+
+    /// An Event was given up; the cause is one of a fixed set.
+    pub fn event_failed(&self, cause: &'static str) {
+        self.events_failed.get_or_create(&CauseLabel { cause }).inc();
     }
 
     /// Objects in the manifests that could not be read.

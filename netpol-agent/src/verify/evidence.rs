@@ -15,10 +15,10 @@ pub(super) fn sentence(flow: &Flow) -> String {
             _ => "the destination pod itself answered with port unreachable: the packet got there".to_owned(),
         },
         Observed::Delivered => {
-            "the packet went into the destination pod's veth and was not dropped".to_owned()
+            "the packet went into the destination pod's veth and the host did not drop it".to_owned()
         }
         Observed::Rejected => "a reset or ICMP error came that the destination pod did not send".to_owned(),
-        Observed::Reset => "a reset came from outside this node".to_owned(),
+        Observed::Reset => "a reset or ICMP error came from outside this node".to_owned(),
         Observed::Dropped { hook, reply, .. } => {
             let packet = if reply { "answer" } else { "packet" };
             let reason = flow.drop_reason.as_deref().unwrap_or("unknown reason");

@@ -3,19 +3,18 @@
 use std::{net::IpAddr, sync::Arc};
 
 use hashbrown::HashMap;
-use jiff::{SignedDuration, Timestamp};
 
 use super::evidence::sentence;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party,
+    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party, Pod,
     PolicyRef,
 };
 
 /// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
 const MOST_FINDINGS: usize = 10_000;
 
-/// Without another wrong connection, how long a finding stays open.
-const EXPIRES_AFTER: SignedDuration = SignedDuration::from_hours(1);
+/// Without another wrong connection, how long a finding stays open, in nanoseconds.
+const EXPIRES_AFTER_NS: u64 = 3_600_000_000_000;
 
 /// What there is, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -65,10 +64,10 @@ impl Findings {
         self.stats
     }
 
-    /// Closes and hands out what has not been seen for long.
-    pub fn expire(&mut self, now: Timestamp) -> Vec<Finding> {
+    /// Closes and hands out what has not been seen for long. Time is `CLOCK_MONOTONIC` in nanoseconds.
+    pub fn expire(&mut self, now_ns: u64) -> Vec<Finding> {
         self.open
-            .extract_if(|_, finding| now.duration_since(finding.last_seen) > EXPIRES_AFTER)
+            .extract_if(|_, finding| now_ns.saturating_sub(finding.last_ns) > EXPIRES_AFTER_NS)
             .map(|(_, finding)| Finding { status: FindingStatus::Expired, ..finding })
             .collect()
     }
@@ -102,7 +101,8 @@ impl Findings {
             .iter()
             .filter_map(|kind| {
                 let key = key(*kind, flow);
-                let later = self.open.get(&key).is_some_and(|finding| flow.time > finding.last_seen);
+                let later =
+                    self.open.get(&key).is_some_and(|finding| flow.attempt.first_ns > finding.last_ns);
                 if later || flow.attempt.revised { self.open.remove(&key) } else { None }
             })
             .map(|finding| Finding { status: FindingStatus::Resolved, ..finding })
@@ -135,17 +135,24 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
         policies,
         denials,
         evidence: sentence(flow),
+        observed: flow.attempt.observed,
         last: last(flow),
+        pods: pods(flow),
         first_seen: flow.time,
         last_seen: flow.time,
+        last_ns: flow.attempt.first_ns,
         count: 1,
     }
 }
 
 fn again(finding: &mut Finding, flow: &Flow) {
     finding.evidence = sentence(flow);
+    finding.observed = flow.attempt.observed;
     finding.last = last(flow);
-    finding.last_seen = finding.last_seen.max(flow.time);
+    finding.pods = pods(flow);
+    if flow.attempt.first_ns > finding.last_ns {
+        (finding.last_seen, finding.last_ns) = (flow.time, flow.attempt.first_ns);
+    }
     // An attempt that was judged wrong before, and is so again on better evidence, is still one attempt.
     if !flow.attempt.revised {
         finding.count += 1;
@@ -156,6 +163,10 @@ fn again(finding: &mut Finding, flow: &Flow) {
 fn last(flow: &Flow) -> [(IpAddr, u16); 2] {
     let tuple = &flow.attempt.tuple;
     [(tuple.source.address, tuple.source.port), (tuple.destination.address, tuple.destination.port)]
+}
+
+fn pods(flow: &Flow) -> [Option<Arc<Pod>>; 2] {
+    [&flow.source, &flow.destination].map(|end| end.pod().cloned())
 }
 
 /// The policies that an expectation rests on, each once, and the denials among them.

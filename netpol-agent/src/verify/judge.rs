@@ -1,23 +1,21 @@
 //! From an attempt to a judged flow: who it was, what was declared for it at that time, how the two compare.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
+    case::Case,
     outcome::{insufficient, outcome},
-    service,
+    states::States,
 };
 use crate::{
     identity::{Whose, is_api_server, own_node, whose},
     model::{
         Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Peer, Undecidable, Veths,
     },
-    policy::{Engine, Party, Query},
+    policy::Engine,
 };
-
-/// How long an attempt takes to be decided, the last retransmission included.
-const DECISION_NS: u64 = 4_000_000_000;
 
 /// Ties the kernel's clock to the calendar.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +25,13 @@ pub struct Clock {
 }
 
 impl Clock {
+    /// By what both say now.
+    #[must_use]
+    pub fn new(now_ns: u64, now: Timestamp) -> Self {
+        let since_boot = SignedDuration::from_nanos(i64::try_from(now_ns).unwrap_or(i64::MAX));
+        Self { boot: now.saturating_sub(since_boot).unwrap_or(Timestamp::MIN) }
+    }
+
     /// The calendar's time of a moment of `CLOCK_MONOTONIC`, in nanoseconds.
     #[must_use]
     pub fn at(self, monotonic_ns: u64) -> Timestamp {
@@ -39,9 +44,7 @@ impl Clock {
 pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
-    grace_ns: u64,
-    /// The policies of late, compiled with the cluster state that they came with, each with the moment since which it holds; the last one is in force.
-    states: VecDeque<(u64, Arc<Engine>)>,
+    states: States,
     gaps: Kinds,
 }
 
@@ -50,17 +53,17 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, grace_ns, states: VecDeque::new(), gaps: Kinds::NONE }
+        Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE }
+    }
+
+    /// Sets the clock anew: the calendar may have jumped.
+    pub fn set_clock(&mut self, clock: Clock) {
+        self.clock = clock;
     }
 
     /// Puts a state in force.
     pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
-        // What has held since before the window is needed; what it replaced is not.
-        let start = now_ns.saturating_sub(self.grace_ns + DECISION_NS);
-        while self.states.len() > 1 && self.states.get(1).is_some_and(|(since, _)| *since <= start) {
-            self.states.pop_front();
-        }
-        self.states.push_back((now_ns, state));
+        self.states.push(state, now_ns);
     }
 
     /// Says which kinds of objects are not known well enough to judge by.
@@ -71,7 +74,7 @@ impl Judge {
     /// The state in force.
     #[must_use]
     pub fn state(&self) -> Option<&Arc<Engine>> {
-        self.states.back().map(|(_, state)| state)
+        self.states.last()
     }
 
     /// Until when to wait with an attempt for the name of a pod that is new on this node; `None` where there is nothing
@@ -83,9 +86,17 @@ impl Judge {
         until(source).max(until(destination))
     }
 
-    /// Judges an attempt.
+    /// Judges an attempt by what was known until it was decided.
     #[must_use]
     pub fn judge(&self, attempt: Attempt, veths: &Veths) -> Flow {
+        let decided_ns = attempt.decided_ns;
+        self.judge_until(attempt, veths, decided_ns)
+    }
+
+    /// Judges an attempt by all that is known until a later time, too: what changed since then may have been in force
+    /// already.
+    #[must_use]
+    pub fn judge_until(&self, attempt: Attempt, veths: &Veths, until_ns: u64) -> Flow {
         let ends = self.ends(&attempt, veths);
         let unclear = [&ends.0, &ends.1].into_iter().any(|whose| !matches!(whose, Whose::Known { .. }));
         let ((source, from), (mut destination, to)) = (known(ends.0), known(ends.1));
@@ -99,7 +110,14 @@ impl Judge {
             Some(why) => Expected::Undecidable(why),
             None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
-            None => self.expected(&attempt, veths, attempt.first_ns.max(from).max(to)),
+            None => self.expected(&Case {
+                attempt: &attempt,
+                veths,
+                source: &source,
+                destination: &destination,
+                since_ns: from.max(to),
+                until_ns,
+            }),
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
@@ -128,7 +146,7 @@ impl Judge {
     /// The Service that the opener addressed.
     fn service(&self, attempt: &Attempt) -> Option<Arc<str>> {
         let addressed = attempt.addressed.unwrap_or(attempt.tuple.destination);
-        let service = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
+        let (service, _) = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
         Some(service.key.clone())
     }
 
@@ -193,28 +211,34 @@ impl Judge {
             .then_some(Undecidable::SpoofedSource)
     }
 
-    /// What the policies said at `as_of_ns`, the attempt's beginning or the later moment from which its ends are known:
-    /// all states that held at some time from shortly before until then must agree.
-    fn expected(&self, attempt: &Attempt, veths: &Veths, as_of_ns: u64) -> Expected {
-        let start = attempt.first_ns.saturating_sub(self.grace_ns);
-        let end = attempt.decided_ns.max(as_of_ns);
-        let mut verdict: Option<Expected> = None;
-        for (index, (since, state)) in self.states.iter().enumerate() {
-            let until = self.states.get(index + 1).map_or(u64::MAX, |(until, _)| *until);
-            if *since > end || until <= start {
-                continue;
-            }
-            let next = evaluate(state, attempt, veths);
-            match &verdict {
-                Some(before) if !agree(before, &next) => {
-                    return Expected::Undecidable(Undecidable::RecentChange);
-                }
-                // What came after the moment has to agree, but is not what was said.
-                Some(_) if *since > as_of_ns => {}
-                _ => verdict = Some(next),
-            }
+    /// What may be expected of an enforcer. A pod that is new may not be admitted anywhere yet, and its labels not be
+    /// known; only its isolation by NetworkPolicies holds from its first moment, says the API. One that the API has not
+    /// told of is not outside of the cluster for that.
+    fn expected(&self, case: &Case<'_>) -> Expected {
+        let expected = self.states.expected(case);
+        if !outcome(&expected, case.attempt.observed).is_finding() {
+            return expected;
         }
-        verdict.unwrap_or(Expected::Undecidable(Undecidable::Stale))
+        if self.has_unknown_pod(case) {
+            return Expected::Undecidable(Undecidable::UnknownAddress);
+        }
+        if expected.is_isolation() || !self.states.is_new(case) {
+            return expected;
+        }
+        Expected::Undecidable(Undecidable::RecentChange)
+    }
+
+    /// Whether an end is a pod, by where it is or by its address, of which the API has not told.
+    fn has_unknown_pod(&self, case: &Case<'_>) -> bool {
+        let Some(state) = self.state() else { return false };
+        let (tuple, attempt) = (&case.attempt.tuple, case.attempt);
+        let ends = [
+            (case.source, tuple.source.address, attempt.source_veth),
+            (case.destination, tuple.destination.address, attempt.destination_veth),
+        ];
+        ends.into_iter().any(|(end, address, veth)| {
+            *end == Endpoint::World && (veth.is_some() || state.snapshot().is_for_pods(address))
+        })
     }
 }
 
@@ -224,31 +248,4 @@ fn known(whose: Whose) -> (Endpoint, u64) {
         Whose::Known { endpoint, since_ns } => (endpoint, since_ns),
         Whose::Awaited { .. } | Whose::Unclear => (Endpoint::World, 0),
     }
-}
-
-fn evaluate(engine: &Engine, attempt: &Attempt, veths: &Veths) -> Expected {
-    let tuple = &attempt.tuple;
-    if attempt.addressed.is_none()
-        && let Some(service) = engine.snapshot().service_at(tuple.protocol, tuple.destination)
-    {
-        // The packet was seen before its destination was translated: who answers is not known.
-        return service::expected(engine, service, attempt);
-    }
-    let party = |address| match own_node(engine.snapshot(), veths.host(), address) {
-        Some(node) => Party::NodeAt(node, address),
-        None => Party::Ip(address),
-    };
-    let query = Query {
-        source: party(tuple.source.address),
-        destination: party(tuple.destination.address),
-        protocol: tuple.protocol,
-        port: tuple.destination.port,
-        via_service: attempt.addressed.is_some(),
-    };
-    engine.evaluate(&query).expected()
-}
-
-/// Whether two expectations come to the same: the rules that admit or deny may differ.
-fn agree(a: &Expected, b: &Expected) -> bool {
-    std::mem::discriminant(a) == std::mem::discriminant(b)
 }

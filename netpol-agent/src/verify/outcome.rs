@@ -27,7 +27,7 @@ pub fn outcome(expected: &Expected, observed: Observed) -> Outcome {
 pub(super) fn insufficient(attempt: &Attempt) -> Option<Undecidable> {
     if attempt.pre_existing {
         Some(Undecidable::PreExisting)
-    } else if attempt.records_lost && !attempt.observed.is_positive() {
+    } else if attempt.records_lost && !attempt.is_positive() {
         Some(Undecidable::RecordsLost)
     } else if attempt.observed == Observed::Reset {
         Some(Undecidable::UnseenOrigin)

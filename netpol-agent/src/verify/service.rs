@@ -1,25 +1,30 @@
 //! What the policies say of a connection to a Service's address, while it is not known which endpoint will answer.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, slice};
 
 use crate::{
     cluster::Snapshot,
-    model::{Attempt, Expected, Service, Undecidable},
+    model::{Attempt, Expected, Service, Undecidable, object::ServicePort},
     policy::{Engine, Party, Query},
 };
 
 /// What the policies say of all endpoints that may be chosen, where they say the same of each.
-pub(super) fn expected(engine: &Engine, service: &Service, attempt: &Attempt) -> Expected {
+pub(super) fn expected(
+    engine: &Engine,
+    (service, port): (&Service, Option<&ServicePort>),
+    attempt: &Attempt,
+) -> Expected {
     let tuple = &attempt.tuple;
     let unknown = Expected::Undecidable(Undecidable::ServiceAddress);
     let mut verdict: Option<Expected> = None;
-    for (address, port) in endpoints(engine.snapshot(), service, attempt) {
+    let endpoints = port.into_iter().flat_map(|port| endpoints(engine.snapshot(), service, port, attempt));
+    for (address, port) in endpoints {
         let query = Query {
             source: Party::Ip(tuple.source.address),
             destination: Party::Ip(address),
             protocol: tuple.protocol,
             port,
-            via_service: true,
+            via_service: Some(slice::from_ref(&tuple.destination.address)),
         };
         let next = engine.evaluate(&query).expected();
         match &verdict {
@@ -30,26 +35,27 @@ pub(super) fn expected(engine: &Engine, service: &Service, attempt: &Attempt) ->
             None => verdict = Some(next),
         }
     }
-    verdict.unwrap_or(unknown)
+    match verdict {
+        // It may have been the Service that kept the connection out.
+        Some(Expected::Allowed { .. }) if service.is_choosy && attempt.observed.was_stopped() => unknown,
+        verdict => verdict.unwrap_or(unknown),
+    }
 }
 
-/// The ready endpoints, of the family of the address that was used, and their port.
+/// The ready endpoints behind a Service's port, of the family of the address that was used, and their port.
 fn endpoints(
     snapshot: &Snapshot,
     service: &Service,
+    served: &ServicePort,
     attempt: &Attempt,
 ) -> impl Iterator<Item = (IpAddr, u16)> {
-    let (protocol, used) = (attempt.tuple.protocol, attempt.tuple.destination);
-    let served = service.ports.iter().find(move |port| (port.port, port.protocol) == (used.port, protocol));
-    let slices = served.into_iter().flat_map(move |served| {
-        snapshot.endpoint_slices(&service.key).filter_map(move |slice| {
-            let port =
-                slice.ports.iter().find(|port| port.name == served.name && port.protocol == protocol)?;
-            Some((slice, port.port))
-        })
+    let (protocol, used) = (served.protocol, attempt.tuple.destination.address);
+    let slices = snapshot.endpoint_slices(&service.key).filter_map(move |slice| {
+        let port = slice.ports.iter().find(|port| port.name == served.name && port.protocol == protocol)?;
+        Some((slice, port.port))
     });
     slices.flat_map(move |(slice, port)| {
-        let ready = slice.ready.iter().filter(move |ip| ip.is_ipv4() == used.address.is_ipv4());
+        let ready = slice.ready.iter().filter(move |ip| ip.is_ipv4() == used.is_ipv4());
         ready.map(move |ip| (*ip, port))
     })
 }

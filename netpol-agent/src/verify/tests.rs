@@ -4,6 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
 
+mod late_news;
+mod new_pods;
+
 use super::{Clock, Findings, Judge};
 use crate::{
     cluster::manifests,
@@ -18,7 +21,8 @@ const SECOND: u64 = 1_000_000_000;
 const GRACE: u64 = 5 * SECOND;
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
-/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`.
+/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`, and `far` has a pod
+/// in its network.
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Node, metadata: {name: node}, status: {addresses: [{type: InternalIP, address: 10.1.0.1}]}}
 ---
@@ -31,8 +35,13 @@ const CLUSTER: &str = "
 {apiVersion: v1, kind: Pod, metadata: {name: free, namespace: tools},
  spec: {nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.3}]}}
 ---
+{apiVersion: v1, kind: Node, metadata: {name: far}, status: {addresses: [{type: InternalIP, address: 10.1.0.2}]}}
+---
+{apiVersion: v1, kind: Pod, metadata: {name: far-web, namespace: shop, labels: {app: web}},
+ spec: {nodeName: far, hostNetwork: true}, status: {phase: Running, podIPs: [{ip: 10.1.0.2}]}}
+---
 {apiVersion: v1, kind: Service, metadata: {name: db, namespace: shop},
- spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432}]}}
+ spec: {clusterIP: 10.96.0.2, selector: {app: db}, ports: [{port: 5432, nodePort: 30432}]}}
 ---
 {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: db, namespace: shop},
  spec: {podSelector: {matchLabels: {app: db}},
@@ -122,6 +131,8 @@ fn outcomes() {
         ("203.0.113.9", FREE, 80, Established, Outcome::Conforming),
         ("10.1.0.1", DB, 5432, Established, Outcome::NotApplicable),
         ("10.0.0.254", DB, 5432, Established, Outcome::NotApplicable),
+        ("10.1.0.2", DB, 5432, Established, Outcome::Undecidable),
+        ("10.1.0.2", DB, 22, Established, Outcome::NotEnforced),
         (WEB, "10.0.0.254", 22, Established, Outcome::Conforming),
         (DB, DB, 1, Established, Outcome::NotApplicable),
         (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),
@@ -140,6 +151,12 @@ const SERVICES: &str = "
 {apiVersion: discovery.k8s.io/v1, kind: EndpointSlice,
  metadata: {name: split, namespace: shop, labels: {kubernetes.io/service-name: split}},
  addressType: IPv4, endpoints: [{addresses: [10.0.0.2]}, {addresses: [10.0.0.3]}], ports: [{port: 5432}]}
+---
+{apiVersion: v1, kind: Service, metadata: {name: balanced, namespace: shop},
+ spec: {clusterIP: 10.96.0.4, externalIPs: [192.0.2.7], ports: [{port: 443}]}, status: {loadBalancer: {ingress: [{ip: 10.1.0.1}]}}}
+---
+{apiVersion: v1, kind: Service, metadata: {name: also, namespace: shop},
+ spec: {clusterIP: 10.96.0.5, externalIPs: [192.0.2.7], ports: [{port: 53, protocol: UDP}, {port: 8443}]}}
 ---
 {apiVersion: v1, kind: Service, metadata: {name: kubernetes, namespace: default},
  spec: {clusterIP: 10.96.0.1, ports: [{name: https, port: 443}]}}
@@ -164,10 +181,16 @@ fn destinations() {
         (to("10.96.0.3", 80), "service shop/split", "shop/split", Outcome::Undecidable),
         (to("10.1.0.1", 30080), "service shop/split", "shop/split", Outcome::Undecidable),
         (via("10.96.0.3", 80, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
-        (via("10.1.0.1", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
-        (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::NotEnforced),
+        (via("10.1.0.1", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::Undecidable),
+        (via("10.1.0.2", 30080, to(DB, 5432)), "pod shop/db", "shop/split", Outcome::NotEnforced),
+        (via("10.1.0.1", 8080, to(DB, 5432)), "pod shop/db", "", Outcome::Undecidable),
         (to("10.1.0.1", 22), "node node", "", Outcome::Conforming),
         (to("10.1.0.1", 6443), "kube-apiserver ", "", Outcome::Conforming),
+        (to("10.1.0.1", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 443), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (to("192.0.2.7", 8443), "service shop/also", "shop/also", Outcome::Undecidable),
+        (to("192.0.2.7", 53), "service shop/balanced", "shop/balanced", Outcome::Undecidable),
+        (via("192.0.2.7", 8443, to(DB, 5432)), "pod shop/db", "shop/also", Outcome::Undecidable),
         (to("198.51.100.6", 6443), "kube-apiserver ", "", Outcome::Conforming),
         (
             via("10.96.0.1", 443, to("198.51.100.6", 6443)),
@@ -194,6 +217,31 @@ fn destinations() {
     }
 }
 
+/// An enforcer may compare address ranges with the address that was used, before it is translated.
+#[test]
+fn ranges_that_have_the_address_that_was_used() {
+    for (range, address, port, expected) in [
+        ("10.1.0.2/32", "10.1.0.2", 30080, Outcome::Undecidable),
+        ("10.96.0.0/12", "10.96.0.3", 80, Outcome::Undecidable),
+        ("10.96.0.5/32", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.1.0.0/24", "10.96.0.3", 80, Outcome::NotEnforced),
+        ("10.0.0.0/24", "10.1.0.1", 30080, Outcome::Undecidable),
+    ] {
+        let policy = format!(
+            "---
+{{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {{name: range, namespace: tools}},
+ spec: {{policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {range}}}}}]}}]}}}}
+"
+        );
+        let mut judge = judge();
+        judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), 2 * SECOND);
+        let addressed = Some(Peer { address: address.parse().unwrap(), port });
+        let attempt = Attempt { addressed, ..attempt(FREE, WEB, 8080, Observed::Established) };
+        let flow = judge.judge(attempt, &veths());
+        assert_eq!(flow.outcome, expected, "{range} {address}:{port}: {:?}", flow.expected);
+    }
+}
+
 #[test]
 fn what_makes_an_attempt_undecidable() {
     let plain = || attempt(FREE, DB, 5432, Observed::Established);
@@ -202,6 +250,20 @@ fn what_makes_an_attempt_undecidable() {
         ("nothing", plain(), None),
         ("open before", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
         ("losses do not undo what was seen", Attempt { records_lost: true, ..plain() }, None),
+        (
+            "losses undo a drop: it may have got through when it was sent again",
+            Attempt { records_lost: true, observed: DROPPED, ..plain() },
+            Some(Undecidable::RecordsLost),
+        ),
+        (
+            "losses undo who asked",
+            Attempt {
+                records_lost: true,
+                tuple: Tuple { protocol: Protocol::Udp, ..plain().tuple },
+                ..plain()
+            },
+            Some(Undecidable::RecordsLost),
+        ),
         (
             "losses undo what was not seen",
             Attempt { records_lost: true, ..unanswered() },
@@ -252,7 +314,7 @@ fn changes() {
     }
 }
 
-/// A Service's address: what counts is what its ready endpoints have in common.
+/// A Service's address or node port: what counts is what its ready endpoints have in common.
 #[test]
 fn services() {
     let slice = |name: &str, endpoints: &str| {
@@ -270,21 +332,64 @@ fn services() {
         slice("db-1", "{addresses: [10.0.0.2]}, {addresses: [10.0.0.3], conditions: {ready: false}}");
     let none = slice("db-1", "{addresses: [10.0.0.2], conditions: {ready: false}}");
     let other = db.replace("service-name: db", "service-name: other");
-    for (name, cluster, from, port, expected) in [
-        ("allowed", &db, WEB, 5432, Outcome::Conforming),
-        ("denied", &db, FREE, 5432, Outcome::NotEnforced),
-        ("a port that it does not have", &db, WEB, 22, Outcome::Undecidable),
-        ("endpoints differ", &both, FREE, 5432, Outcome::Undecidable),
-        ("endpoints agree", &both, WEB, 5432, Outcome::Conforming),
-        ("only the ready ones count", &one_ready, FREE, 5432, Outcome::NotEnforced),
-        ("none is ready", &none, FREE, 5432, Outcome::Undecidable),
-        ("another Service's", &other, FREE, 5432, Outcome::Undecidable),
+    let on_far = db.replace(
+        "nodeName: node}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}]}",
+        "nodeName: far}, status: {phase: Running, podIPs: [{ip: 10.0.0.2}]}",
+    );
+    let from_nodes = db.replace("from: [{podSelector", "from: [{ipBlock: {cidr: 10.1.0.2/32}}, {podSelector");
+    let (service, node) = ("10.96.0.2", "10.1.0.2");
+    for (name, cluster, from, address, port, expected) in [
+        ("allowed", &db, WEB, service, 5432, Outcome::Conforming),
+        ("denied", &db, FREE, service, 5432, Outcome::NotEnforced),
+        ("a port that it does not have", &db, WEB, service, 22, Outcome::Undecidable),
+        ("a node port is none at its own address", &db, WEB, service, 30432, Outcome::Undecidable),
+        ("endpoints differ", &both, FREE, service, 5432, Outcome::Undecidable),
+        ("endpoints agree", &both, WEB, service, 5432, Outcome::Conforming),
+        ("only the ready ones count", &one_ready, FREE, service, 5432, Outcome::NotEnforced),
+        ("none is ready", &none, FREE, service, 5432, Outcome::Undecidable),
+        ("another Service's", &other, FREE, service, 5432, Outcome::Undecidable),
+        ("denied at a node port", &db, FREE, node, 30432, Outcome::NotEnforced),
+        (
+            "denied at a node port, and the node is let in",
+            &from_nodes,
+            FREE,
+            node,
+            30432,
+            Outcome::Undecidable,
+        ),
+        ("denied at the node port of its own node", &on_far, FREE, node, 30432, Outcome::Undecidable),
+        ("allowed at a node port, and the node is not", &db, WEB, node, 30432, Outcome::Undecidable),
+        ("allowed at a node port, as the node is", &from_nodes, WEB, node, 30432, Outcome::Conforming),
+        ("endpoints of a node port differ", &both, FREE, node, 30432, Outcome::Undecidable),
     ] {
         let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
         judge.set_state(engine(cluster), SECOND);
-        let flow = judge.judge(attempt(from, "10.96.0.2", port, Observed::Established), &veths());
+        let flow = judge.judge(attempt(from, address, port, Observed::Established), &veths());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
     }
+}
+
+/// Where the host itself has a Service's address, as it has with a DNS cache on each node, a program on the host may
+/// answer in the endpoints' place.
+#[test]
+fn a_service_address_on_the_host() {
+    let slice = "
+---
+{apiVersion: discovery.k8s.io/v1, kind: EndpointSlice, addressType: IPv4,
+ metadata: {name: db-1, namespace: shop, labels: {kubernetes.io/service-name: db}},
+ endpoints: [{addresses: [10.0.0.2]}], ports: [{port: 5432}]}
+";
+    let mut judge = judge();
+    judge.set_state(engine(&format!("{CLUSTER}{slice}")), 2 * SECOND);
+    let plain = attempt(FREE, "10.96.0.2", 5432, Observed::Established);
+    let translated = attempt(FREE, DB, 5432, Observed::Established);
+    let translated = Attempt { addressed: Some(plain.tuple.destination), ..translated };
+    let mut veths = veths();
+    assert_eq!(judge.judge(plain, &veths).outcome, Outcome::NotEnforced);
+    veths.set_host([plain.tuple.destination.address]);
+    let flow = judge.judge(plain, &veths);
+    assert_eq!(why(&flow), Some(&Undecidable::ServiceAddress), "{:?}", flow.expected);
+    assert_eq!(judge.judge(translated, &veths).outcome, Outcome::NotEnforced, "IPVS");
 }
 
 /// What is not known makes undecidable what depends on it, and nothing else.
@@ -390,7 +495,7 @@ fn families_are_apart() {
     findings.flow(&wrong);
     let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &veths());
     other.attempt.tuple.destination.address = "fd00::2".parse().unwrap();
-    other.time = Timestamp::from_second(200).unwrap();
+    other.attempt.first_ns = 200 * SECOND;
     findings.flow(&other);
     assert_eq!(findings.count(FindingKind::NotEnforced), 1);
 }
@@ -409,8 +514,8 @@ fn an_over_blocked_connection_that_gets_through_after_all() {
 #[test]
 fn findings_expire() {
     let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
-    assert!(findings.expire(Timestamp::from_second(3_600).unwrap()).is_empty());
-    let told = findings.expire(Timestamp::from_second(4_000).unwrap());
+    assert!(findings.expire(3_600 * SECOND).is_empty());
+    let told = findings.expire(4_000 * SECOND);
     assert_eq!(told[0].status, FindingStatus::Expired);
     assert!(findings.list().is_empty());
 }
@@ -424,4 +529,21 @@ fn findings_are_bounded() {
     // 5432 is denied to `free`, too.
     assert_eq!(findings.count(FindingKind::NotEnforced), 10_000);
     assert_eq!(findings.stats().overflowed, 100);
+}
+
+/// The calendar jumps, to and fro: a finding stays, and a later connection is later.
+#[test]
+fn the_calendar_jumps() {
+    for jumped in ["1970-01-01T05:00:00Z", "1969-12-31T19:00:00Z"] {
+        let (mut judge, veths, mut findings) = (judge(), veths(), Findings::default());
+        findings.flow(&judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths));
+        let jumped: Timestamp = jumped.parse().unwrap();
+        judge.set_clock(Clock::new(105 * SECOND, jumped));
+        assert!(findings.expire(105 * SECOND).is_empty());
+        let later = Attempt { first_ns: 105 * SECOND, ..attempt(FREE, DB, 5432, Observed::Established) };
+        findings.flow(&judge.judge(later, &veths));
+        assert_eq!(findings.list()[0].last_seen, jumped);
+        let right = Attempt { first_ns: 110 * SECOND, ..attempt(FREE, DB, 5432, DROPPED) };
+        assert_eq!(findings.flow(&judge.judge(right, &veths))[0].status, FindingStatus::Resolved);
+    }
 }

@@ -60,6 +60,24 @@ impl Api {
         self.send(Request::new(path).list(&ListParams::default())).is_ok()
     }
 
+    /// The objects that the server lists there, in no order; `fields` selects, as kubectl's `--field-selector`.
+    pub(crate) fn list(&self, path: &str, fields: &str) -> Vec<Value> {
+        let list = self.send(Request::new(path).list(&ListParams::default().fields(fields))).unwrap();
+        list["items"].as_array().unwrap().clone()
+    }
+
+    /// Whether the agent's ServiceAccount may do something everywhere with a `group/plural`.
+    pub(crate) fn agent_may(&self, verb: &str, resource: &str) -> bool {
+        let (group, resource) = resource.split_once('/').unwrap();
+        let attributes = json!({ "verb": verb, "group": group, "resource": resource, "namespace": "" });
+        let review = json!({
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SubjectAccessReview",
+            "spec": { "user": AGENT.name, "groups": ["system:authenticated"], "resourceAttributes": attributes },
+        });
+        self.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review)["status"]["allowed"] == true
+    }
+
     /// What the server answers to an object.
     pub(crate) fn post(&self, path: &str, object: &Value) -> Value {
         let body = serde_json::to_vec(object).unwrap();
@@ -136,13 +154,17 @@ impl Api {
 
     /// Lets the agent's ServiceAccount list and watch these, each `group/plural`, and nothing else.
     pub(crate) fn allow_agent(&self, resources: &[&str]) {
-        let rules: Vec<Value> = resources
-            .iter()
-            .map(|resource| {
-                let (group, plural) = resource.split_once('/').unwrap();
-                json!({ "apiGroups": [group], "resources": [plural], "verbs": ["list", "watch"] })
-            })
-            .collect();
+        self.give_agent(&watching(resources));
+    }
+
+    /// The same, and to write Events.
+    pub(crate) fn allow_agent_and_events(&self, resources: &[&str]) {
+        let mut rules = watching(resources);
+        rules.push(rule("events.k8s.io/events", &["create"]));
+        self.give_agent(&rules);
+    }
+
+    fn give_agent(&self, rules: &[Value]) {
         let roles = "/apis/rbac.authorization.k8s.io/v1/clusterroles";
         let name = json!({ "name": "netpol-agent" });
         self.create(roles, &json!({ "metadata": name, "rules": [] }));
@@ -153,6 +175,15 @@ impl Api {
         let binding = json!({ "metadata": name, "roleRef": role, "subjects": [user] });
         self.create("/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", &binding);
     }
+}
+
+fn watching(resources: &[&str]) -> Vec<Value> {
+    resources.iter().map(|resource| rule(resource, &["list", "watch"])).collect()
+}
+
+fn rule(resource: &str, verbs: &[&str]) -> Value {
+    let (group, plural) = resource.split_once('/').unwrap();
+    json!({ "apiGroups": [group], "resources": [plural], "verbs": verbs })
 }
 
 /// Where a namespace's pods are.

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use xtask::{
-    apiserver::{AGENT, ApiServer},
+    apiserver::ApiServer,
     helm::Helm,
     lab::{Attempt, Lab, PodSpec, Probe, Server},
 };
@@ -20,6 +20,9 @@ kind: NetworkPolicy
 metadata: {name: deny, namespace: shop}
 spec: {podSelector: {}, policyTypes: [Ingress]}
 ";
+
+/// All Events, as kubectl asks for them.
+const EVENTS: &str = "/api/v1/events";
 
 /// What the chart renders to, without the kinds of the Prometheus operator.
 fn rendered(values: &[&str]) -> Vec<Value> {
@@ -77,23 +80,14 @@ fn strange_fields() {
     }
 }
 
-/// The agent may list and watch what it watches, and nothing else.
+/// The agent may list and watch what it watches, and create Events where it is to tell of findings, and nothing else.
 #[test]
 fn rights() {
     let lab = Lab::new().unwrap();
     let apiserver = ApiServer::start_in(&lab).unwrap();
     let api = Api::new(&lab, &apiserver);
     rendered(&["createNamespace=true"]).iter().for_each(|object| api.apply_strictly(object));
-    let may = |verb: &str, resource: &str| {
-        let (group, resource) = resource.split_once('/').unwrap();
-        let attributes = json!({ "verb": verb, "group": group, "resource": resource, "namespace": "" });
-        let review = json!({
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": { "user": AGENT.name, "groups": ["system:authenticated"], "resourceAttributes": attributes },
-        });
-        api.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", &review)["status"]["allowed"] == true
-    };
+    let may = |verb: &str, resource: &str| api.agent_may(verb, resource);
     for resource in [
         "/pods",
         "/namespaces",
@@ -119,12 +113,21 @@ fn rights() {
         "/pods/exec",
         "/nodes/proxy",
         "apps/daemonsets",
+        "/events",
         "*/*",
     ] {
         for verb in ["get", "list", "watch", "create"] {
             assert!(!may(verb, resource), "{verb} {resource}");
         }
     }
+    let on_events = || {
+        let verbs = ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection", "*"];
+        verbs.into_iter().filter(|verb| may(verb, "events.k8s.io/events")).collect::<Vec<_>>()
+    };
+    assert_eq!(on_events(), ["create"]);
+    let without = rendered(&["createNamespace=true", "events.enabled=false"]);
+    without.iter().for_each(|object| api.apply_strictly(object));
+    eventually("the right is taken away", || on_events().is_empty());
 }
 
 /// The image, started as the DaemonSet says, as its ServiceAccount: it gets ready, nothing is refused to it, and it finds
@@ -174,6 +177,8 @@ fn runs_in_a_pod(values: &[&str]) {
     assert_eq!(watch.metric("netpol_resource_unknown", ""), 0.0);
     eventually("pods are counted", || watch.has_metric("netpol_pods_unseen"));
     assert_eq!(watch.metric("netpol_pods_unseen", ""), 0.0);
+    eventually("the finding is told", || watch.metric("netpol_events_written_total", "") == 1.0);
+    assert_eq!(api.list(EVENTS, "reason=PolicyNotEnforced").len(), 1);
     let told = watch.stop();
     assert_eq!((told.flows.len(), told.findings.len()), (0, 1), "{}", told.log);
     assert_eq!(told.findings[0]["kind"], "not_enforced");

@@ -94,6 +94,50 @@ fn address_used_again() {
     assert_eq!(watch.stop().connections(), ["client > old:81 over_blocked", new, new, new, new]);
 }
 
+/// What a pod does before its address is known is judged by what is known of it then: `web` is admitted, and `shut` is
+/// isolated, which nobody enforces here.
+#[test]
+fn connected_before_it_is_known() {
+    let lab = Lab::new().unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server").label("app", "server")).unwrap();
+    let _listening = Server::tcp(&server, 80).unwrap();
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    let api = Api::new(&lab, &apiserver);
+    api.apply_lab(&lab);
+    api.apply_text(
+        "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: server, namespace: shop}
+spec:
+  podSelector: {matchLabels: {app: server}}
+  ingress: [{from: [{podSelector: {matchExpressions: [{key: app, operator: Exists}]}}]}]
+",
+    );
+    api.apply_text(
+        "
+apiVersion: networking.k8s.io/v1
+kind: NetworkPolicy
+metadata: {name: shut, namespace: shop}
+spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Egress]}
+",
+    );
+    let names = ["web", "shut"];
+    for name in names {
+        let mut pod = running(name);
+        pod["metadata"]["labels"] = json!({ "app": name });
+        api.create(&pods("shop"), &pod);
+    }
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    for name in names {
+        let pod = lab.add_pod(PodSpec::new("shop", name)).unwrap();
+        assert_eq!(Probe::tcp(server.ip(), 80).run(&pod).unwrap(), Attempt::Answered);
+        api.patch(&pods("shop"), name, Some("status"), status(&pod.ip().to_string()));
+    }
+    watch.wait_for_flows(2.0);
+    assert_eq!(watch.stop().connections(), ["web > server:80 conforming", "shut > server:80 not_enforced"]);
+}
+
 /// A pod is told with all that it is known by.
 #[test]
 fn what_is_told() {

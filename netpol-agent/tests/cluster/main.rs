@@ -10,6 +10,7 @@ mod churn;
 mod container;
 mod crds;
 mod demo;
+mod events;
 mod identity;
 mod outage;
 mod questions;

@@ -10,7 +10,7 @@ use crate::{
     api::Api,
 };
 
-const ALL: [&str; 6] = [
+pub(crate) const ALL: [&str; 6] = [
     "/pods",
     "/namespaces",
     "/nodes",

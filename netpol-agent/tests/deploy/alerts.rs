@@ -49,8 +49,13 @@ fn broken_rules() {
         ("netpol_resource_unknown == 1", "netpol_resource_unknown == 2"),
         ("netpol_resource_unknown == 1", "netpol_resource_unknown"),
         ("netpol_pods_unseen > 0", "netpol_pods_unseen > 2"),
-        ("{cause!=\"slow_reader\"}", ""),
-        ("increase(netpol_records_lost_total{cause!=\"slow_reader\"}[10m])", "netpol_records_lost_total"),
+        ("{cause!~\"slow_reader|too_many_events\"}", ""),
+        ("slow_reader|too_many_events", "slow_reader"),
+        ("slow_reader|too_many_events", "too_many_events"),
+        (
+            "increase(netpol_records_lost_total{cause!~\"slow_reader|too_many_events\"}[10m])",
+            "netpol_records_lost_total",
+        ),
     ] {
         let broken = RULES.replacen(right, wrong, 1);
         assert_ne!(broken, RULES, "{right} is no part of the rules");

@@ -13,6 +13,8 @@ const SCHEMA: &str = include_str!("../../../deploy/chart/values.schema.json");
 
 const CONTAINERFILE: &str = include_str!("../../../deploy/image/Containerfile");
 
+const TLS: &str = "hubble.tls.secretName=hubble-server";
+
 const CONTAINER: &str = "/spec/template/spec/containers/0";
 
 #[test]
@@ -44,8 +46,15 @@ fn image_and_chart_agree() {
 
 #[test]
 fn kinds() {
-    let usual =
-        ["NetworkPolicy", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Service", "DaemonSet"];
+    let usual = [
+        "NetworkPolicy",
+        "ServiceAccount",
+        "ClusterRole",
+        "ClusterRoleBinding",
+        "Service",
+        "Service",
+        "DaemonSet",
+    ];
     assert_eq!(Objects::rendered(&[]).kinds(), usual);
     let all = Objects::rendered(&[
         "createNamespace=true",
@@ -57,6 +66,25 @@ fn kinds() {
     more.extend(["PodMonitor", "PrometheusRule"]);
     assert_eq!(all.kinds(), more);
     assert_eq!(Objects::rendered(&["networkPolicy.enabled=false"]).kinds(), usual[1..]);
+}
+
+/// With Hubble's API there is a Service for it; without, nothing is left of it.
+#[test]
+fn hubble() {
+    let [with, without] =
+        ["hubble.port=4344", "hubble.enabled=false"].map(|value| Objects::rendered(&[value]));
+    assert_eq!(
+        with.all("Service", "/metadata/name"),
+        [Some(&json!("netpol-agent")), Some(&json!("netpol-hubble"))]
+    );
+    assert_eq!(with.all("Service", "/spec/ports/0/port"), [Some(&json!(9965)), Some(&json!(4344))]);
+    assert_eq!(
+        with.all("Service", "/spec/ports/0/targetPort"),
+        [Some(&json!("metrics")), Some(&json!("hubble"))]
+    );
+    assert_eq!(without.all("Service", "/metadata/name"), [Some(&json!("netpol-agent"))]);
+    let container = without.field("DaemonSet", CONTAINER);
+    assert!(!container.to_string().contains("hubble"), "{container}");
 }
 
 /// Each row: values, and what a field is with them.
@@ -93,9 +121,47 @@ fn values_reach_the_objects() {
         (vec!["metrics.port=9100"], "DaemonSet", container("/ports/0/containerPort"), json!(9100)),
         (vec!["metrics.port=9100"], "Service", "/spec/ports/0/port".to_owned(), json!(9100)),
         (vec!["metrics.port=9100"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(9100)),
+        (vec![], "DaemonSet", container("/args/10"), json!("--hubble-addr=127.0.0.1:4244")),
+        (vec![], "DaemonSet", container("/args/12"), Value::Null),
+        (vec![], "NetworkPolicy", "/spec/ingress/1".to_owned(), Value::Null),
+        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/11"), json!("--hubble-flows=65535")),
+        (
+            vec!["hubble.address=0.0.0.0"],
+            "DaemonSet",
+            container("/args/10"),
+            json!("--hubble-addr=0.0.0.0:4244"),
+        ),
+        (vec![TLS], "DaemonSet", container("/args/10"), json!("--hubble-addr=$(NETPOL_HOST_IP):4244")),
+        (
+            vec![TLS],
+            "DaemonSet",
+            container("/args/12"),
+            json!("--hubble-tls-cert=/run/netpol/hubble-tls/tls.crt"),
+        ),
+        (vec![TLS, "metrics.address=[::]"], "DaemonSet", container("/env/1/name"), json!("NETPOL_HOST_IP")),
+        (vec![TLS], "DaemonSet", pod("/volumes/0/secret/secretName"), json!("hubble-server")),
+        (vec![TLS], "DaemonSet", container("/volumeMounts/0/mountPath"), json!("/run/netpol/hubble-tls")),
+        (vec![TLS], "NetworkPolicy", "/spec/ingress/1/ports/0/port".to_owned(), json!(4244)),
+        (
+            vec!["hubble.address=0.0.0.0", "networkPolicy.hubbleClients[0].ipBlock.cidr=10.0.0.0/8"],
+            "NetworkPolicy",
+            "/spec/ingress/1/from".to_owned(),
+            json!([{ "ipBlock": { "cidr": "10.0.0.0/8" } }]),
+        ),
+        (vec!["hubble.port=4344"], "DaemonSet", container("/ports/1/containerPort"), json!(4344)),
         (vec!["agent.prints=connections"], "DaemonSet", container("/args/6"), json!("--output=compact")),
-        (vec!["agent.prints=connections"], "DaemonSet", container("/args/8"), Value::Null),
-        (vec!["agent.prints=nothing"], "DaemonSet", container("/args/7"), Value::Null),
+        (
+            vec!["agent.prints=connections"],
+            "DaemonSet",
+            container("/args/7"),
+            json!("--metrics-addr=$(NETPOL_HOST_IP):9965"),
+        ),
+        (
+            vec!["agent.prints=nothing"],
+            "DaemonSet",
+            container("/args/6"),
+            json!("--metrics-addr=$(NETPOL_HOST_IP):9965"),
+        ),
         (vec!["agent.format=json"], "DaemonSet", container("/args/6"), json!("--output=json")),
         (
             vec!["agent.maxConnections=4194304"],
@@ -104,6 +170,15 @@ fn values_reach_the_objects() {
             json!("--max-connections=4194304"),
         ),
         (vec!["agent.log=debug"], "DaemonSet", container("/env/2/value"), json!("debug")),
+        (vec![], "DaemonSet", container("/args/9"), json!("--events")),
+        (vec![], "ClusterRole", "/rules/4".to_owned(), event_rule()),
+        (
+            vec!["events.enabled=false"],
+            "DaemonSet",
+            container("/args/9"),
+            json!("--hubble-addr=127.0.0.1:4244"),
+        ),
+        (vec!["events.enabled=false"], "ClusterRole", "/rules/4".to_owned(), Value::Null),
         (
             vec!["security.extraCapabilities={CAP_SYS_RESOURCE,SYSLOG}"],
             "DaemonSet",
@@ -170,6 +245,11 @@ fn values_reach_the_objects() {
     }
 }
 
+/// All that the agent may write.
+fn event_rule() -> Value {
+    json!({ "apiGroups": ["events.k8s.io"], "resources": ["events"], "verbs": ["create"] })
+}
+
 const DIGEST: &str = "image.digest=sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
 /// A value that makes no sense, and one that is no value at all, is refused with its place and the reason.
@@ -183,9 +263,14 @@ fn bad_values() {
         ("agent.format=xml", "'/agent/format': value must be one of 'compact', 'json'"),
         ("agent.grace=soon", "'/agent/grace': got string, want integer"),
         ("agent.ringKib=3000", "'/agent/ringKib': value must be one of 4, 8"),
+        ("events.enabled=often", "'/events/enabled': got string, want boolean"),
         ("metrics.port=443", "'/metrics/port': minimum: got 443, want 1,024"),
         ("metrics.port=65536", "'/metrics/port': maximum: got 65,536, want 65,535"),
         ("metrics.address=node", "'/metrics/address': 'node' does not match pattern"),
+        ("hubble.port=80", "'/hubble/port': minimum: got 80, want 1,024"),
+        ("hubble.flows=0", "'/hubble/flows': minimum: got 0, want 1"),
+        ("hubble.address=localhost", "'/hubble/address': 'localhost' does not match pattern"),
+        ("hubble.tls.secretName=A_B", "'/hubble/tls/secretName': 'A_B' does not match pattern"),
         ("image.digest=sha256:12", "'/image/digest': 'sha256:12' does not match pattern"),
         ("maxUnavailable=0", "'/maxUnavailable': minimum: got 0, want 1"),
         ("monitoring.monitor=Both", "'/monitoring/monitor': value must be one of 'none', 'PodMonitor'"),
@@ -205,7 +290,8 @@ fn defaults_are_the_agents() {
     let help = String::from_utf8(help.stdout).unwrap();
     let objects = Objects::rendered(&[]);
     let args = objects.field("DaemonSet", &format!("{CONTAINER}/args")).as_array().unwrap();
-    for flag in ["--grace", "--stale-after", "--max-connections", "--ring-kib", "--attach"] {
+    for flag in ["--grace", "--stale-after", "--max-connections", "--ring-kib", "--attach", "--hubble-flows"]
+    {
         let own = help.split(&format!("{flag} <")).nth(1).and_then(|rest| rest.split("[default: ").nth(1));
         let own = own.and_then(|rest| rest.split(']').next()).unwrap_or_else(|| panic!("{flag}:\n{help}"));
         assert!(args.contains(&json!(format!("{flag}={own}"))), "{flag}: {own} is the agent's, in {args:?}");

@@ -23,7 +23,13 @@ impl Objects {
         self.0.iter().map(|object| object["kind"].as_str().unwrap()).collect()
     }
 
-    /// A field of the only object of a kind, by its JSON pointer; null where either is not there.
+    /// A field of all objects of a kind.
+    pub(crate) fn all(&self, kind: &str, pointer: &str) -> Vec<Option<&Value>> {
+        let objects = self.0.iter().filter(|object| object["kind"] == kind);
+        objects.map(|object| object.pointer(pointer)).collect()
+    }
+
+    /// A field of the first object of a kind, by its JSON pointer; null where either is not there.
     pub(crate) fn field(&self, kind: &str, pointer: &str) -> &Value {
         let object = self.0.iter().find(|object| object["kind"] == kind);
         object.and_then(|object| object.pointer(pointer)).unwrap_or(&Value::Null)

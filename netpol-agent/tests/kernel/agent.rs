@@ -116,7 +116,7 @@ fn start(lab: &Lab, launcher: &[String], manifests: &Path, arguments: &[&str]) -
 /// What a test may need of the kernel beyond what the agent needs, with the version it came in.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Feature {
-    /// Reasons in `kfree_skb`.
+    /// Reasons in `kfree_skb` that tell an enforcer's drops.
     DropReasons,
     /// TCX links.
     Tcx,
@@ -125,7 +125,7 @@ pub(crate) enum Feature {
 /// Whether the kernel lacks the feature; says so, for the test is passed over.
 pub(crate) fn lacks(feature: Feature) -> bool {
     let since = match feature {
-        Feature::DropReasons => KernelVersion::new(5, 17, 0),
+        Feature::DropReasons => KernelVersion::new(5, 18, 0),
         Feature::Tcx => KernelVersion::new(6, 6, 0),
     };
     let lacks = KernelVersion::current().unwrap() < since;

@@ -54,6 +54,11 @@ fn refusals() {
     alone.env("KUBECONFIG", "/nowhere").env_remove("KUBERNETES_SERVICE_HOST");
     check("no cluster", alone, "--manifests");
     check("no such context", agent(&["run", "--context", "c", "--kubeconfig", &good]), &good);
+    check(
+        "Events of files",
+        agent(&["run", "--manifests", &good, "--events"]),
+        "cannot be used with '--events'",
+    );
     check("no such folder", agent(&["run", "--manifests", "/nowhere"]), "/nowhere");
     check("empty folder", agent(&["run", "--manifests", &empty]), "no Kubernetes object");
     check("ring", agent(&["run", "--manifests", &good, "--ring-kib", "5"]), "power of two");

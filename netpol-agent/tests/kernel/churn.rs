@@ -84,6 +84,26 @@ fn ring_overflow() {
     }
 }
 
+/// The agent had no time for a while: what is in the ring by then is known before anything is decided.
+#[test]
+fn an_agent_that_was_held_up() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _sink = Server::udp_sink(&server, 50_000).unwrap();
+    let [from, to] =
+        [(&client, 40_000), (&server, 50_000)].map(|(pod, port)| SocketAddr::new(pod.ip(), port));
+    let watch = Watch::start(&lab);
+    client.send(&packet::udp(from, to, b"?")).unwrap();
+    watch.wait_for("netpol_records_total", 2.0);
+    signal(&watch, Signal::SIGSTOP);
+    server.send(&packet::udp(to, from, b"!")).unwrap();
+    // Longer than the agent waits for an answer.
+    std::thread::sleep(Duration::from_millis(2_500));
+    signal(&watch, Signal::SIGCONT);
+    watch.until(1).check(&["client > server:50000 UDP4 established conforming"]);
+}
+
 /// Link messages were lost: the list is read anew.
 #[test]
 fn netlink_overrun() {
@@ -133,4 +153,22 @@ fn addresses_that_come_later() {
             "netpol_connections_total{expected=\"allowed\",observed=\"established\",outcome=\"conforming\"}",
         ) >= 1.0
     });
+}
+
+/// An enforcer may hear of a change before the agent does: what looked wrong is judged once more, by what came since.
+#[test]
+fn news_that_comes_late() {
+    const DENY: &str = "
+{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, spec: {podSelector: {}}}
+";
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _server = Server::tcp(&server, 80).unwrap();
+    let watch = Watch::with(&lab, &[DENY], &[]);
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    fs::remove_file(watch.manifests().join("policy-0.yaml")).unwrap();
+    let told = watch.until(1);
+    told.check(&["client > server:80 TCP4 established undecidable"]);
+    assert!(told.findings.is_empty(), "{:?}", told.findings);
 }

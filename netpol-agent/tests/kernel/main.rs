@@ -9,6 +9,7 @@ mod bad_input;
 mod capabilities;
 mod churn;
 mod headers;
+mod hubble;
 mod outcomes;
 mod prometheus;
 mod start;

@@ -1,6 +1,6 @@
 //! What becomes of connections, in every way that there is.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
 use xtask::lab::{Attempt, Lab, Pod, PodSpec, Probe, Server, packet};
 
@@ -110,28 +110,36 @@ fn netfilter_drops_and_rejects() {
     }
 }
 
-/// A pod's own packet filter is no policy: the packet got there.
+/// A pod's own packet filter is no policy, be it the packet or the answer that it drops: the packet got there.
 #[test]
 fn drops_inside_the_pod() {
     if lacks(Feature::DropReasons) {
         return;
     }
+    for (hook, end) in [("input", "dport"), ("output", "sport")] {
+        let (lab, client, server) = two_pods();
+        let _server = Server::tcp(&server, 80).unwrap();
+        let chain =
+            format!("chain {hook} {{\n type filter hook {hook} priority 0\n tcp {end} 80 drop\n }}\n");
+        server.nft(&format!("table inet own {{\n {chain} }}\n")).unwrap();
+        let watch = Watch::start(&lab);
+        Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
+        watch.until(1).check(&["client > server:80 TCP4 delivered conforming"]);
+    }
+}
+
+/// Dropped behind our programs for a reason that is no policy: it has not got there, whatever the reason.
+#[test]
+fn drops_in_a_queue() {
     let (lab, client, server) = two_pods();
     let _server = Server::tcp(&server, 80).unwrap();
-    server
-        .nft(
-            "table inet own {
- chain input {
- type filter hook input priority 0
- tcp dport 80 drop
- }
- }
-",
-        )
-        .unwrap();
+    // The neighbour is known by then, so that the packet gets as far as the queue.
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    let full = ["qdisc", "replace", "dev", server.host_ifname(), "root", "pfifo", "limit", "0"];
+    lab.exec("tc", &full, "").unwrap();
     let watch = Watch::start(&lab);
     Probe::tcp(server.ip(), 80).timeout(REFUSE).run(&client).unwrap();
-    watch.until(1).check(&["client > server:80 TCP4 delivered conforming"]);
+    watch.until(1).check(&["client > server:80 TCP4 unanswered unanswered"]);
 }
 
 /// Nobody answers, and nobody here drops: that proves nothing.
@@ -194,6 +202,27 @@ fn the_world_and_the_node() {
         "world > server:80 TCP6 established conforming",
         "lab > server:80 TCP4 established not_applicable",
     ]);
+}
+
+/// A conversation that is older than the agent: connection tracking still knows who began it.
+#[test]
+fn an_answer_after_a_long_time() {
+    let (lab, client, server) = two_pods();
+    let _sinks = [Server::udp_sink(&client, 40_000).unwrap(), Server::udp_sink(&server, 50_000).unwrap()];
+    let [from, to] =
+        [(&client, 40_000), (&server, 50_000)].map(|(pod, port)| SocketAddr::new(pod.ip(), port));
+    let address = client.ip();
+    let rules = format!("ct state established accept\n ip daddr {address} drop");
+    let hook = "type filter hook forward priority 0";
+    lab.nft(&format!("table inet filter {{\n chain forward {{\n {hook}\n {rules}\n }}\n }}\n")).unwrap();
+    client.send(&packet::udp(from, to, b"?")).unwrap();
+    let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, \
+                spec: {podSelector: {}, policyTypes: [Ingress], ingress: [{ports: [{protocol: UDP, port: 50000}]}]}}";
+    let watch = Watch::with(&lab, &[deny], &[]);
+    server.send(&packet::udp(to, from, b"!")).unwrap();
+    let told = watch.until(1);
+    told.check(&["server > client:40000 UDP4 delivered undecidable"]);
+    assert_eq!(told.flows[0]["expected"]["reason"], "pre_existing");
 }
 
 /// A pod that sends from another's address: counted, and nobody is blamed.

@@ -5,4 +5,5 @@
 
 mod cluster;
 mod daemon;
+mod hubble;
 mod story;

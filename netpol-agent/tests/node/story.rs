@@ -14,6 +14,7 @@ use xtask::{
 use crate::{
     cluster::{Cluster, PATIENCE, eventually},
     daemon::Daemon,
+    hubble,
 };
 
 /// The Service that workloads.yaml puts before `web`.
@@ -46,6 +47,7 @@ fn tell(cni: Cni) {
 
     allowed(&daemon, &client);
     not_enforced(&cluster, &daemon, &client);
+    hubble::audited(&cluster);
     enforced(&cluster, &daemon, &client);
     no_finding_about_the_node(&daemon);
 
@@ -88,6 +90,10 @@ fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     assert_eq!(finding["kind"], "not_enforced", "{finding}");
     assert_eq!(finding["status"], "open", "{finding}");
     assert_eq!(finding["policies"][0]["name"], "default-deny", "{finding}");
+    eventually("kubectl shows it", || {
+        let described = cluster.node.kubectl(&["describe", "pod", "--namespace", "shop", "client"]).unwrap();
+        described.lines().any(|line| line.contains("Warning") && line.contains("PolicyNotEnforced"))
+    });
 }
 
 /// An enforcer comes: the same connections are stopped, and there is no finding any more.
@@ -113,6 +119,9 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     };
     assert!(says("flow", "outcome", "enforced"));
     assert!(says("finding", "status", "resolved"));
+    let resolved =
+        ["get", "events", "--namespace", "shop", "--field-selector", "reason=PolicyNotEnforcedResolved"];
+    eventually("kubectl shows it", || cluster.node.kubectl(&resolved).unwrap().contains("pod/client"));
 }
 
 /// kubelet's probes have been seen, and no finding is about them.

@@ -89,10 +89,47 @@ fn what_a_service_translated_may_be_undefined() {
     );
     check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80", "deny defined");
     check(&cluster("10.97.0.0/16"), "shop/a -> shop/b:80 via service", "deny defined");
+    // The address that was used counts, which may be a node's.
+    check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 10.96.0.10", "deny undefined");
+    check(&cluster("10.96.0.0/12"), "shop/a -> shop/b:80 via 192.168.0.2", "deny defined");
+    check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via 192.168.0.2", "deny undefined");
+    check(&cluster("192.168.0.0/24"), "shop/a -> shop/b:80 via service", "deny defined");
     // The client behind a load balancer.
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "8.8.8.8 -> shop/b:80 via service", "allow undefined");
     from("{ipBlock: {cidr: 8.0.0.0/8}}", "192.168.0.2 -> shop/b:80 via service", "deny undefined");
     from("{podSelector: {}}", "192.168.0.2 -> shop/b:80 via service", "deny defined");
+}
+
+/// A node's port, or a load balancer's address: a node may have taken the source's place.
+#[test]
+fn a_node_may_stand_for_the_source() {
+    let cluster = |peer: &str| {
+        format!(
+            "{PODS}
+            service ops/c 10.96.0.10 app=a
+            policy ops/p {{podSelector: {{matchLabels: {{app: a}}}}, ingress: [{{from: [{peer}]}}]}}"
+        )
+    };
+    let (shop, nobody) =
+        ("{namespaceSelector: {matchLabels: {team: shop}}}", "{podSelector: {matchLabels: {app: z}}}");
+    for (peer, via, expected) in [
+        (shop, "10.96.0.10", "allow defined"),
+        // Of another node, of the source's own for a load balancer's address, and of the destination's.
+        (shop, "192.168.0.1", "allow undefined note=TranslatedSource"),
+        (shop, "203.0.113.7", "allow undefined note=TranslatedSource"),
+        (shop, "192.168.0.2", "allow defined"),
+        (nobody, "10.96.0.10", "deny defined"),
+        (nobody, "192.168.0.1", "deny defined"),
+        (nobody, "203.0.113.7", "deny defined"),
+        (nobody, "192.168.0.2", "deny undefined note=TranslatedSource"),
+        ("{ipBlock: {cidr: 192.168.0.1/32}}", "10.96.0.10", "deny defined"),
+        ("{ipBlock: {cidr: 192.168.0.1/32}}", "203.0.113.7", "deny undefined note=TranslatedSource"),
+    ] {
+        check(&cluster(peer), &format!("shop/a -> ops/c:80 via {via}"), expected);
+    }
+    // What the source's own policies deny, no node undoes.
+    let shut = cluster(nobody) + "\npolicy shop/q {policyTypes: [Egress]}";
+    check(&shut, "shop/a -> ops/c:80 via 192.168.0.2", "deny defined");
 }
 
 #[test]
@@ -134,8 +171,42 @@ fn host_network_pods_are_their_nodes() {
     from("{ipBlock: {cidr: 192.168.0.2/32}}", "ops/h -> shop/b:80", "allow undefined");
     // One on the pod's own node is that node.
     from("{podSelector: {}}", "ops/l -> shop/b:80", "allow undefined ingress=local-node");
-    // Its address is the node's.
+}
+
+/// Its address is its node's, and an enforcer may tell its traffic from the node's: where a rule admits such a pod, the
+/// outcome is up to the enforcer.
+#[test]
+fn a_node_may_stand_for_its_host_network_pods() {
+    let ops = "{namespaceSelector: {matchLabels: {team: ops}}, podSelector: {matchLabels: {app: a}}}";
+    from(ops, "192.168.0.2 -> shop/b:80", "deny undefined egress=no-subject note=HostNetwork");
     from("{podSelector: {}}", "192.168.0.2 -> shop/b:80", "deny defined egress=no-subject");
+    ingress(&format!("{{from: [{ops}], ports: [{{port: 81}}]}}"), "192.168.0.2 -> shop/b:80", "deny defined");
+    // Its own node is let in anyway, and one without such a pod is not meant.
+    from(ops, "192.168.0.1 -> shop/b:80", "allow defined ingress=local-node");
+    let third = format!(
+        "{PODS}\nnode n3 192.168.0.3\npod ops/h3 192.168.0.3 app=x node=n3 host\n
+        policy shop/p {{podSelector: {{matchLabels: {{app: b}}}}, ingress: [{{from: [{ops}]}}]}}"
+    );
+    check(&third, "192.168.0.3 -> shop/b:80", "deny defined");
+    check(&third.replace("app=x", "app=a"), "192.168.0.3 -> shop/b:80", "deny undefined");
+    check(&third.replace("app=x", "app=a phase=Failed"), "192.168.0.3 -> shop/b:80", "deny defined");
+    // What the node is admitted to, so are they.
+    from(
+        &format!("{ops}, {{ipBlock: {{cidr: 192.168.0.2/32}}}}"),
+        "192.168.0.2 -> shop/b:80",
+        "allow defined",
+    );
+    // The other way, and by the names of its ports.
+    egress(&format!("{{to: [{ops}]}}"), "shop/a -> 192.168.0.2:80", "deny undefined note=HostNetwork");
+    egress(&format!("{{to: [{ops}], ports: [{{port: 81}}]}}"), "shop/a -> 192.168.0.2:80", "deny defined");
+    let named = format!(
+        "{PODS}\npod ops/named 192.168.0.2 app=named node=n2 host port=metrics:9100
+        policy shop/p {{podSelector: {{matchLabels: {{app: a}}}}, policyTypes: [Egress],
+            egress: [{{to: [{{namespaceSelector: {{}}}}], ports: [{{port: metrics}}]}}]}}"
+    )
+    .replace(",\n ", ", ");
+    check(&named, "shop/a -> 192.168.0.2:9100", "deny undefined note=HostNetwork");
+    check(&named, "shop/a -> 192.168.0.2:9101", "deny defined");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The compiled engine against the naive evaluator, and incremental compilation against compilation from nothing.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -19,6 +19,14 @@ use crate::{
     naive::{answer_of, evaluate},
     random::{Random, cluster, object},
 };
+
+/// Addresses that a Service may have been used at, its own or a node's.
+const VIA: [&[IpAddr]; 4] = [
+    &[],
+    &[IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))],
+    &[IpAddr::V4(Ipv4Addr::new(192, 168, 0, 1))],
+    &[IpAddr::V4(Ipv4Addr::new(8, 8, 0, 1)), IpAddr::V4(Ipv4Addr::new(10, 96, 0, 1))],
+];
 
 const CASES: usize = 150_000;
 const CASES_A_CLUSTER: usize = 50;
@@ -71,7 +79,7 @@ fn query<'a>(random: &mut Random, pods: &'a [Arc<Pod>]) -> Query<'a> {
         destination: party(random, pods),
         protocol: *random.pick(&protocols),
         port: *random.pick(&[53, 80, 81, 443, 500, 8080, 8443, 65535]),
-        via_service: random.chance(25),
+        via_service: random.chance(25).then(|| *random.pick(&VIA)),
     }
 }
 

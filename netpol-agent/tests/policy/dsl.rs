@@ -17,7 +17,7 @@ use netpol_agent::{
 /// - `service NS/NAME [IP …] [label=value …]`
 /// - `policy NS/NAME SPEC`, `cnp NAME SPEC`, `anp NAME SPEC`, `banp SPEC`, the spec as YAML in one line
 ///
-/// The flow is `FROM -> TO:PORT[/PROTOCOL][ via service]`, each end a pod `NS/NAME` or an address (IPv6 in brackets).
+/// The flow is `FROM -> TO:PORT[/PROTOCOL][ via service|ADDRESS]` (`service` is any that leads there), each end a pod `NS/NAME` or an address (IPv6 in brackets).
 ///
 /// What to expect is a list of facts, each of which must hold (`!FACT`: must not): `allow` or `deny`; `defined` or
 /// `undefined`; `egress=WHO` and `ingress=WHO` for what decided; `egress.isolating=POLICY`, `egress.by=POLICY#RULE`,
@@ -54,19 +54,26 @@ pub(crate) fn snapshot(cluster: &str) -> Arc<Snapshot> {
 
 #[track_caller]
 pub(crate) fn evaluate<'e>(engine: &'e Engine, flow: &str) -> Verdict<'e> {
-    let (flow, via_service) = flow.strip_suffix(" via service").map_or((flow, false), |flow| (flow, true));
+    let (flow, via) = flow.split_once(" via ").map_or((flow, None), |(flow, via)| (flow, Some(via)));
     let (from, to) = flow.split_once(" -> ").expect("FROM -> TO:PORT");
     let (to, protocol) = match to.rsplit_once('/') {
         Some((to, protocol)) if to.contains(':') => (to, protocol),
         _ => (to, "TCP"),
     };
     let (to, port) = to.rsplit_once(':').expect("TO:PORT");
+    let destination = party(engine, to);
+    let addresses = via.map(|via| match via {
+        "service" => engine.service_addresses(destination),
+        address => vec![address.parse().expect("an address")],
+    });
+    // The verdict is handed out, and a test is short.
+    let addresses = addresses.map(|addresses| &*addresses.leak());
     let query = Query {
         source: party(engine, from),
-        destination: party(engine, to),
+        destination,
         protocol: protocol.parse().expect("a protocol"),
         port: port.parse().expect("a port"),
-        via_service,
+        via_service: addresses,
     };
     engine.evaluate(&query)
 }

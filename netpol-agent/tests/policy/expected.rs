@@ -82,7 +82,7 @@ fn a_pod_of_another_state_is_undecidable() {
         destination,
         protocol: Protocol::Tcp,
         port: 80,
-        via_service: false,
+        via_service: None,
     };
     let outside = Party::Ip("8.8.8.8".parse().unwrap());
     let expected = engine.evaluate(&query(Party::Pod(gone), outside)).expected();

@@ -65,11 +65,11 @@ struct Naive<'a> {
     destination: End,
     protocol: Protocol,
     port: u16,
-    via_service: bool,
+    via_service: Option<&'a [IpAddr]>,
     notes: BTreeSet<Note>,
 }
 
-pub(crate) fn evaluate(snapshot: &Snapshot, query: &Query<'_>) -> Answer {
+pub(crate) fn evaluate<'a>(snapshot: &'a Snapshot, query: &Query<'a>) -> Answer {
     let mut notes = BTreeSet::new();
     let source = end(snapshot, query.source, &mut notes);
     let destination = end(snapshot, query.destination, &mut notes);
@@ -82,6 +82,9 @@ pub(crate) fn evaluate(snapshot: &Snapshot, query: &Query<'_>) -> Answer {
         && is_home_of(&naive.destination, pod)
     {
         naive.notes.insert(Note::OwnNode);
+    }
+    if egress.allowed && naive.depends_on_masquerade(&ingress) {
+        naive.notes.insert(Note::TranslatedSource);
     }
     Answer { egress, ingress, notes: naive.notes }
 }
@@ -133,6 +136,33 @@ fn is_home_of(end: &End, pod: &Pod) -> bool {
 }
 
 impl Naive<'_> {
+    /// Whether the ingress is another where a node has taken the place of the source.
+    fn depends_on_masquerade(&self, ingress: &Side) -> bool {
+        let Some(pod) = &self.source.pod else { return false };
+        if !["Admin", "NetworkPolicy", "Baseline"].contains(&&*ingress.decided_by) {
+            return false;
+        }
+        let is_cluster_ip =
+            |ip: &IpAddr| self.snapshot.services().any(|service| service.cluster_ips.contains(ip));
+        let used = self.via_service.unwrap_or_default().iter().filter(|ip| !is_cluster_ip(ip));
+        used.filter_map(|ip| {
+            let at = self.snapshot.nodes().find(|node| node.ips.contains(ip));
+            at.or_else(|| self.snapshot.nodes().find(|node| Some(&node.name) == pod.node.as_ref()))
+        })
+        .any(|node| {
+            let source = End { pod: None, host_pod: None, node: Some(node.clone()), ips: node.ips.to_vec() };
+            let destination = End {
+                ips: self.destination.ips.clone(),
+                pod: self.destination.pod.clone(),
+                host_pod: None,
+                node: None,
+            };
+            let notes = BTreeSet::new();
+            let mut masqueraded = Naive { source, destination, notes, ..*self };
+            masqueraded.side(PolicyDirection::Ingress).allowed != ingress.allowed
+        })
+    }
+
     fn side(&mut self, direction: PolicyDirection) -> Side {
         let mut side = Side {
             allowed: true,
@@ -146,7 +176,7 @@ impl Naive<'_> {
         if let (Some(from), Some(to)) = (&self.source.pod, &self.destination.pod)
             && from.key == to.key
         {
-            if !self.via_service {
+            if self.via_service.is_none() {
                 side.subject = Some(from.key.to_string());
                 side.decided_by = "self".to_owned();
                 return side;
@@ -206,7 +236,7 @@ impl Naive<'_> {
         side.decided_by = "NetworkPolicy".to_owned();
         side.isolating = isolating.iter().map(|policy| policy.id.to_string()).collect();
         let (mut by_labels, mut maybe_before_translation) = (false, false);
-        for policy in isolating {
+        for policy in &isolating {
             for (index, rule) in policy.rules(direction).unwrap().iter().enumerate() {
                 let port = rule.ports.is_empty() || rule.ports.iter().any(|port| self.on_port(port));
                 let blocks = rule.peers.iter().filter_map(|peer| match peer {
@@ -233,13 +263,49 @@ impl Naive<'_> {
         if by_block_only && self.peer(direction).pod.is_some() {
             self.notes.insert(Note::BlockMatchesPod);
         }
-        if (by_block_only && self.via_service) || (!side.allowed && maybe_before_translation) {
+        if (by_block_only && self.via_service.is_some()) || (!side.allowed && maybe_before_translation) {
             self.notes.insert(Note::TranslatedAddress);
+        }
+        if !side.allowed && self.admit_host_pod(direction, &isolating) {
+            self.notes.insert(Note::HostNetwork);
         }
         if !self.protocol.has_ports() {
             self.notes.insert(Note::Protocol);
         }
         true
+    }
+
+    /// Whether the other end is a node, and one of these policies would admit a pod in its network.
+    fn admit_host_pod(&mut self, direction: PolicyDirection, policies: &[&Arc<NetworkPolicy>]) -> bool {
+        let Some(node) =
+            self.peer(direction).node.clone().filter(|_| self.peer(direction).host_pod.is_none())
+        else {
+            return false;
+        };
+        let in_its_network =
+            |pod: &&Arc<Pod>| pod.host_network && !pod.is_finished() && pod.node.as_ref() == Some(&node.name);
+        let hosts: Vec<_> = self.snapshot.pods().filter(in_its_network).cloned().collect();
+        hosts.into_iter().any(|host| {
+            let seen = End { pod: Some(host), host_pod: None, node: None, ips: Vec::new() };
+            let before = std::mem::replace(self.peer_mut(direction), seen);
+            let admit = |policy: &&Arc<NetworkPolicy>| {
+                policy.rules(direction).unwrap().iter().any(|rule| {
+                    (rule.ports.is_empty() || rule.ports.iter().any(|port| self.on_port(port)))
+                        && (rule.peers.is_empty()
+                            || rule.peers.iter().any(|peer| self.is_peer(policy, direction, peer)))
+                })
+            };
+            let admitted = policies.iter().any(admit);
+            *self.peer_mut(direction) = before;
+            admitted
+        })
+    }
+
+    fn peer_mut(&mut self, direction: PolicyDirection) -> &mut End {
+        match direction {
+            PolicyDirection::Egress => &mut self.destination,
+            PolicyDirection::Ingress => &mut self.source,
+        }
     }
 
     fn peer(&self, direction: PolicyDirection) -> &End {
@@ -251,22 +317,10 @@ impl Naive<'_> {
 
     /// Whether the address before translation may have been one of these.
     fn before_translation(&self, direction: PolicyDirection, has: &dyn Fn(IpAddr) -> bool) -> bool {
-        if !self.via_service {
-            return false;
-        }
-        match direction {
-            PolicyDirection::Ingress => self.source.pod.is_none(),
-            PolicyDirection::Egress => self.snapshot.services().any(|service| {
-                let behind = match (&service.selector, &self.destination.pod) {
-                    (None, _) => true,
-                    (Some(_), None) => false,
-                    (Some(selector), Some(pod)) => {
-                        service.namespace == *pod.namespace()
-                            && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
-                    }
-                };
-                behind && service.ips.iter().any(|ip| has(*ip))
-            }),
+        match (self.via_service, direction) {
+            (None, _) => false,
+            (Some(_), PolicyDirection::Ingress) => self.source.pod.is_none(),
+            (Some(addresses), PolicyDirection::Egress) => addresses.iter().any(|ip| has(*ip)),
         }
     }
 
@@ -360,7 +414,7 @@ impl Naive<'_> {
             let by_network = networks(rule).any(|cidr| peer.ips.iter().any(|ip| cidr.contains(ip)));
             let by_labels = rule.peers.iter().any(|p| self.is_tier_peer(direction, p));
             if on_port && (by_labels || by_network) {
-                if !by_labels && self.via_service {
+                if !by_labels && self.via_service.is_some() {
                     self.notes.insert(Note::TranslatedAddress);
                 }
                 return Some((index, rule.action));

@@ -143,6 +143,8 @@ fn service(random: &mut Random, i: usize) -> Object {
         key: format!("{namespace}/s{i}").into(),
         namespace,
         ips: [format!("10.96.0.{i}").parse().unwrap()].into(),
+        cluster_ips: [format!("10.96.0.{i}").parse().unwrap()].into(),
+        is_choosy: false,
         selector: random.chance(70).then(|| labels(random)),
         ports: Box::default(),
     }))

@@ -55,6 +55,32 @@ fn lint(added: &str) -> BTreeSet<String> {
     findings.iter().map(|finding| format!("{} {}", text(finding, "code"), text(finding, "path"))).collect()
 }
 
+/// Where clouds hand out credentials, one address at a time.
+#[test]
+fn metadata_addresses() {
+    for (cidr, found) in [
+        ("169.254.169.254/32", true),
+        ("169.254.170.2/32", true),
+        ("169.254.170.23/32", true),
+        ("100.100.100.200/32", true),
+        ("'fd00:ec2::254/128'", true),
+        ("'fd00:ec2::23/128'", true),
+        ("'fd20:ce::254/128'", true),
+        ("169.254.1.1/32", false),
+        ("'fd20:ce::1/128'", false),
+    ] {
+        let spec = format!(
+            "{{podSelector: {{}}, policyTypes: [Egress], egress: [{{to: [{{ipBlock: {{cidr: {cidr}}}}}]}}]}}"
+        );
+        let findings = lint(&policy(&spec));
+        assert_eq!(
+            findings.iter().any(|finding| finding.starts_with("metadata-reachable")),
+            found,
+            "{cidr}: {findings:?}"
+        );
+    }
+}
+
 #[test]
 fn a_clean_cluster_has_no_findings() {
     assert_eq!(lint(""), BTreeSet::new());

@@ -96,12 +96,13 @@ fn evaluation_allocates_nothing() {
         ip("fd00::1"),
         ip("169.254.169.254"),
     ];
+    let addresses = engine.service_addresses(Party::Pod(b));
     let mut told = 0;
     let counted = allocation_counter::measure(|| {
         for source in ends {
             for destination in ends {
                 for protocol in [Protocol::Tcp, Protocol::Udp, Protocol::Icmp] {
-                    for (port, via_service) in [(8080, false), (80, true)] {
+                    for (port, via_service) in [(8080, None), (80, Some(&addresses[..]))] {
                         told += ask(&engine, &Query { source, destination, protocol, port, via_service });
                     }
                 }

@@ -181,12 +181,14 @@ fn judge(state: &State, query: &Line) -> Result<Answer> {
         Name::Ip(ip) => End::Ip(*ip).find(state.snapshot()),
     };
     let protocol = query.protocol.as_deref().map_or(Ok(Protocol::Tcp), str::parse)?;
+    let destination = end(&query.dst)?;
+    let addresses = query.via_service.then(|| state.engine.service_addresses(destination));
     let verdict = state.engine.evaluate(&Query {
         source: end(&query.src)?,
-        destination: end(&query.dst)?,
+        destination,
         protocol,
         port: query.port,
-        via_service: query.via_service,
+        via_service: addresses.as_deref(),
     });
     Ok(Answer::new(&verdict))
 }

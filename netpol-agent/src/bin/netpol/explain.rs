@@ -79,12 +79,14 @@ impl Explain {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self { source, from, to, port, protocol, via_service, output } = self;
         let state = source.load_and_report()?;
+        let destination = to.find(state.snapshot())?;
+        let addresses = via_service.then(|| state.engine.service_addresses(destination));
         let query = Query {
             source: from.find(state.snapshot())?,
-            destination: to.find(state.snapshot())?,
+            destination,
             protocol,
             port,
-            via_service,
+            via_service: addresses.as_deref(),
         };
         let verdict = state.engine.evaluate(&query);
         let steps = verdict.directions().into_iter().flat_map(|judgement| steps(&state, judgement)).collect();

@@ -9,19 +9,19 @@ const MOST: Duration = Duration::from_secs(15);
 
 /// Doubles with every failure in a row.
 #[derive(Debug, Default)]
-pub(super) struct Backoff {
+pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
     /// After a success.
-    pub(super) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.failures = 0;
     }
 
     /// After a failure: at least what the server asks for, and half of it up to chance (`random`, 0 to 1), so that a
     /// thousand nodes do not come back at once.
-    pub(super) fn next(&mut self, asked: Option<Duration>, random: f64) -> Duration {
+    pub fn next(&mut self, asked: Option<Duration>, random: f64) -> Duration {
         let doubled = FIRST.saturating_mul(1 << self.failures.min(16)).min(MOST);
         self.failures = self.failures.saturating_add(1);
         doubled.mul_f64(0.5 + random / 2.0) + asked.unwrap_or_default()

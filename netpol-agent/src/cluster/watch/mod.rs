@@ -20,6 +20,7 @@ mod resource;
 mod trouble;
 mod watcher;
 
+pub use backoff::Backoff;
 pub use connect::{ConnectError, Credentials, connect};
 pub use freshness::{Freshness, Knowledge};
 pub use listing::{Listing, list};

@@ -88,6 +88,16 @@ impl Trouble {
         }
     }
 
+    /// Of an error of the client; `forbidden` is what was asked for.
+    #[must_use]
+    pub fn from_client(error: &kube::Error, forbidden: Forbidden) -> Self {
+        match error {
+            kube::Error::Api(status) => Self::of_status(status, forbidden),
+            kube::Error::FromUtf8(_) | kube::Error::SerdeError(_) => Self::Malformed(error.to_string()),
+            _ => Self::Unreachable(chain(error)),
+        }
+    }
+
     /// Whether nothing else that the server could be asked for would fare better.
     pub(super) fn is_general(&self) -> bool {
         matches!(
@@ -115,9 +125,11 @@ impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, resource, group } = self;
         let group = if group.is_empty() { "the core API group" } else { group };
+        // What is watched takes both.
+        let verbs = if *verb == "create" { "verb create" } else { "verbs list and watch" };
         write!(
             f,
-            "not allowed to {verb} {resource}: give the agent's ClusterRole the verbs list and watch on {resource} in {group}"
+            "not allowed to {verb} {resource}: give the agent's ClusterRole the {verbs} on {resource} in {group}"
         )
     }
 }

@@ -85,12 +85,20 @@ impl Metadata {
     }
 }
 
+/// No cluster of today has CronJobs from before this, in minutes since 1970 (June 2019); dates such as 20240131 are less.
+const OLDEST: u64 = 26_000_000;
+
 /// The CronJob of a Job: its name without the scheduled time, which is in minutes since 1970 (8 digits), and was in
 /// seconds (10 digits) before Kubernetes 1.21.
 fn cron_job(job: &str) -> Option<&str> {
     let (name, time) = job.rsplit_once('-')?;
-    let is_time = matches!(time.len(), 8 | 10) && time.bytes().all(|byte| byte.is_ascii_digit());
-    (is_time && !name.is_empty()).then_some(name)
+    let number: u64 = time.parse().ok().filter(|_| time.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let minutes = match time.len() {
+        8 => number,
+        10 => number / 60,
+        _ => return None,
+    };
+    (minutes >= OLDEST && !name.is_empty()).then_some(name)
 }
 
 #[cfg(test)]
@@ -105,6 +113,8 @@ mod tests {
             ("ReplicaSet", "by-hand", Some("5d9c7b"), ("ReplicaSet", "by-hand")),
             ("Job", "backup-28912345", None, ("CronJob", "backup")),
             ("Job", "backup-1611111111", None, ("CronJob", "backup")),
+            ("Job", "backup-20240131", None, ("Job", "backup-20240131")),
+            ("Job", "backup-0611111111", None, ("Job", "backup-0611111111")),
             ("Job", "migrate-2024", None, ("Job", "migrate-2024")),
             ("Job", "migrate", None, ("Job", "migrate")),
             ("Job", "-28912345", None, ("Job", "-28912345")),

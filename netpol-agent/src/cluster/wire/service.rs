@@ -35,6 +35,18 @@ struct Spec {
     external_ips: Option<Vec<String>>,
     selector: Option<BTreeMap<String, Option<String>>>,
     ports: Option<Vec<Port>>,
+    internal_traffic_policy: Option<String>,
+    external_traffic_policy: Option<String>,
+    load_balancer_source_ranges: Option<Vec<String>>,
+}
+
+impl Spec {
+    /// Service proxies drop what these keep out (KEP-2086 for the traffic policies).
+    fn is_choosy(&self) -> bool {
+        let policies = [&self.internal_traffic_policy, &self.external_traffic_policy];
+        policies.into_iter().any(|policy| policy.as_deref() == Some("Local"))
+            || self.load_balancer_source_ranges.as_ref().is_some_and(|ranges| !ranges.is_empty())
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -75,13 +87,12 @@ impl TryFrom<Service> for model::Service {
     fn try_from(wire: Service) -> Result<Self, Invalid> {
         let spec = At::root("spec");
         let written = wire.spec.unwrap_or_default();
+        let is_choosy = written.is_choosy();
         let balancer = wire.status.unwrap_or_default().load_balancer.unwrap_or_default();
-        let given = written.cluster_ips.into_iter().flatten().chain(written.cluster_ip);
-        let given = given.chain(written.external_ips.into_iter().flatten());
-        let given = given.chain(balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip));
-        // A headless Service's address is the word "None".
-        let mut ips: Vec<IpAddr> = given.filter_map(|text| text.parse().ok()).collect();
-        ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+        let cluster_ips = addresses(written.cluster_ips.into_iter().flatten().chain(written.cluster_ip));
+        let balanced = balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip);
+        let mut ips = addresses(written.external_ips.into_iter().flatten().chain(balanced));
+        ips.extend(&cluster_ips);
         ips.sort();
         ips.dedup();
         let selector = written.selector.filter(|selector| !selector.is_empty());
@@ -92,10 +103,21 @@ impl TryFrom<Service> for model::Service {
             key: format!("{namespace}/{name}").into(),
             namespace,
             ips: ips.into(),
+            cluster_ips: cluster_ips.into(),
+            is_choosy,
             selector,
             ports: each(spec.key("ports"), written.ports.unwrap_or_default(), service_port)?.into(),
         })
     }
+}
+
+/// Sorted. A headless Service's address is the word "None".
+fn addresses(texts: impl Iterator<Item = String>) -> Vec<IpAddr> {
+    let mut ips: Vec<IpAddr> = texts.filter_map(|text| text.parse().ok()).collect();
+    ips.iter_mut().for_each(|ip| *ip = ip.to_canonical());
+    ips.sort();
+    ips.dedup();
+    ips
 }
 
 fn service_port(wire: Port, at: At<'_>) -> Result<ServicePort, Invalid> {

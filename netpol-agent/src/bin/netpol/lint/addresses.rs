@@ -1,10 +1,8 @@
 //! Address ranges that reach further than meant.
 
-use std::net::IpAddr;
-
 use ipnet::IpNet;
 use netpol_agent::model::{
-    NetworkPolicy, PolicyDirection, Protocol,
+    METADATA_ADDRESSES, NetworkPolicy, PolicyDirection, Protocol,
     network_policy::{IpBlock, Peer, Port, PortNumber, Rule},
 };
 
@@ -12,9 +10,6 @@ use super::{
     cluster::{Cluster, DIRECTIONS, peers_path},
     finding::{Code, Finding},
 };
-
-/// Where clouds hand out credentials to whoever asks.
-const METADATA: [&str; 3] = ["169.254.169.254", "fd00:ec2::254", "100.100.100.200"];
 
 pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -46,21 +41,20 @@ fn metadata(cluster: &Cluster<'_>, policy: &NetworkPolicy, index: usize, rule: &
     if !rule.ports.is_empty() && !rule.ports.iter().any(http) {
         return None;
     }
-    let addresses: Vec<IpAddr> = METADATA.iter().filter_map(|text| text.parse().ok()).collect();
     let base = peers_path(PolicyDirection::Egress, index);
     let (path, address) = if rule.peers.is_empty() {
-        (base.trim_end_matches(".to").to_owned(), *addresses.first()?)
+        (base.trim_end_matches(".to").to_owned(), *METADATA_ADDRESSES.first()?)
     } else {
         rule.peers.iter().enumerate().find_map(|(j, peer)| match peer {
             Peer::Block(block) => {
-                let address = addresses.iter().find(|ip| block.contains(**ip))?;
+                let address = METADATA_ADDRESSES.iter().find(|ip| block.contains(**ip))?;
                 Some((format!("{base}[{j}].ipBlock"), *address))
             }
             Peer::Pods { .. } => None,
         })?
     };
     let reason = format!("this admits {address}, where clouds hand out credentials");
-    let remedy = "add `except` for 169.254.0.0/16 and 100.100.100.200/32 (fd00:ec2::/32 for IPv6), or name the peers that are needed";
+    let remedy = "add `except` for 169.254.0.0/16 and 100.100.100.200/32 (fd00:ec2::/32 and fd20:ce::/32 for IPv6), or name the peers that are needed";
     Some(cluster.finding(Code::MetadataReachable, &policy.id, &path, reason, remedy.to_owned()))
 }
 

@@ -146,7 +146,7 @@ fn ask<'a>(
     protocol: Protocol,
     port: u16,
 ) -> Verdict<'a> {
-    let query = Query { source: Party::Pod(from), destination: to, protocol, port, via_service: false };
+    let query = Query { source: Party::Pod(from), destination: to, protocol, port, via_service: None };
     cluster.engine().evaluate(&query)
 }
 

@@ -46,7 +46,7 @@ fn of_rule(
                 };
                 let (protocol, port) = some_port(rule, to)?;
                 let (source, destination) = (Party::Pod(from), Party::Pod(to));
-                let query = Query { source, destination, protocol, port, via_service: false };
+                let query = Query { source, destination, protocol, port, via_service: None };
                 let verdict = cluster.engine().evaluate(&query);
                 let (this, that) = match direction {
                     PolicyDirection::Ingress => (&verdict.ingress, &verdict.egress),

@@ -1,0 +1,133 @@
+//! An attempt, and who was at its ends: what a cluster state says of it.
+
+use std::{net::IpAddr, slice, sync::Arc};
+
+use super::service;
+use crate::{
+    cluster::Snapshot,
+    identity::own_node,
+    model::{Attempt, Endpoint, Expected, Pod, Undecidable, Veths},
+    policy::{Engine, Party, Query},
+};
+
+/// An attempt, and who was at its ends.
+#[derive(Clone, Copy)]
+pub(super) struct Case<'a> {
+    pub(super) attempt: &'a Attempt,
+    pub(super) veths: &'a Veths,
+    pub(super) source: &'a Endpoint,
+    pub(super) destination: &'a Endpoint,
+    /// Since when the younger of the two ends is known, in nanoseconds of `CLOCK_MONOTONIC`; 0 for long ago.
+    pub(super) since_ns: u64,
+    /// Until when news counts, in nanoseconds of `CLOCK_MONOTONIC`.
+    pub(super) until_ns: u64,
+}
+
+/// Whom a state has at the addresses of a case.
+#[derive(Clone, Copy)]
+pub(super) struct View<'e> {
+    state: &'e Engine,
+    source: Party<'e>,
+    destination: Party<'e>,
+    /// Whether these are the same as in the case.
+    pub(super) holders: Holders,
+}
+
+/// Who has the addresses that pods of a case had.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Holders {
+    /// Those pods.
+    Same,
+    /// Other pods, at least one of them.
+    Others,
+    /// At least one of them is nobody's.
+    Missing,
+}
+
+impl Case<'_> {
+    /// What a state sees.
+    pub(super) fn view<'e>(&self, state: &'e Engine) -> View<'e> {
+        let tuple = &self.attempt.tuple;
+        let source = self.party(state, tuple.source.address);
+        let destination = self.party(state, tuple.destination.address);
+        let holders = holder(self.source, source).max(holder(self.destination, destination));
+        View { state, source, destination, holders }
+    }
+
+    fn party<'e>(&self, state: &'e Engine, address: IpAddr) -> Party<'e> {
+        let snapshot = state.snapshot();
+        if let Some(pod) = snapshot.pod_by_ip(address) {
+            return Party::PodAt(pod, address);
+        }
+        match own_node(snapshot, self.veths.host(), address) {
+            Some(node) => Party::NodeAt(node, address),
+            None => Party::Ip(address),
+        }
+    }
+
+    /// What the policies of a state say of those that it has there.
+    pub(super) fn expected(&self, view: &View<'_>) -> Expected {
+        let (state, tuple) = (view.state, &self.attempt.tuple);
+        if self.attempt.addressed.is_none()
+            && let Some((service, port)) = state.snapshot().service_at(tuple.protocol, tuple.destination)
+        {
+            // The packet was seen before its destination was translated: who answers is not known. What the host has for
+            // an address, and nobody translated, a program on the host answers.
+            if self.veths.host().contains(&tuple.destination.address) {
+                return Expected::Undecidable(Undecidable::ServiceAddress);
+            }
+            return service::expected(state, (service, port), self.attempt);
+        }
+        let query = Query {
+            source: view.source,
+            destination: view.destination,
+            protocol: tuple.protocol,
+            port: tuple.destination.port,
+            via_service: self.attempt.addressed.as_ref().map(|at| slice::from_ref(&at.address)),
+        };
+        state.evaluate(&query).expected()
+    }
+
+    /// Whether what policies say of a pod is the same in two states: that of a pod which only one of them has, too.
+    pub(super) fn has_like_policies(&self, a: &View<'_>, b: &View<'_>) -> bool {
+        let (a, b) = (a.state.snapshot(), b.state.snapshot());
+        let pods = [self.source, self.destination].into_iter().filter_map(Endpoint::pod);
+        // Which endpoints a Service had is not compared.
+        a.policies_since() == b.policies_since()
+            && !matches!(self.destination, Endpoint::Service(_))
+            && pods.into_iter().all(|pod| has_like_labels(a, b, pod.namespace()))
+    }
+}
+
+impl View<'_> {
+    /// Whether no policy tells the pods in it from those that another has at the same address.
+    pub(super) fn has_like_pods(&self, other: &Self) -> bool {
+        let are_alike = |a: Party<'_>, b: Party<'_>| match (a, b) {
+            (Party::PodAt(a, _), Party::PodAt(b, _)) => a.class == b.class,
+            _ => true,
+        };
+        are_alike(self.source, other.source) && are_alike(self.destination, other.destination)
+    }
+}
+
+/// Who has an address that was this end's.
+fn holder(end: &Endpoint, now: Party<'_>) -> Holders {
+    match (end.pod(), now) {
+        (Some(pod), Party::PodAt(holder, _)) if !is_same(pod, holder) => Holders::Others,
+        (Some(_), Party::PodAt(..)) | (None, _) => Holders::Same,
+        (Some(_), _) => Holders::Missing,
+    }
+}
+
+/// Whether both are one pod, be it at different times.
+fn is_same(a: &Arc<Pod>, b: &Arc<Pod>) -> bool {
+    Arc::ptr_eq(a, b) || (a.key == b.key && a.uid == b.uid)
+}
+
+/// Whether a namespace has the same labels in two states, if it is in both.
+fn has_like_labels(a: &Snapshot, b: &Snapshot, namespace: &str) -> bool {
+    match (a.namespace(namespace), b.namespace(namespace)) {
+        (Some(a), Some(b)) => a.labels == b.labels,
+        _ => true,
+    }
+}

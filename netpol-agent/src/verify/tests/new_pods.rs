@@ -1,0 +1,167 @@
+//! Connections of pods that are new: the news of an address comes after the pod, and the state that has it later still.
+
+use jiff::Timestamp;
+
+use super::{
+    super::{Clock, Judge},
+    DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, reasons, veths,
+};
+use crate::{
+    cluster::{Index, Object, manifests},
+    model::{Attempt, Observed, Outcome},
+    policy::Compiler,
+};
+
+/// Objects by name: a row lists those that there are.
+const OBJECTS: [(&str, &str); 10] = [
+    ("web", "{kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}}, status: {podIP: 10.0.0.1}}"),
+    ("twin", "{kind: Pod, metadata: {name: twin, namespace: shop, labels: {app: web}}, status: {podIP: 10.0.0.1}}"),
+    ("old", "{kind: Pod, metadata: {name: old, namespace: shop}, status: {podIP: 10.0.0.1}}"),
+    ("shut", "{kind: Pod, metadata: {name: shut, namespace: tools, labels: {app: shut}}, status: {podIP: 10.0.0.1}}"),
+    ("db", "{kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db}}, status: {podIP: 10.0.0.2}}"),
+    ("other-db", "{kind: Pod, metadata: {name: db, namespace: shop, labels: {app: db, v: '0'}}, status: {podIP: 10.0.0.2}}"),
+    ("free", "{kind: Pod, metadata: {name: free, namespace: tools}, status: {podIP: 10.0.0.3}}"),
+    (
+        "only-web",
+        "{kind: NetworkPolicy, metadata: {name: db, namespace: shop},
+          spec: {podSelector: {matchLabels: {app: db}},
+                 ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]}}",
+    ),
+    (
+        "nowhere",
+        "{kind: NetworkPolicy, metadata: {name: shut, namespace: tools},
+          spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Egress]}}",
+    ),
+    (
+        "not-web",
+        "{kind: ClusterNetworkPolicy, metadata: {name: not-web},
+          spec: {tier: Admin, priority: 1, subject: {namespaces: {matchLabels: {kubernetes.io/metadata.name: tools}}},
+                 ingress: [{name: a, action: Deny, from: [{pods: {namespaceSelector: {}, podSelector: {matchLabels: {app: web}}}}]}]}}",
+    ),
+];
+
+/// When the agent started, in milliseconds.
+const START: u64 = 1000;
+
+/// When the new pod's veth came.
+const BORN: u64 = 99_000;
+
+/// What there is in most rows.
+const BASE: &str = "db free only-web nowhere not-web";
+
+fn objects(names: &str) -> Vec<Object> {
+    let wanted = names.split_whitespace().map(|name| {
+        let (_, object) = OBJECTS.iter().find(|(known, _)| *known == name).expect(name);
+        let version = match object {
+            text if text.contains("ClusterNetworkPolicy") => "policy.networking.k8s.io/v1alpha2",
+            text if text.contains("NetworkPolicy") => "networking.k8s.io/v1",
+            _ => "v1",
+        };
+        object.replacen('{', &format!("{{apiVersion: {version}, "), 1)
+    });
+    let manifests = manifests::parse("test.yaml", &wanted.collect::<Vec<_>>().join("\n---\n"));
+    assert!(manifests.errors.is_empty(), "{:?}", manifests.errors);
+    manifests.objects
+}
+
+const fn ms(milliseconds: u64) -> u64 {
+    milliseconds * (SECOND / 1000)
+}
+
+/// A judge that has learned of these objects at these milliseconds; each state is in force 30 ms after the news.
+fn judge(states: &[(u64, String)]) -> Judge {
+    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+    let (mut index, mut compiler) = (Index::new(), Compiler::new());
+    for (at, names) in states {
+        // What was there at the start has no beginning.
+        if *at > START {
+            index.set_time(ms(*at));
+        }
+        index.sync(objects(names));
+        judge.set_state(compiler.update(&index.publish()), ms(at + 30));
+    }
+    judge
+}
+
+/// From `WEB`, 100 ms after its veth came, and decided at once.
+fn early(to: &str, port: u16, observed: Observed) -> Attempt {
+    Attempt { first_ns: ms(BORN + 100), decided_ns: ms(BORN + 101), ..attempt(WEB, to, port, observed) }
+}
+
+/// What is known of a new pod in the end holds from its first moment, as far as it is isolation by NetworkPolicies: the
+/// API says so. What admits a pod, or denies it by its labels, may take its time. And where more has changed than that
+/// the pod came, nothing is told.
+#[test]
+fn a_new_pod() {
+    use Observed::{Established, Rejected};
+    use Outcome::{Conforming, Enforced, NotEnforced, OverBlocked, Undecidable};
+    let after = |before: &str, now: &str| vec![(START, before.to_owned()), (BORN + 1000, now.to_owned())];
+    let came = |pod: &str| after(BASE, &format!("{BASE} {pod}"));
+    let known = |at, pod: &str| vec![(START, BASE.to_owned()), (at, format!("{BASE} {pod}"))];
+    for (name, states, attempt, expected) in [
+        ("admitted", came("web"), early(DB, 5432, Established), Conforming),
+        ("admitted, and not let through yet", came("web"), early(DB, 5432, DROPPED), Undecidable),
+        ("not admitted", came("web"), early(DB, 22, Established), NotEnforced),
+        ("not admitted, and not let through", came("web"), early(DB, 22, DROPPED), Enforced),
+        ("isolated", came("shut"), early(FREE, 80, Established), NotEnforced),
+        ("isolated, and rejected", came("shut"), early(FREE, 80, Rejected), Enforced),
+        ("denied by its labels", came("web"), early(FREE, 80, Established), Undecidable),
+        ("denied by its labels, and dropped", came("web"), early(FREE, 80, DROPPED), Enforced),
+        (
+            "both are new",
+            after("free only-web", "free only-web web db"),
+            early(DB, 22, Established),
+            NotEnforced,
+        ),
+        (
+            "its policy is new",
+            after("db free", "db free shut nowhere"),
+            early(FREE, 80, Established),
+            Undecidable,
+        ),
+        (
+            "another policy is new",
+            after("free only-web", "free only-web nowhere web db"),
+            early(DB, 22, Established),
+            Undecidable,
+        ),
+        (
+            "the other pod's labels are new",
+            after("other-db only-web", "db only-web web"),
+            early(DB, 22, Established),
+            Undecidable,
+        ),
+        (
+            "its address was another's",
+            after("old db only-web", "db only-web web"),
+            early(DB, 5432, Established),
+            Undecidable,
+        ),
+        (
+            "its address was its like's",
+            after("twin db only-web", "db only-web web"),
+            early(DB, 5432, Established),
+            Conforming,
+        ),
+        ("known just before", known(98_000, "web"), early(DB, 5432, DROPPED), Undecidable),
+        ("known for longer", known(90_000, "web"), early(DB, 5432, DROPPED), OverBlocked),
+        (
+            "a policy was new when it began, and its name came last",
+            vec![
+                (START, "db".into()),
+                (BORN - 4500, "db only-web".into()),
+                (BORN + 4900, "db only-web web".into()),
+            ],
+            early(DB, 22, Established),
+            Undecidable,
+        ),
+    ] {
+        let judge = judge(&states);
+        let mut veths = veths();
+        veths.born(1, if name.starts_with("known") { ms(80_000) } else { ms(BORN) });
+        assert_eq!(judge.awaits(&attempt, &veths), None, "{name}");
+        let flow = judge.judge(attempt, &veths);
+        assert_eq!(flow.source.kind(), "pod", "{name}");
+        assert_eq!(flow.outcome, expected, "{name}: {:?} {:?}", flow.source, flow.expected);
+    }
+}
