@@ -68,6 +68,7 @@ pub(crate) fn pod(size: Size, i: usize, version: &str) -> Pod {
         phase: PodPhase::Running,
         workload: None,
         created: None,
+        is_ending: false,
     }
 }
 

@@ -25,6 +25,8 @@ pub struct Pod {
     pub workload: Option<Arc<Workload>>,
     /// When it was made.
     pub created: Option<jiff::Timestamp>,
+    /// Whether it has been told to end. It may run on for a while; the news that it has ended comes later than its end.
+    pub is_ending: bool,
 }
 
 /// A declared port of a container.

@@ -65,6 +65,13 @@ impl Case<'_> {
         }
     }
 
+    /// Whether an address may be another pod's already: its pod was ending, and no veth of this node tells.
+    pub(super) fn is_doubtful(&self, view: &View<'_>) -> bool {
+        let is_ending = |party| matches!(party, Party::PodAt(pod, _) if pod.is_ending);
+        (self.attempt.source_veth.is_none() && is_ending(view.source))
+            || (self.attempt.destination_veth.is_none() && is_ending(view.destination))
+    }
+
     /// What the policies of a state say of those that it has there.
     pub(super) fn expected(&self, view: &View<'_>) -> Expected {
         let (state, tuple) = (view.state, &self.attempt.tuple);

@@ -55,7 +55,8 @@ impl States {
         if self.list.front().is_none_or(|first| first.since_ns > case.attempt.decided_ns.max(as_of)) {
             return Expected::Undecidable(Undecidable::Stale);
         }
-        let Some((speaker, view)) = self.speaker(case, as_of) else {
+        let Some((speaker, view)) = self.speaker(case, as_of).filter(|(_, view)| !case.is_doubtful(view))
+        else {
             return Expected::Undecidable(Undecidable::RecentChange);
         };
         let verdict = case.expected(&view);

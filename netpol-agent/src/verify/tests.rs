@@ -369,6 +369,30 @@ fn services() {
     }
 }
 
+/// The address of a pod of another node that is ending may be another's already; a pod of this node has its own veth.
+#[test]
+fn a_pod_that_is_ending() {
+    let ending = |name: &str, end: &str| {
+        CLUSTER.replace(&format!("metadata: {{name: {name}, "), &format!("metadata: {{name: {name}, {end}"))
+    };
+    let far = |end| ending("free", end).replace("10.0.0.3", "10.0.1.3");
+    let end = "deletionTimestamp: '2026-01-01T00:00:00Z', ";
+    for (name, cluster, since, from, expected) in [
+        ("here", ending("free", ""), 2, FREE, Outcome::NotEnforced),
+        ("here, ending", ending("free", end), 2, FREE, Outcome::NotEnforced),
+        ("elsewhere", far(""), 2, "10.0.1.3", Outcome::NotEnforced),
+        ("elsewhere, ending", far(end), 2, "10.0.1.3", Outcome::Undecidable),
+        ("elsewhere, ending after it began", far(end), 101, "10.0.1.3", Outcome::NotEnforced),
+    ] {
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+        judge.set_state(engine(&far("")), SECOND);
+        judge.set_state(engine(&cluster), since * SECOND);
+        let flow = judge.judge(attempt(from, DB, 5432, Observed::Established), &veths());
+        assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
+        assert_eq!(flow.source.name().map(|name| &**name), Some("tools/free"), "{name}");
+    }
+}
+
 /// Where the host itself has a Service's address, as it has with a DNS cache on each node, a program on the host may
 /// answer in the endpoints' place.
 #[test]

@@ -187,6 +187,7 @@ fn pod(random: &mut Random, i: usize) -> Object {
         created: random
             .chance(50)
             .then(|| jiff::Timestamp::from_second(i64::try_from(random.below(9)).unwrap()).unwrap()),
+        is_ending: false,
     }))
 }
 

@@ -16,6 +16,7 @@ pub(super) struct Metadata {
     labels: Option<BTreeMap<String, Option<String>>>,
     owner_references: Option<Vec<OwnerReference>>,
     pub(super) creation_timestamp: Option<jiff::Timestamp>,
+    pub(super) deletion_timestamp: Option<jiff::Timestamp>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -84,6 +84,7 @@ impl TryFrom<Pod> for model::Pod {
             node,
             workload: wire.metadata.workload(),
             created: wire.metadata.creation_timestamp,
+            is_ending: wire.metadata.deletion_timestamp.is_some(),
         })
     }
 }
