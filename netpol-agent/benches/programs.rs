@@ -70,9 +70,9 @@ impl Bench<'_> {
 
     /// Nanoseconds for each run of our programs, alone on the interface.
     fn ours(&mut self, traffic: impl Fn()) -> f64 {
-        let (index, name) = (self.interface.host_ifindex(), self.interface.host_ifname());
+        let index = self.interface.host_ifindex();
         let programs = &mut self.loaded.programs;
-        self.lab.run(|| programs.attach(index, name)).unwrap().unwrap();
+        self.lab.run(|| programs.attach(index)).unwrap().unwrap();
         let cost = measure(&["netpol_from_pod", "netpol_to_pod"], traffic);
         self.loaded.programs.forget(index);
         self.loaded.records.drain(usize::MAX, |_| {});

@@ -9,6 +9,7 @@ use aya::{
         tc::{self, NlOptions, SchedClassifierLink, TcAttachOptions, TcError, TcHandle},
     },
 };
+use nix::net::if_::if_indextoname;
 use thiserror::Error;
 
 use super::{LoadError, error::refused};
@@ -20,6 +21,9 @@ const TO_POD: &str = "netpol_to_pod";
 
 /// Priority of the clsact filters: lowest number, first to run.
 const FILTER_PRIORITY: u16 = 1;
+
+/// A CNI plugin may rename an interface between the look at its name and the attachment by that name.
+const RENAMED_TRIES: usize = 3;
 
 /// How a program is attached to an interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +39,8 @@ pub enum AttachMode {
 #[derive(Debug, Error)]
 pub enum AttachError {
     /// The interface went away: a pod that ended meanwhile.
-    #[error("interface {0} is gone")]
-    Gone(String),
+    #[error("the interface with index {0} is gone")]
+    Gone(u32),
     /// The kernel refused.
     #[error("cannot attach to interface {interface}: {reason}")]
     Refused {
@@ -76,33 +80,39 @@ impl Programs {
         self.links.len()
     }
 
-    /// Attaches both programs to an interface; does nothing where they are already.
+    /// Whether an interface has the programs.
+    #[must_use]
+    pub fn is_attached(&self, ifindex: u32) -> bool {
+        self.links.contains_key(&ifindex)
+    }
+
+    /// Attaches both programs to an interface, whatever its name is by now; does nothing where they are already.
     ///
     /// # Errors
     ///
     /// The interface is gone, or the kernel refuses.
-    pub fn attach(&mut self, ifindex: u32, name: &str) -> Result<(), AttachError> {
-        if self.links.contains_key(&ifindex) {
+    pub fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
+        if self.is_attached(ifindex) {
             return Ok(());
         }
-        let gone = || AttachError::Gone(name.to_owned());
-        // The name may have passed to another interface since the message that told of this one.
-        if nix::net::if_::if_nametoindex(name).ok() != Some(ifindex) {
-            return Err(gone());
-        }
-        let attached = [(FROM_POD, TcAttachType::Ingress), (TO_POD, TcAttachType::Egress)]
-            .map(|(program, side)| self.attach_one(program, side, name));
-        match attached {
-            [Ok(from_pod), Ok(to_pod)] => {
-                self.links.insert(ifindex, [from_pod, to_pod]);
-                Ok(())
+        for _ in 0..RENAMED_TRIES {
+            let name = if_indextoname(ifindex).map_err(|_| AttachError::Gone(ifindex))?;
+            let name = name.to_string_lossy();
+            let attached = [(FROM_POD, TcAttachType::Ingress), (TO_POD, TcAttachType::Egress)]
+                .map(|(program, side)| self.attach_one(program, side, &name));
+            match attached {
+                [Ok(from_pod), Ok(to_pod)] => {
+                    self.links.insert(ifindex, [from_pod, to_pod]);
+                    return Ok(());
+                }
+                [Err(error), _] | [_, Err(error)] if is_gone(&error) => {}
+                [Err(error), _] | [_, Err(error)] => {
+                    let reason = format!("{:#}", anyhow::Error::from(error));
+                    return Err(AttachError::Refused { interface: name.into_owned(), reason });
+                }
             }
-            [Err(error), _] | [_, Err(error)] if is_gone(&error) => Err(gone()),
-            [Err(error), _] | [_, Err(error)] => {
-                let reason = format!("{:#}", anyhow::Error::from(error));
-                Err(AttachError::Refused { interface: name.to_owned(), reason })
-            }
         }
+        Err(AttachError::Gone(ifindex))
     }
 
     fn attach_one(

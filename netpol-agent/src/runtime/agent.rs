@@ -1,6 +1,6 @@
 //! One agent: from the start to the signal that ends it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow};
 use jiff::Timestamp;
@@ -34,7 +34,7 @@ const BATCH: Duration = Duration::from_millis(10);
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How often it is looked whether all of the node's pods are seen.
+/// How often it is looked whether all of the node's pods are seen, and what could not be attached is tried again.
 const CENSUS: Duration = Duration::from_secs(5);
 
 /// Requests to look again at a veth's addresses that may wait.
@@ -120,6 +120,7 @@ pub async fn run(options: Options) -> Result<()> {
         batch_records,
         counters,
         look_again,
+        unattached: BTreeMap::new(),
         knowledge: source.knowledge,
         veths_known: false,
         node,
@@ -195,6 +196,15 @@ impl Signals {
     }
 }
 
+/// A veth that the programs are to be attached to.
+struct Unattached {
+    name: Arc<str>,
+    /// When it was heard of, where it came while the agent was watching.
+    heard: Option<Instant>,
+    /// Whether it was said that it can't be done.
+    told: bool,
+}
+
 /// The one task that owns the stages.
 struct Agent {
     pipeline: Pipeline,
@@ -205,6 +215,7 @@ struct Agent {
     batch_records: usize,
     counters: Counters,
     look_again: mpsc::Sender<u32>,
+    unattached: BTreeMap<u32, Unattached>,
     knowledge: source::Age,
     /// Whether all veths that were there at the start have been found.
     veths_known: bool,
@@ -244,7 +255,7 @@ impl Agent {
                 }
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
-                _ = census.tick() => self.census(),
+                _ = census.tick() => self.census()?,
                 ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
@@ -262,13 +273,15 @@ impl Agent {
         Ok(())
     }
 
-    fn census(&self) {
+    fn census(&mut self) -> Result<()> {
+        self.attach_again()?;
         if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
             self.pipeline.count_unseen(node);
         }
         if let Some(peers) = &self.peers {
             peers.set(self.pipeline.nodes());
         }
+        Ok(())
     }
 
     fn drain(&mut self) -> usize {
@@ -283,25 +296,15 @@ impl Agent {
 
     fn veth(&mut self, change: VethChange) -> Result<()> {
         match change {
-            VethChange::Found { ifindex, name, heard } => match self.programs.attach(ifindex, &name) {
-                Ok(()) => {
-                    let now = monotonic_ns()?;
-                    let since = u64::try_from(heard.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    self.pipeline.veths_mut().attached(ifindex, name, now);
-                    if self.veths_known {
-                        self.pipeline.veths_mut().born(ifindex, now.saturating_sub(since));
-                    }
-                }
-                Err(AttachError::Gone(_)) => {}
-                Err(error) => {
-                    warn!("{error}: connections of its pod are not seen");
-                    self.metrics.attach_error();
-                }
-            },
+            VethChange::Found { ifindex, name, heard } => {
+                let heard = self.veths_known.then_some(heard.into());
+                self.attach(ifindex, Unattached { name, heard, told: false })?;
+            }
             VethChange::Addresses { ifindex, addresses } => {
                 self.pipeline.veths_mut().set_addresses(ifindex, addresses);
             }
             VethChange::Gone { ifindex } => {
+                self.unattached.remove(&ifindex);
                 self.programs.forget(ifindex);
                 self.pipeline.veths_mut().gone(ifindex, monotonic_ns()?);
             }
@@ -313,6 +316,41 @@ impl Agent {
             VethChange::Resynced => {
                 warn!("link messages were missed; the list of veths was read anew");
                 self.metrics.netlink_resync();
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches the programs; where that fails, it is tried again until the interface is gone.
+    fn attach(&mut self, ifindex: u32, mut veth: Unattached) -> Result<()> {
+        match self.programs.attach(ifindex) {
+            Ok(()) => {
+                let now = monotonic_ns()?;
+                self.pipeline.veths_mut().attached(ifindex, veth.name, now);
+                if let Some(heard) = veth.heard {
+                    let since = u64::try_from(heard.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                    self.pipeline.veths_mut().born(ifindex, now.saturating_sub(since));
+                }
+                return Ok(());
+            }
+            Err(error @ AttachError::Refused { .. }) if !veth.told => {
+                warn!("{error}: connections of its pod are not seen until the kernel agrees");
+                self.metrics.attach_error();
+                veth.told = true;
+            }
+            Err(_) => {}
+        }
+        self.unattached.insert(ifindex, veth);
+        Ok(())
+    }
+
+    fn attach_again(&mut self) -> Result<()> {
+        for (ifindex, veth) in std::mem::take(&mut self.unattached) {
+            self.attach(ifindex, veth)?;
+            if self.programs.is_attached(ifindex) {
+                info!("attached to the interface with index {ifindex} after all");
+                // Its addresses were told while nobody knew of it.
+                let _ = self.look_again.try_send(ifindex);
             }
         }
         Ok(())

@@ -11,9 +11,13 @@ use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions},
 };
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
 use xtask::lab::{Attempt, Lab, Namespace, Pod, PodSpec, Probe, Server};
 
-use crate::agent::{Feature, Watch, lacks};
+use crate::agent::{Feature, Watch, eventually, lacks};
 
 /// Programs such as a CNI might have.
 static PEERS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/peers"));
@@ -180,4 +184,37 @@ fn clsact() {
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     watch.until(1).check(&["client > server:80 TCP4 established conforming"]);
     assert_eq!(programs(), [0; 4]);
+}
+
+/// A CNI plugin may give the host's end its name just after it made it.
+#[test]
+fn renamed_meanwhile() {
+    let lab = Lab::new().unwrap();
+    let watch = Watch::start(&lab);
+    let agent = Pid::from_raw(watch.id().cast_signed());
+    kill(agent, Signal::SIGSTOP).unwrap();
+    let pod = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    lab.ip(&format!(
+        "link set {0} down\nlink set {0} name renamed\nlink set renamed up\n",
+        pod.host_ifname()
+    ))
+    .unwrap();
+    kill(agent, Signal::SIGCONT).unwrap();
+    eventually("the renamed interface is attached", || watch.metric("netpol_veths_attached") == 1.0);
+}
+
+/// The kernel refuses for a while: 63 programs are the most that an interface takes.
+#[test]
+fn refused_for_a_while() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
+    let (lab, client, _server) = two_pods();
+    let mut others: Vec<Ebpf> =
+        (0..63).map(|_| peer(&lab, "pass", client.host_ifname(), TcAttachType::Ingress, 0)).collect();
+    let watch = Watch::start(&lab);
+    assert_eq!(watch.metric("netpol_veths_attached"), 1.0);
+    assert_eq!(watch.metric("netpol_veth_attach_errors_total"), 1.0);
+    others.pop();
+    eventually("the programs are attached after all", || watch.metric("netpol_veths_attached") == 2.0);
 }
