@@ -100,6 +100,7 @@ mod tests {
             phase: PodPhase::Running,
             workload: None,
             created: None,
+            is_ending: false,
         })
     }
 

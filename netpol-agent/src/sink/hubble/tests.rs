@@ -45,6 +45,7 @@ fn pod(name: &str, labels: &[(&str, &str)]) -> Endpoint {
         phase: PodPhase::Running,
         workload: Some(Arc::new(Workload { kind: "Deployment".into(), name: "web".into() })),
         created: None,
+        is_ending: false,
     }))
 }
 
