@@ -148,7 +148,7 @@ async fn metrics_server(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (--metrics-addr)"))?;
-    Ok(async move { serve(listener, &metrics, health).await.context("the metrics server") })
+    Ok(async move { match serve(listener, &metrics, health).await {} })
 }
 
 /// Why a task has failed: that says more than the stage that misses it.
