@@ -45,8 +45,8 @@ struct EnforcerDrop {
 /// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Tells this attempt from an earlier one of the same tuple.
-    pub(super) number: u32,
+    /// Tells this attempt from an earlier one of the same tuple; datagrams have none, nor has what was open before.
+    pub(super) number: Option<u32>,
     pub(super) last_ns: u64,
     /// When the table looks at it again; the queue's item of this moment is the valid one.
     pub(super) armed_ns: u64,
@@ -76,7 +76,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(number: u32, now_ns: u64) -> Self {
+    pub(super) fn new(number: Option<u32>, now_ns: u64) -> Self {
         Self {
             number,
             last_ns: now_ns,
@@ -103,7 +103,7 @@ impl Entry {
 
     /// One that was open before the agent looked.
     pub(super) fn pre_existing(now_ns: u64) -> Self {
-        Self { pre_existing: true, ..Self::new(0, now_ns) }
+        Self { pre_existing: true, ..Self::new(None, now_ns) }
     }
 
     /// Its translation, where one was seen.
@@ -138,8 +138,8 @@ impl Entry {
         };
         if veths.carries(ifindex, address) == Some(false) {
             // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
-            // source: an uplink again, or a pod that spoofs.
-            if direction == Direction::FromPod {
+            // source: an uplink again, or a pod that spoofs; what the pod itself has sent is none of that.
+            if direction == Direction::FromPod && self.source_veth.is_none() {
                 self.foreign_veth = Some(ifindex);
             }
             return;
@@ -151,6 +151,14 @@ impl Entry {
             }
             Some(_) => {}
         }
+    }
+
+    /// Whether all of it may be made up: its opening packet came out of another pod than the one that has the source's
+    /// address, and not out of that one.
+    pub(super) fn is_forged(&self, tuple: &Tuple, veths: &Veths) -> bool {
+        self.source_veth.is_none()
+            && self.foreign_veth.is_some()
+            && veths.owner(tuple.source.address).is_some_and(|owner| Some(owner) != self.foreign_veth)
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
@@ -348,7 +356,7 @@ impl Entry {
     pub(super) fn is_about(&self, protocol: Protocol, signal: Option<Signal>, reply: bool) -> bool {
         match (protocol, reply, signal) {
             (Protocol::Udp, ..) => true,
-            (_, false, Some(Signal::Open(number))) => number == self.number,
+            (_, false, Some(Signal::Open(number))) => Some(number) == self.number,
             (_, true, Some(Signal::Accept)) => true,
             _ => false,
         }

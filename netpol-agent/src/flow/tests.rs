@@ -147,6 +147,7 @@ impl World {
 fn named(signal: &str) -> Signal {
     match signal {
         "open" => Signal::Open(7),
+        "open0" => Signal::Open(0),
         "open2" => Signal::Open(8),
         "accept" => Signal::Accept,
         "reset" => Signal::Reset,
@@ -434,6 +435,61 @@ fn what_else_an_attempt_tells() {
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
     assert!(late.revised);
+}
+
+/// A pod that makes up packets in another's name hides nothing of its own, nor of the other's.
+#[test]
+fn forged() {
+    let tcp: &[(&str, &[&str], &[&str])] = &[
+        (
+            "an answer before the question",
+            &["accept b>a @1out", "open0 a>b @1out", "open0 a>b @2in", "accept b>a @2out", "accept b>a @1in"],
+            &["a>b established"],
+        ),
+        (
+            "a reset",
+            &["open a>b @1out", "open a>b @2in", "reset a<b @1out", "accept b>a @2out", "accept b>a @1in"],
+            &["a>b established"],
+        ),
+        (
+            "the other's opening, then its own",
+            &["open b>a @1out", "open b>a @2out", "open b>a @1in", "accept a>b @1out", "accept a>b @2in"],
+            &["b>a established", "b>a forged unanswered"],
+        ),
+        (
+            "the other's own, then its opening",
+            &["open b>a @2out", "open b>a @1out", "open b>a @1in", "accept a>b @1out", "accept a>b @2in"],
+            &["b>a established"],
+        ),
+        ("nothing but a forged one", &["open b>a @1out", "wait 6000"], &["b>a forged unanswered"]),
+    ];
+    let udp: &[(&str, &[&str], &[&str])] = &[
+        (
+            "the question to its own answer",
+            &["data a<b @1out", "data a>b @1out", "data a>b @2in", "data a<b @1out", "wait 2500"],
+            &["a>b delivered", "b>a forged unanswered"],
+        ),
+        (
+            "the other's question, then its own",
+            &["data b>a @1out", "data b>a @2out", "data b>a @1in", "wait 2500"],
+            &["b>a delivered", "b>a forged unanswered"],
+        ),
+    ];
+    for (protocol, stories) in [(Protocol::Tcp, tcp), (Protocol::Udp, udp)] {
+        for (name, story, expected) in stories {
+            let mut world = World::new(protocol);
+            story.iter().for_each(|step| world.step(step));
+            world.step("wait 0");
+            let mark = |attempt: &Attempt| if attempt.foreign_veth.is_some() { "forged " } else { "" };
+            let mut told: Vec<String> = world
+                .out
+                .iter()
+                .map(|attempt| short(attempt).replace(' ', &format!(" {}", mark(attempt))))
+                .collect();
+            told.sort();
+            assert_eq!(told, *expected, "{protocol}: {name}");
+        }
+    }
 }
 
 /// What a lost record may have told otherwise is marked.
