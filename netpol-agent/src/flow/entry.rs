@@ -66,6 +66,7 @@ pub(super) struct Entry {
     destination_veth: Option<u32>,
     foreign_veth: Option<u32>,
     pre_existing: bool,
+    goes_on: bool,
     /// The answer came out of the destination pod.
     accepted: bool,
     /// The answer went into the source pod.
@@ -93,6 +94,7 @@ impl Entry {
             destination_veth: None,
             foreign_veth: None,
             pre_existing: false,
+            goes_on: false,
             accepted: false,
             accept_received: false,
             refusal: None,
@@ -104,6 +106,22 @@ impl Entry {
     /// One that was open before the agent looked.
     pub(super) fn pre_existing(now_ns: u64) -> Self {
         Self { pre_existing: true, ..Self::new(None, now_ns) }
+    }
+
+    /// Whether it is time to look anew at what becomes of its packets.
+    pub(super) fn is_to_be_renewed(&self, now_ns: u64, limits: &Limits) -> bool {
+        self.decided.is_some() && !self.pre_existing && now_ns >= self.first_ns + limits.renew_ns
+    }
+
+    /// Begins anew, with the same tuple. Unless it was stopped on its way it goes on, and those who enforce may let it
+    /// for that reason alone, whatever the policies are by now.
+    pub(super) fn renew(&mut self, now_ns: u64) {
+        *self = Self {
+            goes_on: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
+            armed_ns: self.armed_ns,
+            translation: self.translation.take(),
+            ..Self::new(self.number, now_ns)
+        };
     }
 
     /// Its translation, where one was seen.
@@ -349,6 +367,7 @@ impl Entry {
             pre_existing: self.pre_existing,
             records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),
+            goes_on: self.goes_on,
         }
     }
 

@@ -2,7 +2,9 @@
 
 use hashbrown::{HashMap, hash_map::EntryRef};
 
-use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Signal, Tuple, Veths};
+use crate::model::{
+    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Protocol, Signal, Tuple, Veths,
+};
 
 use super::{
     deadlines::Deadlines,
@@ -30,6 +32,8 @@ pub struct Limits {
     pub answered_ns: u64,
     /// Without a control packet, until an established TCP or SCTP connection is forgotten.
     pub established_ns: u64,
+    /// From the begin of an attempt that has packets all the time, and no control packets, until it is looked at anew.
+    pub renew_ns: u64,
     /// From the end of a connection until it is forgotten.
     pub closed_ns: u64,
     /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
@@ -48,6 +52,7 @@ impl Default for Limits {
             idle_ns: 70 * SECOND,
             answered_ns: 130 * SECOND,
             established_ns: 3600 * SECOND,
+            renew_ns: 600 * SECOND,
             closed_ns: SECOND,
             startup_ns: 130 * SECOND,
         }
@@ -223,6 +228,9 @@ impl FlowTable {
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
+        if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
+            self.renew(&tuple, packet.time_ns);
+        }
         self.touch(tuple, packet, veths, |now| Entry::new(Some(number), now), out, Entry::opened);
     }
 
@@ -252,7 +260,17 @@ impl FlowTable {
             None => self.learn(packet, veths),
         }
         let tuple = self.translations.own(packet.tuple);
+        self.renew(&tuple, packet.time_ns);
         self.touch(tuple, packet, veths, |now| Entry::new(None, now), out, Entry::opened);
+    }
+
+    /// Datagrams and echo requests may go on for days: what becomes of them is told from time to time.
+    fn renew(&mut self, tuple: &Tuple, now_ns: u64) {
+        if let Some(entry) = self.entries.get_mut(tuple)
+            && entry.is_to_be_renewed(now_ns, &self.limits)
+        {
+            entry.renew(now_ns);
+        }
     }
 
     /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably

@@ -400,6 +400,13 @@ fn echo_and_sctp() {
     }
 }
 
+/// The far end of an association is lost, and the next one begins from the same port.
+#[test]
+fn sctp_anew() {
+    let story = ["open a>b @1out", "accept b>a @1in", "open2 a>b @1out", "open2 a>b @2in", "wait 6000"];
+    check("anew", Protocol::Sctp, &story, &[Observed::Established, Observed::Delivered]);
+}
+
 #[test]
 fn what_else_an_attempt_tells() {
     let run = |protocol, story: &[&str]| {
@@ -699,6 +706,31 @@ fn conversations_with_pauses() {
             world.step(step);
         }
         assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
+    }
+}
+
+/// What goes on for long is told from time to time: as the same where it had got there, as another where it had not.
+#[test]
+fn long_conversations() {
+    let there = ["data a>b @1out", "data a>b @2in"];
+    let stopped = ["data a>b @1out", "drop netfilter host a>b data"];
+    let (delivered, dropped) = (Observed::Delivered, DROPPED);
+    for (name, first, then, expected) in [
+        ("it goes on", there, there, [(delivered, false), (delivered, true)]),
+        ("it is stopped", there, stopped, [(delivered, false), (dropped, true)]),
+        ("it gets through", stopped, there, [(dropped, false), (delivered, false)]),
+    ] {
+        let mut world = World::new(Protocol::Udp);
+        for _ in 0..60 {
+            first.iter().for_each(|step| world.step(step));
+            world.step("wait 5000");
+        }
+        for _ in 0..70 {
+            then.iter().for_each(|step| world.step(step));
+            world.step("wait 5000");
+        }
+        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.goes_on)).collect();
+        assert_eq!(told, expected, "{name}");
     }
 }
 

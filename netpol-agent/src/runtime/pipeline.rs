@@ -208,6 +208,12 @@ impl Pipeline {
 
     fn judge_one(&mut self, attempt: Attempt) {
         let mut flow = self.judge.judge(attempt, &self.veths);
+        if flow.attempt.goes_on {
+            for finding in self.findings.goes_on(&flow) {
+                self.tell(&finding);
+            }
+            return;
+        }
         if self.is_answer(&flow) {
             flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.veths);
         }
