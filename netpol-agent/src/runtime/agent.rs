@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
 };
 use tracing::{debug, info, warn};
 
@@ -24,12 +24,15 @@ use crate::{
     },
     model::ObjectKind,
     policy::Engine,
-    sink::{Health, Metrics, serve, writer},
+    sink::{Health, Metrics, Writer, serve, writer},
     verify::Clock,
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
+
+/// At the end, how long a reader of the lines may take for what is left.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -112,12 +115,22 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let result = agent.work(signals, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
-        thread
-            .join()
-            .map_err(|_| anyhow!("the thread that writes lines has failed"))?
-            .context("standard output")?;
+        last_lines(thread).await?;
     }
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
+}
+
+/// Waits for the last lines to be written, unless nobody takes them any more.
+async fn last_lines(thread: Writer) -> Result<()> {
+    let start = Instant::now();
+    while !thread.is_finished() {
+        if start.elapsed() > LAST_LINES {
+            warn!("standard output is read no more: the last lines are lost");
+            return Ok(());
+        }
+        sleep(BATCH).await;
+    }
+    thread.join().map_err(|_| anyhow!("the thread that writes lines has failed"))?.context("standard output")
 }
 
 /// Asks the kernel's connection tracking, where there is one.
