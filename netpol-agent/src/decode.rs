@@ -133,7 +133,7 @@ fn signal(protocol: Protocol, tcp_flags: u8, message: u8, sequence: u32) -> Opti
         Protocol::Tcp => None,
         Protocol::Udp => Some(Signal::Datagram),
         Protocol::Sctp => match message {
-            sctp::INIT => Some(Signal::Open(0)),
+            sctp::INIT => Some(Signal::Open(sequence)),
             sctp::INIT_ACK => Some(Signal::Accept),
             sctp::ABORT => Some(Signal::Reset),
             7 | 14 => Some(Signal::Close),
@@ -203,7 +203,7 @@ mod tests {
             (6, tcp::RST | tcp::ACK, 0, Signal::Reset),
             (6, tcp::FIN | tcp::ACK, 0, Signal::Close),
             (17, 0, 0, Signal::Datagram),
-            (132, 0, 1, Signal::Open(0)),
+            (132, 0, 1, Signal::Open(7)),
             (132, 0, 2, Signal::Accept),
             (132, 0, 6, Signal::Reset),
             (132, 0, 14, Signal::Close),

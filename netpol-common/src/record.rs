@@ -89,7 +89,7 @@ pub struct PacketRecord {
     pub head: RecordHead,
     /// Who to whom.
     pub tuple: FlowTuple,
-    /// TCP sequence number.
+    /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
     /// Packets that this record stands for: 1, or for UDP and ICMP those since the last record of this tuple.
     pub packets: u32,
@@ -141,7 +141,7 @@ pub struct DropRecord {
     pub reason: u32,
     /// Inode number of the network namespace of `skb->dev`; 0 if unknown.
     pub netns: u32,
-    /// TCP sequence number.
+    /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
     /// Drops that this record stands for: this one and those of the same tuple and reason since the last record.
     pub count: u32,

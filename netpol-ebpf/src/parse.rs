@@ -43,6 +43,9 @@ pub(crate) enum Skip {
     Counted(Counter),
 }
 
+/// Chunk type of an INIT, which begins with its sender's tag (RFC 9260, section 3.3.2).
+const SCTP_INIT: u8 = 1;
+
 const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
 
 /// What the headers say.
@@ -220,6 +223,9 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
             let [ports, _tag, _checksum, chunk]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
             set_ports(packet, ports);
             packet.message = (u32::from_be(chunk) >> 24) as u8;
+            if packet.message == SCTP_INIT {
+                packet.sequence = u32::from_be(read.load(at + 16).ok_or(TRUNCATED)?);
+            }
         }
         ICMP | ICMPV6 => {
             let [start, identifier]: [u32; 2] = read.load(at).ok_or(TRUNCATED)?;

@@ -45,8 +45,8 @@ struct EnforcerDrop {
 /// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Tells this attempt from an earlier one of the same tuple.
-    pub(super) number: u32,
+    /// Tells this attempt from an earlier one of the same tuple; datagrams have none, nor has what was open before.
+    pub(super) number: Option<u32>,
     pub(super) last_ns: u64,
     /// When the table looks at it again; the queue's item of this moment is the valid one.
     pub(super) armed_ns: u64,
@@ -66,6 +66,7 @@ pub(super) struct Entry {
     destination_veth: Option<u32>,
     foreign_veth: Option<u32>,
     pre_existing: bool,
+    goes_on: bool,
     /// The answer came out of the destination pod.
     accepted: bool,
     /// The answer went into the source pod.
@@ -76,7 +77,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(number: u32, now_ns: u64) -> Self {
+    pub(super) fn new(number: Option<u32>, now_ns: u64) -> Self {
         Self {
             number,
             last_ns: now_ns,
@@ -93,6 +94,7 @@ impl Entry {
             destination_veth: None,
             foreign_veth: None,
             pre_existing: false,
+            goes_on: false,
             accepted: false,
             accept_received: false,
             refusal: None,
@@ -103,7 +105,23 @@ impl Entry {
 
     /// One that was open before the agent looked.
     pub(super) fn pre_existing(now_ns: u64) -> Self {
-        Self { pre_existing: true, ..Self::new(0, now_ns) }
+        Self { pre_existing: true, ..Self::new(None, now_ns) }
+    }
+
+    /// Whether it is time to look anew at what becomes of its packets.
+    pub(super) fn is_to_be_renewed(&self, now_ns: u64, limits: &Limits) -> bool {
+        self.decided.is_some() && !self.pre_existing && now_ns >= self.first_ns + limits.renew_ns
+    }
+
+    /// Begins anew, with the same tuple. Unless it was stopped on its way it goes on, and those who enforce may let it
+    /// for that reason alone, whatever the policies are by now.
+    pub(super) fn renew(&mut self, now_ns: u64) {
+        *self = Self {
+            goes_on: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
+            armed_ns: self.armed_ns,
+            translation: self.translation.take(),
+            ..Self::new(self.number, now_ns)
+        };
     }
 
     /// Its translation, where one was seen.
@@ -138,8 +156,8 @@ impl Entry {
         };
         if veths.carries(ifindex, address) == Some(false) {
             // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
-            // source: an uplink again, or a pod that spoofs.
-            if direction == Direction::FromPod {
+            // source: an uplink again, or a pod that spoofs; what the pod itself has sent is none of that.
+            if direction == Direction::FromPod && self.source_veth.is_none() {
                 self.foreign_veth = Some(ifindex);
             }
             return;
@@ -151,6 +169,14 @@ impl Entry {
             }
             Some(_) => {}
         }
+    }
+
+    /// Whether all of it may be made up: its opening packet came out of another pod than the one that has the source's
+    /// address, and not out of that one.
+    pub(super) fn is_forged(&self, tuple: &Tuple, veths: &Veths) -> bool {
+        self.source_veth.is_none()
+            && self.foreign_veth.is_some()
+            && veths.owner(tuple.source.address).is_some_and(|owner| Some(owner) != self.foreign_veth)
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
@@ -341,6 +367,7 @@ impl Entry {
             pre_existing: self.pre_existing,
             records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),
+            goes_on: self.goes_on,
         }
     }
 
@@ -348,7 +375,7 @@ impl Entry {
     pub(super) fn is_about(&self, protocol: Protocol, signal: Option<Signal>, reply: bool) -> bool {
         match (protocol, reply, signal) {
             (Protocol::Udp, ..) => true,
-            (_, false, Some(Signal::Open(number))) => number == self.number,
+            (_, false, Some(Signal::Open(number))) => Some(number) == self.number,
             (_, true, Some(Signal::Accept)) => true,
             _ => false,
         }

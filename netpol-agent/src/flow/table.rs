@@ -2,7 +2,9 @@
 
 use hashbrown::{HashMap, hash_map::EntryRef};
 
-use crate::model::{Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Signal, Tuple, Veths};
+use crate::model::{
+    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Protocol, Signal, Tuple, Veths,
+};
 
 use super::{
     deadlines::Deadlines,
@@ -30,6 +32,8 @@ pub struct Limits {
     pub answered_ns: u64,
     /// Without a control packet, until an established TCP or SCTP connection is forgotten.
     pub established_ns: u64,
+    /// From the begin of an attempt that has packets all the time, and no control packets, until it is looked at anew.
+    pub renew_ns: u64,
     /// From the end of a connection until it is forgotten.
     pub closed_ns: u64,
     /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
@@ -48,6 +52,7 @@ impl Default for Limits {
             idle_ns: 70 * SECOND,
             answered_ns: 130 * SECOND,
             established_ns: 3600 * SECOND,
+            renew_ns: 600 * SECOND,
             closed_ns: SECOND,
             startup_ns: 130 * SECOND,
         }
@@ -155,6 +160,8 @@ impl FlowTable {
         match packet.signal {
             Signal::Open(number) => self.open(packet, number, veths, out),
             Signal::Datagram => self.datagram(packet, veths, out),
+            // What a pod makes up in the name of another one is no answer, and no end.
+            Signal::Accept | Signal::Reset | Signal::Close if is_forged(packet, veths) => {}
             Signal::Accept => self.answer(packet, veths, out),
             Signal::Reset | Signal::Close => self.end(packet, veths, out),
         }
@@ -180,7 +187,7 @@ impl FlowTable {
         let translation = Translation { sent, seen };
         let own = translation.tuple();
         let Some(entry) = self.entries.get(&sent) else { return };
-        let is_it = matches!(clue, Clue::Sender(..)) || clue == Clue::Number(entry.number);
+        let is_it = matches!(clue, Clue::Sender(..)) || entry.number.map(Clue::Number) == Some(clue);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
         if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now_ns, &self.losses)) {
@@ -200,21 +207,31 @@ impl FlowTable {
         }
     }
 
+    /// The tuple stands for another attempt from now on.
+    fn overtake(&mut self, tuple: &Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+        if let Some(entry) = self.entries.get_mut(tuple) {
+            entry.overtaken = true;
+            let attempt = entry.conclude(tuple, now_ns, &self.losses, veths);
+            hand_out(attempt, &mut self.held, out);
+            self.forget(tuple);
+        }
+    }
+
     fn open(&mut self, packet: &Packet, number: u32, veths: &Veths, out: &mut Vec<Attempt>) {
         let tuple = self.translations.own(packet.tuple);
-        let known = self.entries.get_mut(&tuple);
-        if known.as_ref().is_none_or(|entry| entry.number != number || entry.closed) {
-            if let Some(before) = known {
-                // It ends what its tuple stood for before.
-                before.overtaken = true;
-                let attempt = before.conclude(&tuple, packet.time_ns, &self.losses, veths);
-                hand_out(attempt, &mut self.held, out);
-                self.forget(&tuple);
-            }
+        let is_own = is_own(packet, veths);
+        let known = self.entries.get(&tuple).is_some_and(|entry| {
+            entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, veths))
+        });
+        if !known {
+            self.overtake(&tuple, packet.time_ns, veths, out);
             self.learn(packet, veths);
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now| Entry::new(number, now), out, Entry::opened);
+        if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
+            self.renew(&tuple, packet.time_ns);
+        }
+        self.touch(tuple, packet, veths, |now| Entry::new(Some(number), now), out, Entry::opened);
     }
 
     fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
@@ -225,17 +242,35 @@ impl FlowTable {
 
     fn datagram(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
         let tuple = self.translations.own(packet.tuple);
-        if self.entries.contains_key(&tuple.reversed()) {
-            return self.answer(packet, veths, out);
-        }
-        if !self.entries.contains_key(&tuple) {
-            if self.looks_like_an_answer(packet, veths) {
-                return self.answer(packet, veths, out);
+        let is_own = is_own(packet, veths);
+        let mut known = None;
+        for key in [tuple.reversed(), tuple] {
+            let Some(entry) = self.entries.get(&key) else { continue };
+            if is_own && entry.is_forged(&key, veths) {
+                self.overtake(&key, packet.time_ns, veths, out);
+            } else {
+                known = Some(key);
+                break;
             }
-            self.learn(packet, veths);
+        }
+        match known {
+            Some(key) if key != tuple => return self.answer(packet, veths, out),
+            Some(_) => {}
+            None if self.looks_like_an_answer(packet, veths) => return self.answer(packet, veths, out),
+            None => self.learn(packet, veths),
         }
         let tuple = self.translations.own(packet.tuple);
-        self.touch(tuple, packet, veths, |now| Entry::new(0, now), out, Entry::opened);
+        self.renew(&tuple, packet.time_ns);
+        self.touch(tuple, packet, veths, |now| Entry::new(None, now), out, Entry::opened);
+    }
+
+    /// Datagrams and echo requests may go on for days: what becomes of them is told from time to time.
+    fn renew(&mut self, tuple: &Tuple, now_ns: u64) {
+        if let Some(entry) = self.entries.get_mut(tuple)
+            && entry.is_to_be_renewed(now_ns, &self.limits)
+        {
+            entry.renew(now_ns);
+        }
     }
 
     /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably
@@ -246,7 +281,10 @@ impl FlowTable {
             let until_ns = veth.attached_ns.saturating_add(self.limits.startup_ns);
             veth.born_ns.is_none() && packet.time_ns < until_ns
         });
-        before_us && source.port < FIRST_EPHEMERAL_PORT && destination.port >= FIRST_EPHEMERAL_PORT
+        before_us
+            && !is_forged(packet, veths)
+            && source.port < FIRST_EPHEMERAL_PORT
+            && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
     /// What is not in the table is a connection that it has forgotten, or was a stray packet: its end tells nothing.
@@ -388,6 +426,20 @@ impl FlowTable {
             }
         }
     }
+}
+
+/// Whether a packet comes out of the pod that has its source address.
+fn is_own(packet: &Packet, veths: &Veths) -> bool {
+    packet.direction == Direction::FromPod
+        && veths.carries(packet.ifindex, packet.tuple.source.address) == Some(true)
+}
+
+/// Whether a packet comes out of a pod, with the address of another pod on this node.
+fn is_forged(packet: &Packet, veths: &Veths) -> bool {
+    let source = packet.tuple.source.address;
+    packet.direction == Direction::FromPod
+        && veths.carries(packet.ifindex, source) == Some(false)
+        && veths.owner(source).is_some()
 }
 
 /// Hands out what was decided by something that was seen, and keeps the rest until losses are known; in their order,

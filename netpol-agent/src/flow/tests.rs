@@ -1,8 +1,9 @@
 //! Stories of packets, one a row, and what the table makes of them.
 
-use std::collections::BTreeMap;
+mod doubt;
+mod memory;
 
-use proptest::prelude::*;
+use std::collections::BTreeMap;
 
 use super::{FlowTable, Limits};
 use crate::model::{
@@ -147,6 +148,7 @@ impl World {
 fn named(signal: &str) -> Signal {
     match signal {
         "open" => Signal::Open(7),
+        "open0" => Signal::Open(0),
         "open2" => Signal::Open(8),
         "accept" => Signal::Accept,
         "reset" => Signal::Reset,
@@ -399,6 +401,13 @@ fn echo_and_sctp() {
     }
 }
 
+/// The far end of an association is lost, and the next one begins from the same port.
+#[test]
+fn sctp_anew() {
+    let story = ["open a>b @1out", "accept b>a @1in", "open2 a>b @1out", "open2 a>b @2in", "wait 6000"];
+    check("anew", Protocol::Sctp, &story, &[Observed::Established, Observed::Delivered]);
+}
+
 #[test]
 fn what_else_an_attempt_tells() {
     let run = |protocol, story: &[&str]| {
@@ -434,53 +443,6 @@ fn what_else_an_attempt_tells() {
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);
     assert!(late.revised);
-}
-
-/// What a lost record may have told otherwise is marked.
-#[test]
-fn losses() {
-    use Observed::{Delivered, Established, Rejected, Unanswered};
-    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in", "wait 0"];
-    let after = |first: &[&'static str]| [first, &asked[..]].concat();
-    for (name, protocol, story, expected) in [
-        (
-            "while it is open",
-            Protocol::Tcp,
-            vec!["open a>r @1out", "lose 3", "wait 6000"],
-            (Unanswered, true),
-        ),
-        ("before it", Protocol::Tcp, vec!["lose 3", "open a>r @1out", "wait 6000"], (Unanswered, false)),
-        (
-            "noticed before its first record was read",
-            Protocol::Tcp,
-            vec!["lose 3 ahead 100", "open a>b @1out", "open a>b @2in", "wait 6000"],
-            (Delivered, true),
-        ),
-        (
-            "noticed right after the reset whose origin was not seen",
-            Protocol::Tcp,
-            vec!["open a>b @1out", "reset a<b @1in", "lose 3", "wait 0"],
-            (Rejected, true),
-        ),
-        (
-            "the question before the answer",
-            Protocol::Udp,
-            after(&["lose 3", "wait 20000"]),
-            (Established, true),
-        ),
-        ("long before", Protocol::Udp, after(&["lose 3", "wait 31000"]), (Established, false)),
-        (
-            "noticed right after the exchange",
-            Protocol::Udp,
-            [&asked[..4], &["lose 3", "wait 0"]].concat(),
-            (Established, true),
-        ),
-    ] {
-        let mut world = World::new(protocol);
-        story.iter().for_each(|step| world.step(step));
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
-        assert_eq!(told, [expected], "{name}");
-    }
 }
 
 /// What is seen of a connection that is translated on its way is one attempt.
@@ -596,133 +558,4 @@ fn short(attempt: &Attempt) -> String {
         |of: Peer| *['a', 'b', 'n', 'r', 'v', 'w'].iter().find(|name| peer(**name, of.port) == of).unwrap();
     let via = attempt.addressed.map_or_else(String::new, |addressed| format!(" via {}", name(addressed)));
     format!("{}>{}{via} {}", name(attempt.tuple.source), name(attempt.tuple.destination), attempt.observed)
-}
-
-/// Nothing of a translation stays behind when its attempt is gone.
-#[test]
-fn forgets_translations() {
-    let mut world = World::new(Protocol::Tcp);
-    for step in ["open a>v @1out", "open n>b @2in", "accept b>n @2out", "accept v>a @1in", "close a>v @1out"]
-    {
-        world.step(step);
-    }
-    assert_eq!(world.table.forms(), 2);
-    world.step("wait 12000");
-    assert_eq!((world.table.len(), world.table.forms()), (0, 0));
-}
-
-/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it; unless the
-/// pod came later than the agent.
-#[test]
-fn datagrams_at_the_start() {
-    for (attached_ms, born, pre_existing) in
-        [(159_000, false, true), (60_000, false, true), (10_000, false, false), (159_000, true, false)]
-    {
-        let mut world = World::new(Protocol::Udp);
-        world.now = 160_000 * MILLISECOND;
-        world.veths.gone(2, 0);
-        world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
-        world.veths.set_addresses(2, vec![peer('b', 0).address]);
-        if born {
-            world.veths.born(2, attached_ms * MILLISECOND);
-        }
-        for step in ["data a<b @2out", "wait 6000"] {
-            world.step(step);
-        }
-        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms, born: {born}");
-    }
-}
-
-/// While an enforcer remembers a conversation, both sides may go on with it.
-#[test]
-fn conversations_with_pauses() {
-    let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"];
-    for (pause, told) in [("wait 120000", 1), ("wait 140000", 2)] {
-        let mut world = World::new(Protocol::Udp);
-        for step in asked.into_iter().chain([pause, "data a<b @2out", "data a<b @1in", "wait 6000"]) {
-            world.step(step);
-        }
-        assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
-    }
-}
-
-#[test]
-fn forgets() {
-    for (story, wait_ms, left) in [
-        (&["open a>r @1out", "accept r>a @1in", "close a>r @1out"][..], 2_500, 0),
-        (&["open a>r @1out", "accept r>a @1in"], 600_000, 1),
-        (&["open a>r @1out", "accept r>a @1in"], 3_700_000, 0),
-        (&["open a>r @1out"], 60_000, 1),
-        (&["open a>r @1out"], 80_000, 0),
-    ] {
-        let mut world = World::new(Protocol::Tcp);
-        story.iter().for_each(|step| world.step(step));
-        // In steps, as time goes.
-        for _ in 0..wait_ms / 500 {
-            world.step("wait 500");
-        }
-        assert_eq!(world.table.len(), left, "{story:?} {wait_ms}");
-    }
-}
-
-#[test]
-fn eviction_takes_decided_ones_first() {
-    let limits = Limits { entries: 2, ..Limits::default() };
-    let mut table = FlowTable::new(limits, None);
-    let (veths, mut out) = (veths(), Vec::new());
-    let mut send = |table: &mut FlowTable, port, signal, reply: bool| {
-        let opened = Tuple { protocol: Protocol::Tcp, source: peer('a', port), destination: peer('r', 80) };
-        let (tuple, direction) =
-            if reply { (opened.reversed(), Direction::ToPod) } else { (opened, Direction::FromPod) };
-        let packet =
-            Packet { time_ns: u64::from(port), ifindex: 1, direction, tuple, signal, packets: 1, bytes: 0 };
-        table.packet(&packet, &veths, &mut out);
-    };
-    send(&mut table, 1, Signal::Open(1), false);
-    send(&mut table, 2, Signal::Open(1), false);
-    send(&mut table, 2, Signal::Accept, true);
-    send(&mut table, 3, Signal::Open(1), false);
-    assert_eq!((table.stats().evicted, table.stats().evicted_undecided), (1, 0));
-    send(&mut table, 4, Signal::Open(1), false);
-    assert_eq!((table.stats().evicted, table.stats().evicted_undecided, table.len()), (1, 1, 2));
-}
-
-proptest! {
-    /// Whatever comes, in whatever order: the bound holds, and each attempt is handed out at most twice.
-    #[test]
-    fn bound(steps in proptest::collection::vec((0u16..40, 0u8..6, 0u32..4, any::<bool>(), 0u64..3_000), 1..400)) {
-        let limits = Limits { entries: 16, ..Limits::default() };
-        let mut table = FlowTable::new(limits, Some(HOST));
-        let (veths, mut out, mut now) = (veths(), Vec::new(), 1_000 * MILLISECOND);
-        for (port, signal, ifindex, reply, gap) in steps {
-            now += gap * MILLISECOND;
-            let protocol = if port % 3 == 0 { Protocol::Udp } else { Protocol::Tcp };
-            let forward = Tuple { protocol, source: peer('a', port), destination: peer('b', 80) };
-            let tuple = if reply { forward.reversed() } else { forward };
-            let direction = if reply == (ifindex == 1) { Direction::ToPod } else { Direction::FromPod };
-            let signal = match (protocol, signal) {
-                (Protocol::Udp, _) => Signal::Datagram,
-                (_, 0 | 1) => Signal::Open(gap as u32 % 3),
-                (_, 2) => Signal::Accept,
-                (_, 3) => Signal::Reset,
-                _ => Signal::Close,
-            };
-            if signal == Signal::Close && gap % 5 == 0 {
-                let drop = KernelDrop { time_ns: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
-                table.kernel_drop(&drop, &reasons());
-            } else {
-                let packet = Packet { time_ns: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
-                table.packet(&packet, &veths, &mut out);
-            }
-            table.expire(now, &veths, &mut out);
-            prop_assert!(table.len() <= 16);
-        }
-        // In time everything is decided and forgotten, and nothing stays behind in the queues.
-        for _ in 0..1_000 {
-            now += 10_000 * MILLISECOND;
-            table.expire(now, &veths, &mut out);
-        }
-        prop_assert!(table.is_empty());
-        prop_assert_eq!(table.next_deadline(), None);
-    }
 }

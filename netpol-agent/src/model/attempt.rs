@@ -97,6 +97,8 @@ pub struct Attempt {
     pub records_lost: bool,
     /// Whether it had been decided before, on weaker evidence.
     pub revised: bool,
+    /// Whether it is one that had got there before, and is still going on: `first_ns` is when it was looked at again.
+    pub goes_on: bool,
 }
 
 impl Attempt {

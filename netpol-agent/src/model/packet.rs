@@ -69,7 +69,7 @@ pub enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
     /// TCP SYN, SCTP INIT, ICMP echo request. The number tells one attempt from the next that uses the same tuple
-    /// (TCP sequence number; 0 elsewhere).
+    /// (TCP sequence number, SCTP initiate tag; 0 for an echo).
     Open(u32),
     /// TCP SYN and ACK, SCTP INIT ACK, ICMP echo reply.
     Accept,

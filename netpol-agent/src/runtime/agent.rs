@@ -11,7 +11,7 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
 use tracing::{debug, info, warn};
 
@@ -24,12 +24,15 @@ use crate::{
     },
     model::ObjectKind,
     policy::Engine,
-    sink::{Health, Metrics, hubble::Peers, serve, writer},
+    sink::{Health, Metrics, Writer, hubble::Peers, serve, writer},
     verify::Clock,
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
+
+/// At the end, how long a reader of the lines may take for what is left.
+const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -130,14 +133,24 @@ pub async fn run(options: Options) -> Result<()> {
     };
     let result = agent.work(signals, veths, source.states, summary).await;
     if let Some(thread) = lines_thread {
-        thread
-            .join()
-            .map_err(|_| anyhow!("the thread that writes lines has failed"))?
-            .context("standard output")?;
+        last_lines(thread).await?;
     }
     // It ends with the pipeline, unless the API server keeps it; what is left then goes with this.
     let _ = timeout(LAST_EVENTS, events_task.join_next()).await;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
+}
+
+/// Waits for the last lines to be written, unless nobody takes them any more.
+async fn last_lines(thread: Writer) -> Result<()> {
+    let start = Instant::now();
+    while !thread.is_finished() {
+        if start.elapsed() > LAST_LINES {
+            warn!("standard output is read no more: the last lines are lost");
+            return Ok(());
+        }
+        sleep(BATCH).await;
+    }
+    thread.join().map_err(|_| anyhow!("the thread that writes lines has failed"))?.context("standard output")
 }
 
 /// Asks the kernel's connection tracking, where there is one.
@@ -168,7 +181,7 @@ async fn metrics_server(
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (--metrics-addr)"))?;
-    Ok(async move { serve(listener, &metrics, health).await.context("the metrics server") })
+    Ok(async move { match serve(listener, &metrics, health).await {} })
 }
 
 /// Why a task has failed: that says more than the stage that misses it.

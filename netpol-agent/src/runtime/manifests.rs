@@ -1,9 +1,13 @@
 //! Cluster state from files, read anew when one changes.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::{Path, PathBuf, absolute},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result, bail};
-use notify::{RecursiveMode, Watcher as _};
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
@@ -18,9 +22,51 @@ use crate::{
 /// Editors and volume mounts change files in several steps: wait for the last one.
 const SETTLE: Duration = Duration::from_millis(100);
 
+/// Tells of changes to the files, from the moment that it is made.
+struct Changes {
+    told: mpsc::Receiver<()>,
+    _watcher: RecommendedWatcher,
+}
+
+impl Changes {
+    /// Of a file its folder is watched: who saves it may put another one in its place.
+    fn new(paths: &[PathBuf]) -> Result<Self> {
+        let mut watched = Vec::new();
+        for path in paths {
+            let path = absolute(path).with_context(|| format!("cannot watch {}", path.display()))?;
+            let folder = path.parent().filter(|_| !path.is_dir()).map(Path::to_owned);
+            watched.push((path, folder));
+        }
+        let files = watched.clone();
+        let (sender, told) = mpsc::channel(1);
+        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+            if event.is_ok_and(|event| !event.kind.is_access() && matters(&event, &files)) {
+                // Full: a change is known to have happened already.
+                let _ = sender.try_send(());
+            }
+        })
+        .context("cannot watch files (inotify)")?;
+        for (path, folder) in &watched {
+            let mode = if folder.is_some() { RecursiveMode::NonRecursive } else { RecursiveMode::Recursive };
+            let path = folder.as_ref().unwrap_or(path);
+            watcher.watch(path, mode).with_context(|| format!("cannot watch {}", path.display()))?;
+        }
+        Ok(Self { told, _watcher: watcher })
+    }
+}
+
+/// Beside a file that is watched others may change all the time; but a mounted volume changes all of its files by a link
+/// whose name begins with two dots.
+fn matters(event: &notify::Event, watched: &[(PathBuf, Option<PathBuf>)]) -> bool {
+    let is_link =
+        |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
+    event.paths.iter().any(|path| is_link(path) || watched.iter().any(|(own, _)| path.starts_with(own)))
+}
+
 /// Reads manifests into the index that it owns.
 pub(super) struct Manifests {
     paths: Vec<PathBuf>,
+    changes: Changes,
     index: Index,
     compiler: Compiler,
     /// Known are all kinds, once all that is written could be read.
@@ -35,7 +81,10 @@ impl Manifests {
         freshness: Freshness,
         metrics: Metrics,
     ) -> Result<(Self, Arc<Engine>)> {
-        let mut this = Self { paths, index: Index::default(), compiler: Compiler::new(), freshness, metrics };
+        // Before the first look: what changes just after it must not be missed.
+        let changes = Changes::new(&paths)?;
+        let (index, compiler) = (Index::default(), Compiler::new());
+        let mut this = Self { paths, changes, index, compiler, freshness, metrics };
         let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
         if loaded.objects.is_empty() {
@@ -77,26 +126,13 @@ impl Manifests {
     /// Publishes each new state until nobody listens. A change that brings errors is reported and not applied: the
     /// last good state stays in force.
     pub(super) async fn follow(mut self, states: watch::Sender<Arc<Engine>>) -> Result<()> {
-        let (told, mut changes) = mpsc::channel(1);
-        let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access()) {
-                // Full: a change is known to have happened already.
-                let _ = told.try_send(());
-            }
-        })
-        .context("cannot watch files (inotify)")?;
-        for path in &self.paths {
-            watcher
-                .watch(path, RecursiveMode::Recursive)
-                .with_context(|| format!("cannot watch {}", path.display()))?;
-        }
         loop {
             tokio::select! {
                 () = states.closed() => return Ok(()),
-                Some(()) = changes.recv() => {}
+                Some(()) = self.changes.told.recv() => {}
             }
             tokio::time::sleep(SETTLE).await;
-            while changes.try_recv().is_ok() {}
+            while self.changes.told.try_recv().is_ok() {}
             let loaded = match manifests::load(&self.paths) {
                 Ok(loaded) => loaded,
                 Err(error) => {
@@ -114,6 +150,54 @@ impl Manifests {
             } else {
                 warn!("manifests have errors: nothing changes until they are repaired");
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, time::Instant};
+
+    use tempfile::TempDir;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    fn pods(count: usize) -> String {
+        (0..count)
+            .map(|number| {
+                format!("---\n{{apiVersion: v1, kind: Pod, metadata: {{name: p{number}, namespace: n}}}}\n")
+            })
+            .collect()
+    }
+
+    /// Whether the paths are a folder or the file in it, and however it is saved: from the first look on nothing is missed.
+    #[tokio::test]
+    async fn changes_are_seen() {
+        for single in [false, true] {
+            let folder = TempDir::with_prefix("netpol-test-").unwrap();
+            let file = folder.path().join("pods.yaml");
+            fs::write(&file, pods(1)).unwrap();
+            let path = if single { file.clone() } else { folder.path().to_owned() };
+            let freshness = Freshness::new(Instant::now());
+            let (manifests, first) = Manifests::open(vec![path], freshness, Metrics::default()).unwrap();
+            // Before anybody follows.
+            fs::write(&file, pods(2)).unwrap();
+            let (sender, mut states) = watch::channel(first);
+            let follow = tokio::spawn(manifests.follow(sender));
+            for count in 2..5 {
+                let changed = async {
+                    while states.borrow_and_update().snapshot().pods().count() < count {
+                        states.changed().await.unwrap();
+                    }
+                };
+                let seen = timeout(Duration::from_secs(30), changed).await;
+                assert!(seen.is_ok(), "single file: {single}, {count} pods");
+                // As editors save.
+                fs::write(folder.path().join(".new"), pods(count + 1)).unwrap();
+                fs::rename(folder.path().join(".new"), &file).unwrap();
+            }
+            follow.abort();
         }
     }
 }

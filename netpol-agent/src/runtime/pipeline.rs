@@ -247,6 +247,12 @@ impl Pipeline {
     }
 
     fn take(&mut self, flow: Flow) {
+        if flow.attempt.goes_on {
+            for finding in self.findings.goes_on(&flow) {
+                self.tell(&finding, flow.time);
+            }
+            return;
+        }
         // One that turned out otherwise counts as both, as in the metrics.
         *self.outcomes.entry(flow.outcome).or_default() += 1;
         self.metrics.flow(&flow);

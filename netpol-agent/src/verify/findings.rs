@@ -44,6 +44,20 @@ impl Findings {
         }
     }
 
+    /// Takes in a flow that was told before, and goes on. It keeps a finding open, and opens none: the policies may have
+    /// changed since it began, and an enforcer may let go on what it had let begin.
+    pub fn goes_on(&mut self, flow: &Flow) -> Vec<Finding> {
+        let kind = match flow.outcome {
+            Outcome::NotEnforced => FindingKind::NotEnforced,
+            Outcome::OverBlocked => FindingKind::OverBlocked,
+            _ => return self.flow(flow),
+        };
+        if let Some(finding) = self.open.get_mut(&key(kind, flow)) {
+            seen(finding, flow);
+        }
+        Vec::new()
+    }
+
     /// The open findings of one kind.
     #[must_use]
     pub fn count(&self, kind: FindingKind) -> usize {
@@ -150,14 +164,18 @@ fn again(finding: &mut Finding, flow: &Flow) {
     finding.observed = flow.attempt.observed;
     finding.last = last(flow);
     finding.pods = pods(flow);
-    if flow.attempt.first_ns > finding.last_ns {
-        (finding.last_seen, finding.last_ns) = (flow.time, flow.attempt.first_ns);
-    }
+    seen(finding, flow);
     // An attempt that was judged wrong before, and is so again on better evidence, is still one attempt.
     if !flow.attempt.revised {
         finding.count += 1;
     }
     (finding.policies, finding.denials) = concerned(&flow.expected);
+}
+
+fn seen(finding: &mut Finding, flow: &Flow) {
+    if flow.attempt.first_ns > finding.last_ns {
+        (finding.last_seen, finding.last_ns) = (flow.time, flow.attempt.first_ns);
+    }
 }
 
 fn last(flow: &Flow) -> [(IpAddr, u16); 2] {

@@ -100,6 +100,7 @@ fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
         pre_existing: false,
         records_lost: false,
         revised: false,
+        goes_on: false,
     }
 }
 
@@ -570,4 +571,23 @@ fn the_calendar_jumps() {
         let right = Attempt { first_ns: 110 * SECOND, ..attempt(FREE, DB, 5432, DROPPED) };
         assert_eq!(findings.flow(&judge.judge(right, &veths))[0].status, FindingStatus::Resolved);
     }
+}
+
+/// A conversation that should not be keeps its finding for as long as it goes on.
+#[test]
+fn what_goes_on() {
+    let at = |time: u64, observed| Attempt {
+        first_ns: time * SECOND,
+        goes_on: true,
+        ..attempt(FREE, DB, 5432, observed)
+    };
+    let (judge, veths) = (judge(), veths());
+    let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
+    findings.goes_on(&judge.judge(at(3_000, Observed::Delivered), &veths));
+    assert!(findings.expire(4_000 * SECOND).is_empty());
+    assert_eq!(findings.list()[0].count, 1);
+    let told = findings.goes_on(&judge.judge(at(4_000, DROPPED), &veths));
+    assert_eq!(told[0].status, FindingStatus::Resolved);
+    assert!(findings.goes_on(&judge.judge(at(4_600, Observed::Delivered), &veths)).is_empty());
+    assert!(findings.list().is_empty(), "it may go on since it was let begin");
 }

@@ -225,6 +225,23 @@ fn an_answer_after_a_long_time() {
     assert_eq!(told.flows[0]["expected"]["reason"], "pre_existing");
 }
 
+/// An association that is begun anew from the same port is another one: its INIT has another tag.
+#[test]
+fn sctp_anew() {
+    let (lab, client, server) = two_pods();
+    lab.nft("table inet filter {\n chain forward {\n type filter hook forward priority 0\n meta l4proto sctp drop\n }\n }\n")
+        .unwrap();
+    let [from, to] = [(&client, 40_000), (&server, 3868)].map(|(pod, port)| SocketAddr::new(pod.ip(), port));
+    let watch = Watch::start(&lab);
+    for tag in [7_u32, 7, 8] {
+        let rest = [[0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0, 1]].concat();
+        let init = [&[1, 0, 0, 20][..], &tag.to_be_bytes(), &rest].concat();
+        client.send(&packet::sctp(from, to, 0, &init)).unwrap();
+    }
+    let told = watch.until(2);
+    assert_eq!(told.flows.len(), 2, "{:?}", told.flows);
+}
+
 /// A pod that sends from another's address: counted, and nobody is blamed.
 #[test]
 fn spoofed_source() {

@@ -2,45 +2,32 @@
 
 use std::{
     fs,
-    io::{Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
+    net::{SocketAddr, TcpStream},
+    process::Stdio,
+    time::Duration,
 };
 
-use xtask::lab::{Attempt, Lab, PodSpec, Probe, Server};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tempfile::TempDir;
+use xtask::lab::{Attempt, Lab, PodSpec, Probe, Server, packet};
 
-use crate::agent::{Watch, eventually};
+use crate::agent::{METRICS, Watch, binary, eventually, try_metric};
 
-/// A connection that was open before the agent is known as such: it is not judged.
+/// A connection that was open before the agent: its end tells nothing of it.
 #[test]
 fn open_before() {
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
-    let (port, ports) = mpsc::channel();
-    std::thread::scope(|scope| {
-        let accepted = scope.spawn(|| {
-            server
-                .run(|| {
-                    let listener = TcpListener::bind((server.ip(), 0)).unwrap();
-                    port.send(listener.local_addr().unwrap().port()).unwrap();
-                    let (mut stream, _) = listener.accept().unwrap();
-                    let mut rest = Vec::new();
-                    stream.read_to_end(&mut rest).unwrap();
-                })
-                .unwrap();
-        });
-        let address = (server.ip(), ports.recv().unwrap());
-        let mut stream = client.run(|| TcpStream::connect(address).unwrap()).unwrap();
-        let watch = Watch::start(&lab);
-        stream.write_all(b"hello").unwrap();
-        drop(stream);
-        accepted.join().unwrap();
-        let told = watch.until(1);
-        assert_eq!(told.flows.len(), 1, "{:?}", told.connections());
-        assert_eq!(told.flows[0]["outcome"], "undecidable");
-        assert_eq!(told.flows[0]["expected"]["reason"], "pre_existing");
-    });
+    let _server = Server::tcp(&server, 80).unwrap();
+    let stream = client.run(|| TcpStream::connect((server.ip(), 80)).unwrap()).unwrap();
+    let watch = Watch::start(&lab);
+    drop(stream);
+    assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
+    watch.until(1).check(&["client > server:80 TCP4 established conforming"]);
 }
 
 /// Manifests are read anew when they change; one with an error changes nothing.
@@ -78,4 +65,29 @@ fn readiness() {
     }
     assert!(watch.get("/nothing").starts_with("HTTP/1.1 404"));
     watch.stop();
+}
+
+/// Whoever reads the lines has stopped: the agent ends all the same.
+#[test]
+fn nobody_takes_the_lines() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let folder = TempDir::with_prefix("netpol-test-").unwrap();
+    lab.write_manifests(folder.path()).unwrap();
+    let mut command = lab.command(binary());
+    let manifests = folder.path().display().to_string();
+    command.args(["run", "--manifests", &manifests, "--output", "json", "--metrics-addr", METRICS]);
+    let mut agent = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    eventually("the agent sees", || try_metric(&lab, "netpol_veths_attached") == Some(2.0));
+    // More than a pipe holds.
+    for port in 1..=500 {
+        let [from, to] =
+            [(&client, 40_000), (&server, port)].map(|(pod, port)| SocketAddr::new(pod.ip(), port));
+        client.send(&packet::udp(from, to, b"")).unwrap();
+    }
+    eventually("all are counted", || try_metric(&lab, "netpol_flow_table_entries") >= Some(400.0));
+    std::thread::sleep(Duration::from_secs(3));
+    kill(Pid::from_raw(agent.id().cast_signed()), Signal::SIGTERM).unwrap();
+    eventually("the agent ends", || agent.try_wait().unwrap().is_some());
 }

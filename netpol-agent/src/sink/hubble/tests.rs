@@ -89,6 +89,7 @@ fn flow(second: i64) -> Flow {
             pre_existing: false,
             records_lost: false,
             revised: false,
+            goes_on: false,
         },
         drop_reason: None,
         source: pod("shop/web-1", &[("app", "web"), ("pod-template-hash", "abc")]),
