@@ -70,7 +70,7 @@ fn pipeline() -> Pipeline {
         clock: Clock { boot: Timestamp::UNIX_EPOCH },
         track: Box::new(|_| None),
     };
-    let mut pipeline = Pipeline::new(setup, Metrics::default(), None);
+    let mut pipeline = Pipeline::new(setup, Metrics::default());
     pipeline.set_state(Engine::compile(&manifests.snapshot()), 0);
     for pod in 1..=PODS {
         let ifindex = u32::from(pod);

@@ -1,8 +1,8 @@
 //! One agent: from the start to the signal that ends it.
 
-use std::{collections::BTreeMap, io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use netpol_common::PacketRecord;
 use nix::time::{ClockId, clock_gettime};
@@ -11,28 +11,26 @@ use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::{mpsc, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep_until},
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Track, events, hubble, source};
+use super::{Options, Pipeline, Setup, Track, outlets::Outlets, source};
 use crate::{
     cluster::watch::Knowledge,
+    flow::Limits,
     kernel::{
         AttachError, Conntrack, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
         own_network_namespace, preflight, raise_file_limit,
     },
-    model::ObjectKind,
+    model::{DropReasons, ObjectKind},
     policy::Engine,
-    sink::{Health, Metrics, Writer, hubble::Peers, serve, writer},
+    sink::{Health, Metrics, hubble::Peers, serve},
     verify::Clock,
 };
 
 /// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
 const BATCH: Duration = Duration::from_millis(10);
-
-/// At the end, how long a reader of the lines may take for what is left.
-const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
@@ -42,9 +40,6 @@ const CENSUS: Duration = Duration::from_secs(5);
 
 /// Requests to look again at a veth's addresses that may wait.
 const LOOK_AGAIN: usize = 64;
-
-/// At the end: how long the last Events may take. The next agent finds again what still holds.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -58,63 +53,30 @@ pub async fn run(options: Options) -> Result<()> {
     if let Err(error) = raise_file_limit() {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
     }
-    let Options {
-        source,
-        output,
-        findings_only,
-        metrics: address,
-        hubble,
-        summary,
-        node,
-        grace,
-        load: load_options,
-        limits,
-    } = options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
-    let (events, event_writer) = events::open(&source, node.as_deref(), &metrics).await?.unzip();
+    let outlets = Outlets::open(&options, &metrics).await?;
+    let Options { source, metrics: address, summary, node, grace, load: load_options, limits, .. } = options;
     let source = source::open(source, &metrics).await?;
     let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (veth_told, veths) = mpsc::unbounded_channel();
     let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
     let veth_watcher = VethWatcher::new(veth_told)?;
-    let (lines, lines_thread) =
-        output.map(|format| writer(format, findings_only, io::stdout())).transpose()?.unzip();
-
-    let setup = Setup {
-        limits,
-        grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
-        host_netns: own_network_namespace(),
-        reasons: drop_reasons.unwrap_or_default(),
-        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
-        track: track(),
-    };
-    let mut pipeline = Pipeline::new(setup, metrics.clone(), lines);
-    pipeline.set_events(events);
-    let mut peers = None;
+    let mut pipeline = Pipeline::new(setup(limits, grace, drop_reasons)?, metrics.clone());
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
     }
 
     // They end with this.
     let mut tasks = JoinSet::new();
+    let (peers, last) = outlets.connect(&mut pipeline, &mut tasks);
     if let Some(address) = address {
         tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
-    }
-    if let Some(hubble) = hubble {
-        let opened = hubble::open(hubble, node.as_deref()).await?;
-        pipeline.record_to(opened.recorder);
-        peers = Some(opened.peers);
-        tasks.spawn(opened.serve);
     }
     tasks.spawn(source.follow);
     tasks.spawn(async { Ok(veth_watcher.run(again_wanted).await?) });
     if let Some(log) = log {
         tasks.spawn(async { log.forward().await.context("the programs' log") });
-    }
-    let mut events_task = JoinSet::new();
-    if let Some(writer) = event_writer {
-        events_task.spawn(writer.run());
     }
     let agent = Agent {
         pipeline,
@@ -132,25 +94,19 @@ pub async fn run(options: Options) -> Result<()> {
         metrics,
     };
     let result = agent.work(signals, veths, source.states, summary).await;
-    if let Some(thread) = lines_thread {
-        last_lines(thread).await?;
-    }
-    // It ends with the pipeline, unless the API server keeps it; what is left then goes with this.
-    let _ = timeout(LAST_EVENTS, events_task.join_next()).await;
+    last.end().await?;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
 }
 
-/// Waits for the last lines to be written, unless nobody takes them any more.
-async fn last_lines(thread: Writer) -> Result<()> {
-    let start = Instant::now();
-    while !thread.is_finished() {
-        if start.elapsed() > LAST_LINES {
-            warn!("standard output is read no more: the last lines are lost");
-            return Ok(());
-        }
-        sleep(BATCH).await;
-    }
-    thread.join().map_err(|_| anyhow!("the thread that writes lines has failed"))?.context("standard output")
+fn setup(limits: Limits, grace: Duration, reasons: Option<DropReasons>) -> Result<Setup> {
+    Ok(Setup {
+        limits,
+        grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
+        host_netns: own_network_namespace(),
+        reasons: reasons.unwrap_or_default(),
+        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
+        track: track(),
+    })
 }
 
 /// Asks the kernel's connection tracking, where there is one.

@@ -6,6 +6,7 @@ mod events;
 mod hubble;
 mod manifests;
 mod options;
+mod outlets;
 mod pipeline;
 mod source;
 

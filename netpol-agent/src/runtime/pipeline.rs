@@ -79,7 +79,7 @@ pub type Track = Box<dyn FnMut(&Tuple) -> Option<Tracked> + Send>;
 impl Pipeline {
     /// One that has seen nothing.
     #[must_use]
-    pub fn new(setup: Setup, metrics: Metrics, lines: Option<Lines>) -> Self {
+    pub fn new(setup: Setup, metrics: Metrics) -> Self {
         let Setup { limits, grace_ns, host_netns, reasons, clock, track } = setup;
         Self {
             veths: Veths::default(),
@@ -89,7 +89,7 @@ impl Pipeline {
             reasons,
             track,
             metrics,
-            lines,
+            lines: None,
             events: None,
             recorder: None,
             outcomes: BTreeMap::new(),
@@ -100,9 +100,14 @@ impl Pipeline {
         }
     }
 
-    /// Tells findings as Events, too.
-    pub fn set_events(&mut self, events: Option<Events>) {
-        self.events = events;
+    /// Tells connections and findings as lines.
+    pub fn print_to(&mut self, lines: Lines) {
+        self.lines = Some(lines);
+    }
+
+    /// Tells findings as Events.
+    pub fn tell_events(&mut self, events: Events) {
+        self.events = Some(events);
     }
 
     /// Keeps judged connections for the clients of Hubble's API.
