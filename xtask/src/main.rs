@@ -87,7 +87,10 @@ fn run(task: Task) -> Result<()> {
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),
-        Task::Vm(VmArgs { command }) => vm::run(&vm::Kernel::stable()?, &command),
+        Task::Vm(VmArgs { command }) => {
+            setup::virtual_machine()?;
+            vm::run(&vm::Kernel::stable()?, &command)
+        }
         Task::Bench(args) => bench::run(args),
     }
 }

@@ -33,7 +33,6 @@ pub(crate) fn ci() -> Result<()> {
 
 /// The kernel tests in a virtual machine with Debian's stable kernel. Emulated, it is slow: one test at a time.
 fn older_kernel() -> Result<()> {
-    setup::virtual_machine()?;
     // Building the tests has put another file in this one's place: the path by which it was started leads to that.
     let task = env::args_os().next().context("the path of this program")?;
     let task = path::absolute(task).context("the path of this program")?;
