@@ -6,7 +6,7 @@ use hashbrown::HashSet;
 
 use crate::{
     cluster::{Snapshot, Tenure},
-    model::{Endpoint, EndpointSlice, Node, Peer, is_metadata_address},
+    model::{Endpoint, EndpointSlice, Node, Peer, Taken, is_metadata_address},
 };
 
 const SECOND: u64 = 1_000_000_000;
@@ -37,7 +37,7 @@ pub enum Whose {
         /// When to give up, in nanoseconds of `CLOCK_MONOTONIC`.
         until_ns: u64,
     },
-    /// One pod had given it up, and no other was known to have it.
+    /// One pod or the next: the news of them is late, or has not come at all.
     Unclear,
 }
 
@@ -83,11 +83,10 @@ fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>>
     snapshot.endpoint_slices("default/kubernetes")
 }
 
-/// Who was behind an address at a time. `born_ns` is when the veth came through which it was seen to belong to a pod of
-/// this node, or when the one went that had had the address before; `None` where the veth was there before the agent, or
-/// is not on this node.
+/// Who was behind an address at a time. `taken` is what veths tell of it, and `as_of_ns` until when the news of pods has
+/// come in, in nanoseconds of `CLOCK_MONOTONIC`.
 #[must_use]
-pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, born_ns: Option<u64>) -> Whose {
+pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, taken: Taken, as_of_ns: u64) -> Whose {
     let past = snapshot.past_holders(address);
     let has_holder = snapshot.pod_by_ip(address).is_some();
     let since_ns = snapshot.holder_since(address);
@@ -96,16 +95,25 @@ pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, born_ns: Option<u
         endpoint: Endpoint::Pod(tenure.pod.clone()),
         since_ns: tenure.from_ns,
     };
-    if let Some(born) = born_ns {
-        // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
-        if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns + SLACK >= born) {
-            return then(tenure);
-        }
-        if has_holder && since_ns + SLACK >= born {
-            return now();
-        }
-        if at_ns < born + CLAIM {
-            return Whose::Awaited { until_ns: born + CLAIM };
+    match taken {
+        Taken::Unclear => return Whose::Unclear,
+        Taken::Unknown => {}
+        Taken::After(born) => {
+            // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
+            if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns + SLACK >= born) {
+                return then(tenure);
+            }
+            if has_holder && since_ns + SLACK >= born {
+                return now();
+            }
+            let claimed_ns = born + CLAIM;
+            if at_ns < claimed_ns {
+                return Whose::Awaited { until_ns: claimed_ns };
+            }
+            // Nobody claims it: its pod is the one that had it before, in a new sandbox. If that is all the news.
+            if has_holder && as_of_ns < claimed_ns {
+                return Whose::Unclear;
+            }
         }
     }
     if let Some(tenure) = past.iter().find(|tenure| (tenure.from_ns..tenure.until_ns).contains(&at_ns)) {
@@ -169,18 +177,33 @@ mod tests {
             ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
             let snapshot = history(changes).publish();
-            let born = born.map(|born| born * SECOND);
-            let whose = whose(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, born);
+            let taken = born.map_or(Taken::Unknown, |born| Taken::After(born * SECOND));
+            let whose = whose(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, taken, u64::MAX);
             let found = match &whose {
                 Whose::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
                 Whose::Known { .. } => "world",
                 Whose::Awaited { until_ns } => {
-                    assert_eq!(*until_ns, born.unwrap() + CLAIM, "{name}");
+                    assert_eq!(*until_ns, born.unwrap() * SECOND + CLAIM, "{name}");
                     "awaited"
                 }
                 Whose::Unclear => "unclear",
             };
             assert_eq!(found, expected, "{name}");
+        }
+    }
+
+    /// What no veth tells, and what the news is too old to tell.
+    #[test]
+    fn who_may_have_had_it() {
+        let old = history(&[(0, "old")]).publish();
+        for (name, taken, as_of, expected) in [
+            ("its end is not clear", Taken::Unclear, 30, false),
+            ("in an old sandbox", Taken::Unknown, 1, true),
+            ("in a new sandbox", Taken::After(18 * SECOND), 23, true),
+            ("or in that of a pod that is not told of", Taken::After(18 * SECOND), 22, false),
+        ] {
+            let whose = whose(&old, ADDRESS.parse().unwrap(), 30 * SECOND, taken, as_of * SECOND);
+            assert_eq!(whose != Whose::Unclear, expected, "{name}: {whose:?}");
         }
     }
 

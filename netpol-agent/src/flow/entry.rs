@@ -183,7 +183,11 @@ impl Entry {
     pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
         match packet.direction {
             Direction::FromPod => {
-                self.accepted |= veths.carries(packet.ifindex, tuple.destination.address) != Some(false);
+                if veths.carries(packet.ifindex, tuple.destination.address) != Some(false) {
+                    self.accepted = true;
+                    // Packets may get into a pod past its veth (`bpf_redirect_peer`, Linux 5.10).
+                    self.destination_veth.get_or_insert(packet.ifindex);
+                }
             }
             Direction::ToPod => {
                 self.accept_received |= veths.carries(packet.ifindex, tuple.source.address) != Some(false);

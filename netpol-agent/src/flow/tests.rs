@@ -439,6 +439,10 @@ fn what_else_an_attempt_tells() {
         (Some(1), None, Some(2))
     );
 
+    let past_its_veth =
+        run(Protocol::Tcp, &["open a>b @1out", "accept b>a @2out", "accept b>a @1in", "wait 6000"]);
+    assert_eq!(past_its_veth.destination_veth, Some(2));
+
     assert!(run(Protocol::Tcp, &["accept b>a @2out"]).pre_existing);
 
     let late = run(Protocol::Tcp, &["open a>r @1out", "wait 6000", "accept r>a @1in"]);

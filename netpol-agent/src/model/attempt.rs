@@ -87,7 +87,7 @@ pub struct Attempt {
     pub other_drop: Option<u32>,
     /// Veth through which the opening packet left the pod that has its source address.
     pub source_veth: Option<u32>,
-    /// Veth through which it entered the pod that has its destination address.
+    /// Veth through which it entered the pod that has its destination address, or the answer left that pod.
     pub destination_veth: Option<u32>,
     /// Veth out of which the opening packet came though the interface behind it has another address.
     pub foreign_veth: Option<u32>,
@@ -109,5 +109,11 @@ impl Attempt {
     pub const fn is_positive(&self) -> bool {
         matches!(self.observed, Observed::Established | Observed::Refused)
             && !matches!(self.tuple.protocol, Protocol::Udp)
+    }
+
+    /// Whether somebody answered at the destination.
+    #[must_use]
+    pub const fn is_answered(&self) -> bool {
+        matches!(self.observed, Observed::Established)
     }
 }

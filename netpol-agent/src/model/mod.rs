@@ -36,4 +36,4 @@ pub use pod_class::PodClass;
 pub use policy::{PolicyDirection, PolicyKind, PolicyRef, RuleRef};
 pub use protocol::{Protocol, UnknownProtocol};
 pub use selector::{LabelSelector, Requirement, Values};
-pub use veth::{Veth, Veths};
+pub use veth::{Taken, Veth, Veths};

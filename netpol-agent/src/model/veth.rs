@@ -20,8 +20,23 @@ pub struct Veth {
 /// How many of those that are gone are remembered, for connections that are decided after their end.
 const REMEMBERED: usize = 1024;
 
-/// How much later than it happened the end of a veth may be heard of, in nanoseconds.
+/// How much later than it happened the end of a veth is heard of, at most, in nanoseconds.
 const LATE: u64 = 50_000_000;
+
+/// The same where the node has no time for the agent.
+const VERY_LATE: u64 = 2_000_000_000;
+
+/// What veths tell of when somebody came to have an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Nothing.
+    Unknown,
+    /// After a time, in nanoseconds of `CLOCK_MONOTONIC`: the veth at which it was seen came then; or it was seen at none,
+    /// and the last one that had the address had gone.
+    After(u64),
+    /// Before or after the veth that had it before had gone.
+    Unclear,
+}
 
 /// All of them, by interface index and by address.
 #[derive(Debug, Default)]
@@ -32,8 +47,8 @@ pub struct Veths {
     host: HashSet<IpAddr>,
     /// Those that went last, oldest first.
     gone: VecDeque<(u32, Veth)>,
-    /// When the last of those that had an address went.
-    left: HashMap<IpAddr, u64>,
+    /// When the ends of those were heard of that had an address, oldest first.
+    left: HashMap<IpAddr, VecDeque<u64>>,
 }
 
 impl Veths {
@@ -62,15 +77,41 @@ impl Veths {
         self.get(ifindex).or_else(gone)
     }
 
-    /// After which time who had an address at `at_ns` came to have it, as far as veths tell: the one that it was seen at
-    /// came then; or it was seen at none, and the last one that had it went then.
+    /// When who had an address at `at_ns` came to have it, as far as veths tell. `seen_at` is the veth at which that one
+    /// was seen; `is_there` says whether there was surely somebody: who sent, or answered.
     #[must_use]
-    pub fn taken_after(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64) -> Option<u64> {
-        let veth = seen_at.and_then(|ifindex| self.get_or_gone(ifindex));
-        match veth.filter(|veth| veth.addresses.contains(&address)) {
-            Some(veth) => veth.born_ns,
-            None => self.left.get(&address).copied().filter(|left| *left <= at_ns),
+    pub fn taken(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64, is_there: bool) -> Taken {
+        if let Some(veth) = self.home(address, seen_at) {
+            return veth.born_ns.map_or(Taken::Unknown, Taken::After);
         }
+        let Some(ends) = self.left.get(&address) else { return Taken::Unknown };
+        // Who was there and was not seen was not behind a veth that was still there.
+        let late = if is_there { VERY_LATE } else { LATE };
+        if ends.iter().any(|heard| (at_ns + 1..=at_ns + late).contains(heard)) {
+            return Taken::Unclear;
+        }
+        let last = ends.iter().rfind(|heard| **heard <= at_ns);
+        last.map_or(Taken::Unknown, |heard| Taken::After(heard.saturating_sub(LATE)))
+    }
+
+    /// Until when to wait before asking who had an address, for somebody who is surely there: where that one was not seen
+    /// at the veth that has it, the veth may have gone, and it would be heard of by then.
+    #[must_use]
+    pub fn doubtful_until(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64) -> Option<u64> {
+        if self.home(address, seen_at).is_some() {
+            return None;
+        }
+        let owner = self.get(self.owner(address)?)?;
+        (owner.attached_ns <= at_ns).then_some(at_ns + VERY_LATE)
+    }
+
+    /// The veth at which an address was seen, if it may be its own.
+    fn home(&self, address: IpAddr, seen_at: Option<u32>) -> Option<&Veth> {
+        let veth = self.get_or_gone(seen_at?)?;
+        // Those of one that has just come are not known yet.
+        let may_be =
+            veth.addresses.contains(&address) || (veth.addresses.is_empty() && veth.born_ns.is_some());
+        may_be.then_some(veth)
     }
 
     /// The interface behind which an address lives.
@@ -125,13 +166,21 @@ impl Veths {
     pub fn gone(&mut self, ifindex: u32, now_ns: u64) {
         let Some(veth) = self.by_index.remove(&ifindex) else { return };
         self.disown(ifindex, &veth.addresses);
-        self.left.extend(veth.addresses.iter().map(|address| (*address, now_ns.saturating_sub(LATE))));
-        self.gone.push_back((ifindex, veth));
-        if self.gone.len() <= REMEMBERED {
-            return;
+        for address in &veth.addresses {
+            self.left.entry(*address).or_default().push_back(now_ns);
         }
+        self.gone.push_back((ifindex, veth));
+        if self.gone.len() > REMEMBERED {
+            self.forget();
+        }
+    }
+
+    /// Forgets the one that went first.
+    fn forget(&mut self) {
         for address in self.gone.pop_front().into_iter().flat_map(|(_, veth)| veth.addresses) {
-            if !self.gone.iter().any(|(_, other)| other.addresses.contains(&address)) {
+            let Some(ends) = self.left.get_mut(&address) else { continue };
+            ends.pop_front();
+            if ends.is_empty() {
                 self.left.remove(&address);
             }
         }
@@ -153,30 +202,51 @@ mod tests {
 
     #[test]
     fn when_an_address_was_taken() {
+        use Taken::{After, Unclear, Unknown};
+        const SECOND: u64 = 1_000_000_000;
         let address: IpAddr = "10.0.0.1".parse().unwrap();
+        let at_veth = |ifindex| Some(ifindex);
+        let taken = |veths: &Veths, seen_at, second| veths.taken(address, seen_at, second * SECOND, true);
         let mut veths = Veths::default();
-        veths.attached(1, "old".into(), 0);
+        veths.attached(1, "old".into(), SECOND);
         veths.set_addresses(1, vec![address]);
-        assert_eq!(veths.taken_after(address, Some(1), 50 * LATE), None, "it was there before");
-        assert_eq!(veths.taken_after(address, None, 50 * LATE), None, "nobody knows");
-        veths.gone(1, 10 * LATE);
-        assert_eq!(veths.taken_after(address, Some(1), 8 * LATE), None, "at the old one");
-        assert_eq!(veths.taken_after(address, None, 8 * LATE), None, "before the old one's end");
-        assert_eq!(veths.taken_after(address, None, 11 * LATE), Some(9 * LATE), "before the new one");
-        veths.attached(2, "new".into(), 12 * LATE);
-        veths.born(2, 12 * LATE);
-        assert_eq!(
-            veths.taken_after(address, Some(2), 11 * LATE),
-            Some(9 * LATE),
-            "at one without addresses yet"
-        );
-        veths.set_addresses(2, vec![address]);
-        assert_eq!(veths.taken_after(address, Some(2), 13 * LATE), Some(12 * LATE), "at the new one");
-        for ifindex in 3..3 + u32::try_from(REMEMBERED).unwrap() {
-            veths.attached(ifindex, "other".into(), 0);
-            veths.gone(ifindex, 20 * LATE);
+        assert_eq!(taken(&veths, at_veth(1), 10), Unknown, "it was there before");
+        assert_eq!(taken(&veths, None, 10), Unknown, "nobody knows");
+        for (seen_at, second, expected) in [(at_veth(1), 10, None), (None, 10, Some(12)), (None, 0, None)] {
+            let until = veths.doubtful_until(address, seen_at, second * SECOND);
+            assert_eq!(until, expected.map(|second| second * SECOND), "{seen_at:?} {second}");
         }
-        assert_eq!(veths.taken_after(address, None, 50 * LATE), None, "forgotten");
+        veths.gone(1, 20 * SECOND);
+        veths.attached(2, "new".into(), 22 * SECOND);
+        veths.born(2, 21 * SECOND);
+        assert_eq!(taken(&veths, at_veth(2), 22), After(21 * SECOND), "at one without addresses yet");
+        veths.set_addresses(2, vec![address]);
+        for (name, seen_at, second, expected) in [
+            ("at the old one", at_veth(1), 19, Unknown),
+            ("long before the old one's end", None, 17, Unknown),
+            ("just before it was heard of", None, 19, Unclear),
+            ("after it", None, 20, After(20 * SECOND - LATE)),
+            ("at the new one", at_veth(2), 25, After(21 * SECOND)),
+            ("past the new one", None, 25, After(20 * SECOND - LATE)),
+        ] {
+            assert_eq!(taken(&veths, seen_at, second), expected, "{name}");
+        }
+        assert_eq!(veths.taken(address, None, 19 * SECOND, false), Unknown, "nobody was there");
+        assert_eq!(veths.taken(address, None, 20 * SECOND - LATE, false), Unclear, "or it had gone");
+        assert_eq!(veths.doubtful_until(address, None, 21 * SECOND), None, "before it was attached");
+        assert_eq!(veths.doubtful_until(address, None, 25 * SECOND), Some(27 * SECOND), "past the new one");
+        veths.gone(2, 26 * SECOND);
+        assert_eq!(taken(&veths, None, 25), Unclear, "which had gone");
+        assert_eq!(taken(&veths, None, 21), After(20 * SECOND - LATE), "not for those long before");
+        for ifindex in 3..2 + u32::try_from(REMEMBERED).unwrap() {
+            veths.attached(ifindex, "other".into(), 0);
+            veths.gone(ifindex, 30 * SECOND);
+        }
+        assert_eq!(taken(&veths, None, 21), Unknown, "the first end is forgotten");
+        assert_eq!(taken(&veths, None, 27), After(26 * SECOND - LATE), "the second is not");
+        veths.attached(1, "other".into(), 0);
+        veths.gone(1, 30 * SECOND);
+        assert!(veths.left.is_empty());
     }
 
     #[test]

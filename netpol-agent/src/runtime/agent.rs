@@ -331,8 +331,9 @@ impl Agent {
         self.drain();
         self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
         self.pipeline.expire(now, Timestamp::now());
-        let Knowledge { gaps, unknown, awaited, age } = self.knowledge.now();
+        let Knowledge { gaps, unknown, awaited, age, pods_age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
+        self.pipeline.set_pods_as_of(as_of(now, pods_age));
         self.metrics.unknown(unknown);
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
         // What can't be had, or can't be read, is told by metrics: to wait for it would hold up an update of all agents.
@@ -349,4 +350,10 @@ impl Agent {
 pub(super) fn monotonic_ns() -> Result<u64> {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
     Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
+}
+
+/// Until when what is known was current, where it was so this long ago.
+fn as_of(now_ns: u64, age: Duration) -> u64 {
+    let age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+    if age.is_zero() { u64::MAX } else { now_ns.saturating_sub(age_ns) }
 }

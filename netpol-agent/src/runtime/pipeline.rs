@@ -137,6 +137,11 @@ impl Pipeline {
         self.judge.set_gaps(gaps);
     }
 
+    /// See [`Judge::set_pods_as_of`].
+    pub fn set_pods_as_of(&mut self, as_of_ns: u64) {
+        self.judge.set_pods_as_of(as_of_ns);
+    }
+
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a
     /// packet came out of it with an address that it is not known to have.
     pub fn record(&mut self, bytes: &[u8]) -> Option<u32> {

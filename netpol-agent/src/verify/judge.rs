@@ -46,6 +46,8 @@ pub struct Judge {
     reasons: DropReasons,
     states: States,
     gaps: Kinds,
+    /// Until when the news of pods has come in, in nanoseconds of `CLOCK_MONOTONIC`.
+    pods_as_of_ns: u64,
 }
 
 impl Judge {
@@ -53,7 +55,7 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE }
+        Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE, pods_as_of_ns: u64::MAX }
     }
 
     /// Sets the clock anew: the calendar may have jumped.
@@ -71,19 +73,25 @@ impl Judge {
         self.gaps = gaps;
     }
 
+    /// Says until when the news of pods has come in, in nanoseconds of `CLOCK_MONOTONIC`; `u64::MAX` while it does.
+    pub fn set_pods_as_of(&mut self, as_of_ns: u64) {
+        self.pods_as_of_ns = as_of_ns;
+    }
+
     /// The state in force.
     #[must_use]
     pub fn state(&self) -> Option<&Arc<Engine>> {
         self.states.last()
     }
 
-    /// Until when to wait with an attempt for the name of a pod that is new on this node; `None` where there is nothing
-    /// to wait for.
+    /// Until when to wait with an attempt for the name of a pod that is new on this node, or for the news of another's end;
+    /// `None` where there is nothing to wait for.
     #[must_use]
     pub fn awaits(&self, attempt: &Attempt, veths: &Veths) -> Option<u64> {
         let until = |whose| if let Whose::Awaited { until_ns } = whose { Some(until_ns) } else { None };
         let (source, destination) = self.ends(attempt, veths);
-        until(source).max(until(destination))
+        let named = until(source).max(until(destination));
+        named.max(doubtful_until(attempt, veths))
     }
 
     /// Judges an attempt by what was known until it was decided.
@@ -160,9 +168,10 @@ impl Judge {
             let nobody = Whose::Known { endpoint: Endpoint::World, since_ns: 0 };
             return (nobody.clone(), nobody);
         };
-        let whose = |address, veth: Option<u32>| {
-            let after = veths.taken_after(address, veth, attempt.first_ns);
-            match whose(state.snapshot(), address, attempt.first_ns, after) {
+        let at_ns = attempt.first_ns;
+        let whose = |address, veth: Option<u32>, is_there| {
+            let taken = veths.taken(address, veth, at_ns, is_there);
+            match whose(state.snapshot(), address, at_ns, taken, self.pods_as_of_ns) {
                 Whose::Known { endpoint: Endpoint::World, since_ns } => {
                     let node = own_node(state.snapshot(), veths.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
@@ -173,8 +182,8 @@ impl Judge {
         };
         let tuple = &attempt.tuple;
         (
-            whose(tuple.source.address, attempt.source_veth),
-            whose(tuple.destination.address, attempt.destination_veth),
+            whose(tuple.source.address, attempt.source_veth, true),
+            whose(tuple.destination.address, attempt.destination_veth, attempt.is_answered()),
         )
     }
 
@@ -240,6 +249,19 @@ impl Judge {
             *end == Endpoint::World && (veth.is_some() || state.snapshot().is_for_pods(address))
         })
     }
+}
+
+/// See [`Veths::doubtful_until`]. Who sent is there, and who answered.
+fn doubtful_until(attempt: &Attempt, veths: &Veths) -> Option<u64> {
+    // Its beginning was seen nowhere.
+    if attempt.pre_existing {
+        return None;
+    }
+    let doubtful = |address, veth| veths.doubtful_until(address, veth, attempt.first_ns);
+    let (tuple, spoofs) = (&attempt.tuple, attempt.foreign_veth.is_some());
+    let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_veth) };
+    let destination = doubtful(tuple.destination.address, attempt.destination_veth);
+    source.max(destination.filter(|_| attempt.is_answered()))
 }
 
 /// Who it is, and since when; an end that is not known is nobody's.

@@ -1,5 +1,8 @@
 //! Who was behind an address, at the time.
 
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 use xtask::{
     apiserver::{ADMIN, ApiServer},
@@ -92,6 +95,43 @@ fn address_used_again() {
     watch.wait_for_flows(5.0);
     let new = "client > new:80 conforming";
     assert_eq!(watch.stop().connections(), ["client > old:81 over_blocked", new, new, new, new]);
+}
+
+/// The agent has no time to hear that a pod's address has passed to another, and the API is late, too: connections to that
+/// one are not the old pod's.
+#[test]
+fn address_used_again_unheard() {
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let old = lab.add_pod(PodSpec::new("shop", "old")).unwrap();
+    let address = old.ip();
+    let apiserver = ApiServer::start_in(&lab).unwrap();
+    Api::new(&lab, &apiserver).apply_lab(&lab);
+    let watch = Watch::start(&lab, &apiserver, ADMIN, &[]);
+    let connect = || assert_eq!(Probe::tcp(address, 80).run(&client).unwrap(), Attempt::Answered);
+    let listening = Server::tcp(&old, 80).unwrap();
+    connect();
+    watch.wait_for_flows(1.0);
+    drop(listening);
+    watch.signal(Signal::SIGSTOP);
+    lab.delete_pod(&old).unwrap();
+    let new = lab.add_pod(PodSpec::new("shop", "new").address(address)).unwrap();
+    let _listening = Server::tcp(&new, 80).unwrap();
+    connect();
+    connect();
+    // Longer than the news of a veth usually takes.
+    thread::sleep(Duration::from_millis(200));
+    watch.signal(Signal::SIGCONT);
+    watch.wait_for_flows(3.0);
+    let told = watch.stop();
+    let names: Vec<&Value> = told.flows.iter().map(|flow| &flow["destination"]["name"]).collect();
+    assert_eq!(names, [&json!("old"), &Value::Null, &Value::Null], "{}", told.log);
+    for flow in &told.flows[1..] {
+        assert_eq!(
+            (&flow["outcome"], &flow["expected"]["reason"]),
+            (&json!("undecidable"), &json!("recent_change"))
+        );
+    }
 }
 
 /// What a pod does before its address is known is judged by what is known of it then: `web` is admitted, and `shut` is

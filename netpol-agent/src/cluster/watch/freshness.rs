@@ -39,6 +39,8 @@ pub struct Knowledge {
     pub awaited: Kinds,
     /// How long ago the oldest of the kinds that are known was current.
     pub age: Duration,
+    /// How long ago pods were current.
+    pub pods_age: Duration,
 }
 
 impl Freshness {
@@ -110,6 +112,9 @@ impl Freshness {
             }
             let age = since.saturating_sub(Duration::from_millis(heard - 1));
             knowledge.age = knowledge.age.max(age);
+            if kind == ObjectKind::Pod {
+                knowledge.pods_age = age;
+            }
             if age > limit {
                 knowledge.gaps.insert(kind);
             }
@@ -140,9 +145,12 @@ mod tests {
         freshness.lost(ObjectKind::Node, start + 2 * second);
         assert_eq!(freshness.at(start + 2 * second, second), known(Kinds::NONE, second));
         let known = freshness.at(start + 3 * second, second);
-        assert_eq!(known.age, 2 * second);
+        assert_eq!((known.age, known.pods_age), (2 * second, Duration::ZERO));
         assert!(!known.gaps.contains(ObjectKind::Pod) && known.gaps.contains(ObjectKind::Node));
         freshness.current(ObjectKind::Node);
+        freshness.lost(ObjectKind::Pod, start + 2 * second);
+        assert_eq!(freshness.at(start + 3 * second, second).pods_age, second);
+        freshness.current(ObjectKind::Pod);
         assert!(freshness.at(start + 3 * second, second).gaps.is_empty());
         for (kind, is_gap) in [(ObjectKind::Pod, true), (ObjectKind::NetworkPolicy, false)] {
             freshness.unreadable(kind, true);

@@ -165,3 +165,53 @@ fn a_new_pod() {
         assert_eq!(flow.outcome, expected, "{name}: {:?} {:?}", flow.source, flow.expected);
     }
 }
+
+/// Somebody answered, and was not seen at the veth that has the address: that one may have gone, and its end not been
+/// heard of yet.
+#[test]
+fn an_end_that_was_not_seen() {
+    use Outcome::{NotEnforced, Undecidable};
+    let judge = judge(&[(START, format!("{BASE} web"))]);
+    let until = Some(ms(102_000));
+    let unseen = |attempt| Attempt { first_ns: ms(100_000), destination_veth: None, ..attempt };
+    let open = attempt(WEB, DB, 22, Observed::Established);
+    for (name, attempt, gone, awaits, outcome) in [
+        ("seen", Attempt { first_ns: ms(100_000), ..open }, None, None, NotEnforced),
+        ("not seen", unseen(open), None, until, NotEnforced),
+        ("gone by then", unseen(open), Some(100_200), None, Undecidable),
+        ("gone before", unseen(open), Some(99_990), Some(ms(104_940)), Undecidable),
+        ("gone much later", unseen(open), Some(103_000), None, NotEnforced),
+        ("nobody answered", unseen(attempt(WEB, DB, 22, DROPPED)), None, None, Outcome::Enforced),
+        (
+            "the source",
+            Attempt { source_veth: None, first_ns: ms(100_000), ..open },
+            None,
+            until,
+            NotEnforced,
+        ),
+        (
+            "a made-up source",
+            Attempt { source_veth: None, foreign_veth: Some(3), ..open },
+            None,
+            None,
+            Undecidable,
+        ),
+        (
+            "its beginning was not seen",
+            Attempt { pre_existing: true, ..unseen(open) },
+            None,
+            None,
+            Undecidable,
+        ),
+    ] {
+        let mut veths = veths();
+        if let Some(at) = gone {
+            veths.gone(2, ms(at));
+        }
+        assert_eq!(judge.awaits(&attempt, &veths), awaits, "{name}");
+        let flow = judge.judge(attempt, &veths);
+        assert_eq!(flow.outcome, outcome, "{name}: {:?}", flow.expected);
+        let is_named = gone.is_none_or(|at| at > 102_000);
+        assert_eq!(flow.destination.kind() == "pod", is_named, "{name}");
+    }
+}
