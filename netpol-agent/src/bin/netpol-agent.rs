@@ -250,7 +250,7 @@ fn main() -> ExitCode {
 fn start(run: Run) -> Result<()> {
     let options = run.options()?;
     tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build()?
         .block_on(runtime::run(options))

@@ -219,8 +219,9 @@ impl Agent {
                 changed = states.changed() => {
                     changed.context("the source of the cluster's state has ended")?;
                     let state = states.borrow_and_update().clone();
-                    self.pipeline.set_state(state, monotonic_ns()?);
-                    self.tick()?;
+                    let now = monotonic_ns()?;
+                    self.pipeline.set_state(state, now);
+                    self.take_stock(now);
                 }
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
@@ -331,9 +332,15 @@ impl Agent {
         self.drain();
         self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
         self.pipeline.expire(now, Timestamp::now());
+        self.take_stock(now);
+        Ok(())
+    }
+
+    /// How well the cluster is known now.
+    fn take_stock(&mut self, now_ns: u64) {
         let Knowledge { gaps, unknown, awaited, age, pods_age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
-        self.pipeline.set_pods_as_of(as_of(now, pods_age));
+        self.pipeline.set_pods_as_of(as_of(now_ns, pods_age));
         self.metrics.unknown(unknown);
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
         // What can't be had, or can't be read, is told by metrics: to wait for it would hold up an update of all agents.
@@ -342,7 +349,6 @@ impl Agent {
             self.health.ready();
             info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
         }
-        Ok(())
     }
 }
 

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// At most so often a new state is published: changes come in bursts.
-const INTERVAL: Duration = Duration::from_millis(20);
+const INTERVAL: Duration = Duration::from_millis(30);
 
 /// News that may wait: the watchers wait, too, while these are worked on.
 const BACKLOG: usize = 1024;

@@ -15,6 +15,7 @@ use axum::{
     body::{Body, Bytes},
     extract::{Query, State},
     http::{Response, StatusCode, Uri},
+    serve::ListenerExt as _,
 };
 use futures::{StreamExt as _, stream};
 use serde_json::{Value, json};
@@ -52,7 +53,10 @@ impl Stream {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         thread::spawn(move || {
             runtime.block_on(async {
-                let listener = TcpListener::from_std(listener)?;
+                // As a real API server does: an event is not held back until the one before it is acknowledged.
+                let listener = TcpListener::from_std(listener)?.tap_io(|stream| {
+                    let _ = stream.set_nodelay(true);
+                });
                 axum::serve(listener, Router::new().fallback(answer).with_state(served)).await
             })
         });
