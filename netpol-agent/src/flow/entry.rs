@@ -42,6 +42,18 @@ struct EnforcerDrop {
     first_ns: u64,
 }
 
+/// What kept an attempt from getting there, or may have. Few have any of it.
+#[derive(Debug, Default)]
+struct Hindrances {
+    refusal: Option<Refusal>,
+    dropped: Option<EnforcerDrop>,
+    drops: u32,
+    other_drop: Option<u32>,
+    /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
+    lost_here: bool,
+    foreign_veth: Option<u32>,
+}
+
 /// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
 #[derive(Debug)]
 pub(super) struct Entry {
@@ -58,21 +70,15 @@ pub(super) struct Entry {
     pub(super) overtaken: bool,
     first_ns: u64,
     retransmissions: u16,
-    drops: u32,
-    other_drop: Option<u32>,
-    /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
-    lost_here: bool,
     source_veth: Option<u32>,
     destination_veth: Option<u32>,
-    foreign_veth: Option<u32>,
     pre_existing: bool,
     goes_on: bool,
     /// The answer came out of the destination pod.
     accepted: bool,
     /// The answer went into the source pod.
     accept_received: bool,
-    refusal: Option<Refusal>,
-    dropped: Option<EnforcerDrop>,
+    hindrances: Option<Box<Hindrances>>,
     translation: Option<Box<Translation>>,
 }
 
@@ -87,18 +93,13 @@ impl Entry {
             overtaken: false,
             first_ns: now_ns,
             retransmissions: 0,
-            drops: 0,
-            other_drop: None,
-            lost_here: false,
             source_veth: None,
             destination_veth: None,
-            foreign_veth: None,
             pre_existing: false,
             goes_on: false,
             accepted: false,
             accept_received: false,
-            refusal: None,
-            dropped: None,
+            hindrances: None,
             translation: None,
         }
     }
@@ -158,7 +159,7 @@ impl Entry {
             // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
             // source: an uplink again, or a pod that spoofs; what the pod itself has sent is none of that.
             if direction == Direction::FromPod && self.source_veth.is_none() {
-                self.foreign_veth = Some(ifindex);
+                self.hindrances.get_or_insert_default().foreign_veth = Some(ifindex);
             }
             return;
         }
@@ -175,8 +176,9 @@ impl Entry {
     /// address, and not out of that one.
     pub(super) fn is_forged(&self, tuple: &Tuple, veths: &Veths) -> bool {
         self.source_veth.is_none()
-            && self.foreign_veth.is_some()
-            && veths.owner(tuple.source.address).is_some_and(|owner| Some(owner) != self.foreign_veth)
+            && self.foreign_veth().is_some_and(|foreign| {
+                veths.owner(tuple.source.address).is_some_and(|owner| owner != foreign)
+            })
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
@@ -211,7 +213,8 @@ impl Entry {
     }
 
     fn refuse(&mut self, observed: Observed, now_ns: u64) {
-        self.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
+        let hindrances = self.hindrances.get_or_insert_default();
+        hindrances.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
     }
 
     /// An ICMP error that quotes the opening packet.
@@ -241,21 +244,22 @@ impl Entry {
         reply: bool,
         reasons: &DropReasons,
     ) {
-        self.drops = self.drops.saturating_add(drop.count);
+        let hindrances = self.hindrances.get_or_insert_default();
+        hindrances.drops = hindrances.drops.saturating_add(drop.count);
         let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
         let Some(hook) = hook else {
-            self.other_drop = Some(drop.reason);
-            self.lost_here |= place != DropPlace::Pod && !reply;
+            hindrances.other_drop = Some(drop.reason);
+            hindrances.lost_here |= place != DropPlace::Pod && !reply;
             return;
         };
         // A packet filter that rejects sends the reset, and then drops the packet.
-        if let Some(refusal) = &mut self.refusal
+        if let Some(refusal) = &mut hindrances.refusal
             && refusal.observed == Observed::Reset
         {
             refusal.observed = Observed::Rejected;
         }
         let first = EnforcerDrop { reason: drop.reason, hook, reply, first_ns: drop.time_ns };
-        self.dropped.get_or_insert(first);
+        hindrances.dropped.get_or_insert(first);
     }
 
     /// What is decided by what has been seen, without waiting for more.
@@ -270,7 +274,19 @@ impl Entry {
     }
 
     fn refused(&self) -> Option<Observed> {
-        self.refusal.map(|refusal| refusal.observed)
+        self.refusal().map(|refusal| refusal.observed)
+    }
+
+    fn refusal(&self) -> Option<Refusal> {
+        self.hindrances.as_ref()?.refusal
+    }
+
+    fn enforcer_drop(&self) -> Option<EnforcerDrop> {
+        self.hindrances.as_ref()?.dropped
+    }
+
+    fn foreign_veth(&self) -> Option<u32> {
+        self.hindrances.as_ref()?.foreign_veth
     }
 
     /// After a change: decides what has become evident, and what is over.
@@ -314,11 +330,12 @@ impl Entry {
         if let Some(observed) = self.evident(tuple, veths).or(self.refused()) {
             return observed;
         }
-        if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.dropped {
+        if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.enforcer_drop() {
             return Observed::Dropped { reason, hook, reply };
         }
         // Until its time is over, a drop may still be told.
-        let is_there = self.destination_veth.is_some() && !self.lost_here && !self.overtaken;
+        let lost_here = self.hindrances.as_ref().is_some_and(|hindrances| hindrances.lost_here);
+        let is_there = self.destination_veth.is_some() && !lost_here && !self.overtaken;
         if is_there { Observed::Delivered } else { Observed::Unanswered }
     }
 
@@ -333,10 +350,10 @@ impl Entry {
     /// When to settle it, if nothing comes.
     fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
         // Other refusals decide at once.
-        if let Some(refusal) = self.refusal {
+        if let Some(refusal) = self.refusal() {
             return refusal.at_ns + RESET_WAIT_NS;
         }
-        if let Some(drop) = self.dropped {
+        if let Some(drop) = self.enforcer_drop() {
             return drop.first_ns + limits.settle_ns;
         }
         let one_way = self.destination_veth.is_some() && protocol == Protocol::Udp;
@@ -363,11 +380,11 @@ impl Entry {
             decided_ns: now_ns,
             observed,
             retransmissions: self.retransmissions,
-            drops: self.drops,
-            other_drop: self.other_drop,
+            drops: self.hindrances.as_ref().map_or(0, |hindrances| hindrances.drops),
+            other_drop: self.hindrances.as_ref().and_then(|hindrances| hindrances.other_drop),
             source_veth: self.source_veth,
             destination_veth: self.destination_veth,
-            foreign_veth: self.foreign_veth,
+            foreign_veth: self.foreign_veth(),
             pre_existing: self.pre_existing,
             records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),

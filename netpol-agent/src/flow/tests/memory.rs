@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::flow::entry::Entry;
 
 /// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it; unless the
 /// pod came later than the agent.
@@ -156,4 +157,11 @@ proptest! {
         prop_assert!(table.is_empty());
         prop_assert_eq!(table.next_deadline(), None);
     }
+}
+
+/// The table is most of the agent's memory, and twice as many places as connections.
+#[test]
+fn an_entry_is_small() {
+    let size = size_of::<(Tuple, Entry)>();
+    assert!(size <= 128, "{size} bytes");
 }
