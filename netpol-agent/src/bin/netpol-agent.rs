@@ -249,6 +249,8 @@ fn main() -> ExitCode {
 
 fn start(run: Run) -> Result<()> {
     let options = run.options()?;
+    // The pipeline has this thread. Of what waits for others, one worker has little to do; among two, most events from the
+    // API would wake both.
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
