@@ -1,6 +1,9 @@
 //! Who was behind an address, at the time.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -114,8 +117,14 @@ fn address_used_again_unheard() {
     watch.wait_for_flows(1.0);
     drop(listening);
     watch.signal(Signal::SIGSTOP);
+    let start = Instant::now();
     lab.delete_pod(&old).unwrap();
+    let deleted = start.elapsed();
     let new = lab.add_pod(PodSpec::new("shop", "new").address(address)).unwrap();
+    println!(
+        "the old pod went within {deleted:?}, and the new one had its address {:?} later",
+        start.elapsed() - deleted
+    );
     let _listening = Server::tcp(&new, 80).unwrap();
     connect();
     connect();
