@@ -62,12 +62,6 @@ impl Counters {
     pub fn read(&self, counter: Counter) -> u64 {
         self.array.get(&(counter as u32), 0).map_or(0, |values| values.iter().sum())
     }
-
-    /// Records lost in the kernel, over all causes.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.read(Counter::PacketRingFull) + self.read(Counter::DropRingFull)
-    }
 }
 
 /// The programs' log lines, forwarded to the `log` crate.
