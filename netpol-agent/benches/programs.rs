@@ -27,7 +27,7 @@ use nix::{
 };
 use xtask::lab::{Lab, Pod, PodSpec, Server};
 
-static PEERS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/peers"));
+static TEST_PROGRAMS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/test_programs"));
 
 /// Rounds of each kind of traffic; the median is shown.
 const ROUNDS: usize = 7;
@@ -83,7 +83,7 @@ impl Bench<'_> {
     fn floor(&self, traffic: impl Fn()) -> f64 {
         let attach = || {
             [TcAttachType::Ingress, TcAttachType::Egress].map(|side| {
-                let mut peers = Ebpf::load(PEERS).unwrap();
+                let mut peers = Ebpf::load(TEST_PROGRAMS).unwrap();
                 let pass: &mut SchedClassifier = peers.program_mut("pass").unwrap().try_into().unwrap();
                 pass.load().unwrap();
                 let options = TcAttachOptions::TcxOrder(LinkOrder::default());

@@ -10,7 +10,7 @@ use netpol_common::{
 use thiserror::Error;
 
 use crate::model::{
-    Direction, IcmpError, IcmpKind, KernelDrop, Packet, Peer, Protocol, Record, Signal, Tuple,
+    Direction, IcmpError, IcmpKind, KernelDrop, Packet, PacketKind, Protocol, Record, SocketAddress, Tuple,
 };
 
 /// Why bytes are no record. Each is a metric's label.
@@ -107,8 +107,11 @@ fn direction(value: u8) -> Result<Direction, DecodeError> {
 fn tuple(wire: &FlowTuple) -> Result<Tuple, DecodeError> {
     Ok(Tuple {
         protocol: Protocol::from_number(wire.protocol),
-        source: Peer { address: address(wire.family, wire.source)?, port: wire.source_port },
-        destination: Peer { address: address(wire.family, wire.destination)?, port: wire.destination_port },
+        source: SocketAddress { address: address(wire.family, wire.source)?, port: wire.source_port },
+        destination: SocketAddress {
+            address: address(wire.family, wire.destination)?,
+            port: wire.destination_port,
+        },
     })
 }
 
@@ -124,24 +127,24 @@ fn address(family: u8, words: [u32; 4]) -> Result<IpAddr, DecodeError> {
 }
 
 /// What a packet means; `None` for one that neither opens nor ends a connection.
-fn signal(protocol: Protocol, tcp_flags: u8, message: u8, sequence: u32) -> Option<Signal> {
+fn signal(protocol: Protocol, tcp_flags: u8, message: u8, sequence: u32) -> Option<PacketKind> {
     match protocol {
-        Protocol::Tcp if tcp_flags & tcp::RST != 0 => Some(Signal::Reset),
-        Protocol::Tcp if tcp_flags & tcp::SYN != 0 && tcp_flags & tcp::ACK != 0 => Some(Signal::Accept),
-        Protocol::Tcp if tcp_flags & tcp::SYN != 0 => Some(Signal::Open(sequence)),
-        Protocol::Tcp if tcp_flags & tcp::FIN != 0 => Some(Signal::Close),
+        Protocol::Tcp if tcp_flags & tcp::RST != 0 => Some(PacketKind::Reset),
+        Protocol::Tcp if tcp_flags & tcp::SYN != 0 && tcp_flags & tcp::ACK != 0 => Some(PacketKind::Accept),
+        Protocol::Tcp if tcp_flags & tcp::SYN != 0 => Some(PacketKind::Open(sequence)),
+        Protocol::Tcp if tcp_flags & tcp::FIN != 0 => Some(PacketKind::Close),
         Protocol::Tcp => None,
-        Protocol::Udp => Some(Signal::Datagram),
+        Protocol::Udp => Some(PacketKind::Datagram),
         Protocol::Sctp => match message {
-            sctp::INIT => Some(Signal::Open(sequence)),
-            sctp::INIT_ACK => Some(Signal::Accept),
-            sctp::ABORT => Some(Signal::Reset),
-            7 | 14 => Some(Signal::Close),
+            sctp::INIT => Some(PacketKind::Open(sequence)),
+            sctp::INIT_ACK => Some(PacketKind::Accept),
+            sctp::ABORT => Some(PacketKind::Reset),
+            7 | 14 => Some(PacketKind::Close),
             _ => None,
         },
         Protocol::Icmp | Protocol::Icmpv6 => match message {
-            8 | 128 => Some(Signal::Open(0)),
-            0 | 129 => Some(Signal::Accept),
+            8 | 128 => Some(PacketKind::Open(0)),
+            0 | 129 => Some(PacketKind::Accept),
             _ => None,
         },
         Protocol::Other(_) => None,
@@ -197,20 +200,20 @@ mod tests {
     #[test]
     fn signals() {
         for (protocol, flags, message, expected) in [
-            (6, tcp::SYN, 0, Signal::Open(7)),
-            (6, tcp::SYN | 0xc0, 0, Signal::Open(7)),
-            (6, tcp::SYN | tcp::ACK, 0, Signal::Accept),
-            (6, tcp::RST | tcp::ACK, 0, Signal::Reset),
-            (6, tcp::FIN | tcp::ACK, 0, Signal::Close),
-            (17, 0, 0, Signal::Datagram),
-            (132, 0, 1, Signal::Open(7)),
-            (132, 0, 2, Signal::Accept),
-            (132, 0, 6, Signal::Reset),
-            (132, 0, 14, Signal::Close),
-            (1, 0, 8, Signal::Open(0)),
-            (1, 0, 0, Signal::Accept),
-            (58, 0, 128, Signal::Open(0)),
-            (58, 0, 129, Signal::Accept),
+            (6, tcp::SYN, 0, PacketKind::Open(7)),
+            (6, tcp::SYN | 0xc0, 0, PacketKind::Open(7)),
+            (6, tcp::SYN | tcp::ACK, 0, PacketKind::Accept),
+            (6, tcp::RST | tcp::ACK, 0, PacketKind::Reset),
+            (6, tcp::FIN | tcp::ACK, 0, PacketKind::Close),
+            (17, 0, 0, PacketKind::Datagram),
+            (132, 0, 1, PacketKind::Open(7)),
+            (132, 0, 2, PacketKind::Accept),
+            (132, 0, 6, PacketKind::Reset),
+            (132, 0, 14, PacketKind::Close),
+            (1, 0, 8, PacketKind::Open(0)),
+            (1, 0, 0, PacketKind::Accept),
+            (58, 0, 128, PacketKind::Open(0)),
+            (58, 0, 129, PacketKind::Accept),
         ] {
             let bytes = wire_packet(|record| {
                 record.tuple.protocol = protocol;

@@ -5,25 +5,25 @@ use std::{net::IpAddr, sync::Arc};
 use hashbrown::HashSet;
 
 use crate::{
-    cluster::{Snapshot, Tenure},
-    model::{Endpoint, EndpointSlice, Node, Peer, Taken, is_metadata_address},
+    cluster::{IpAssignment, Snapshot},
+    model::{AssignedAt, Endpoint, EndpointSlice, Node, SocketAddress, is_metadata_address},
 };
 
 const SECOND: u64 = 1_000_000_000;
 
 /// How long after a veth came a pod may take to claim its address. The kubelet tells of an address once the veth is
 /// there, and the API server's news take their time.
-pub const CLAIM: u64 = 5 * SECOND;
+pub const IP_REPORT_TIMEOUT: u64 = 5 * SECOND;
 
 /// How much sooner the news of a claim may come than that of the veth: both are on their way at the same time.
-const SLACK: u64 = SECOND / 20;
+const CLOCK_SLACK: u64 = SECOND / 20;
 
 /// How long a pod that the API no longer has may still send: its veth goes last.
-const LINGER: u64 = 5 * SECOND;
+const TEARDOWN_GRACE: u64 = 5 * SECOND;
 
 /// Who was behind an address at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Whose {
+pub enum Resolution {
     /// It is known.
     Known {
         /// Who.
@@ -33,7 +33,7 @@ pub enum Whose {
         since_ns: u64,
     },
     /// A pod that is new here; until then, its name may still come.
-    Awaited {
+    Pending {
         /// When to give up, in nanoseconds of `CLOCK_MONOTONIC`.
         until_ns: u64,
     },
@@ -73,7 +73,7 @@ pub fn own_node<'a>(
 
 /// Whether the API server listens at an address and port. The address alone may be a node's.
 #[must_use]
-pub fn is_api_server(snapshot: &Snapshot, at: Peer) -> bool {
+pub fn is_api_server(snapshot: &Snapshot, at: SocketAddress) -> bool {
     api_servers(snapshot)
         .any(|slice| slice.ready.contains(&at.address) && slice.ports.iter().any(|port| port.port == at.port))
 }
@@ -86,42 +86,53 @@ fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>>
 /// Who was behind an address at a time. `taken` is what veths tell of it, and `as_of_ns` until when the news of pods has
 /// come in, in nanoseconds of `CLOCK_MONOTONIC`.
 #[must_use]
-pub fn whose(snapshot: &Snapshot, address: IpAddr, at_ns: u64, taken: Taken, as_of_ns: u64) -> Whose {
+pub fn resolve_at(
+    snapshot: &Snapshot,
+    address: IpAddr,
+    at_ns: u64,
+    taken: AssignedAt,
+    as_of_ns: u64,
+) -> Resolution {
     let past = snapshot.past_holders(address);
     let has_holder = snapshot.pod_by_ip(address).is_some();
     let since_ns = snapshot.holder_since(address);
-    let now = || Whose::Known { endpoint: resolve(snapshot, address), since_ns };
-    let then = |tenure: &Tenure| Whose::Known {
-        endpoint: Endpoint::Pod(tenure.pod.clone()),
-        since_ns: tenure.from_ns,
+    let now = || Resolution::Known { endpoint: resolve(snapshot, address), since_ns };
+    let then = |assignment: &IpAssignment| Resolution::Known {
+        endpoint: Endpoint::Pod(assignment.pod.clone()),
+        since_ns: assignment.from_ns,
     };
     match taken {
-        Taken::Unclear => return Whose::Unclear,
-        Taken::Unknown => {}
-        Taken::After(born) => {
+        AssignedAt::Unclear => return Resolution::Unclear,
+        AssignedAt::Unknown => {}
+        AssignedAt::After(born) => {
             // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
-            if let Some(tenure) = past.iter().find(|tenure| tenure.from_ns + SLACK >= born) {
-                return then(tenure);
+            if let Some(assignment) = past.iter().find(|assignment| assignment.from_ns + CLOCK_SLACK >= born)
+            {
+                return then(assignment);
             }
-            if has_holder && since_ns + SLACK >= born {
+            if has_holder && since_ns + CLOCK_SLACK >= born {
                 return now();
             }
-            let claimed_ns = born + CLAIM;
+            let claimed_ns = born + IP_REPORT_TIMEOUT;
             if at_ns < claimed_ns {
-                return Whose::Awaited { until_ns: claimed_ns };
+                return Resolution::Pending { until_ns: claimed_ns };
             }
             // Nobody claims it: its pod is the one that had it before, in a new sandbox. If that is all the news.
             if has_holder && as_of_ns < claimed_ns {
-                return Whose::Unclear;
+                return Resolution::Unclear;
             }
         }
     }
-    if let Some(tenure) = past.iter().find(|tenure| (tenure.from_ns..tenure.until_ns).contains(&at_ns)) {
-        return then(tenure);
+    if let Some(assignment) =
+        past.iter().find(|assignment| (assignment.from_ns..assignment.until_ns).contains(&at_ns))
+    {
+        return then(assignment);
     }
-    match past.iter().rfind(|tenure| tenure.until_ns <= at_ns) {
-        Some(_) if has_holder && at_ns < since_ns => Whose::Unclear,
-        Some(tenure) if !has_holder && at_ns < tenure.until_ns + LINGER => Whose::Unclear,
+    match past.iter().rfind(|assignment| assignment.until_ns <= at_ns) {
+        Some(_) if has_holder && at_ns < since_ns => Resolution::Unclear,
+        Some(assignment) if !has_holder && at_ns < assignment.until_ns + TEARDOWN_GRACE => {
+            Resolution::Unclear
+        }
         _ => now(),
     }
 }
@@ -177,16 +188,16 @@ mod tests {
             ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
             let snapshot = history(changes).publish();
-            let taken = born.map_or(Taken::Unknown, |born| Taken::After(born * SECOND));
-            let whose = whose(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, taken, u64::MAX);
-            let found = match &whose {
-                Whose::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
-                Whose::Known { .. } => "world",
-                Whose::Awaited { until_ns } => {
-                    assert_eq!(*until_ns, born.unwrap() * SECOND + CLAIM, "{name}");
+            let taken = born.map_or(AssignedAt::Unknown, |born| AssignedAt::After(born * SECOND));
+            let resolution = resolve_at(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, taken, u64::MAX);
+            let found = match &resolution {
+                Resolution::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
+                Resolution::Known { .. } => "world",
+                Resolution::Pending { until_ns } => {
+                    assert_eq!(*until_ns, born.unwrap() * SECOND + IP_REPORT_TIMEOUT, "{name}");
                     "awaited"
                 }
-                Whose::Unclear => "unclear",
+                Resolution::Unclear => "unclear",
             };
             assert_eq!(found, expected, "{name}");
         }
@@ -197,13 +208,13 @@ mod tests {
     fn who_may_have_had_it() {
         let old = history(&[(0, "old")]).publish();
         for (name, taken, as_of, expected) in [
-            ("its end is not clear", Taken::Unclear, 30, false),
-            ("in an old sandbox", Taken::Unknown, 1, true),
-            ("in a new sandbox", Taken::After(18 * SECOND), 23, true),
-            ("or in that of a pod that is not told of", Taken::After(18 * SECOND), 22, false),
+            ("its end is not clear", AssignedAt::Unclear, 30, false),
+            ("in an old sandbox", AssignedAt::Unknown, 1, true),
+            ("in a new sandbox", AssignedAt::After(18 * SECOND), 23, true),
+            ("or in that of a pod that is not told of", AssignedAt::After(18 * SECOND), 22, false),
         ] {
-            let whose = whose(&old, ADDRESS.parse().unwrap(), 30 * SECOND, taken, as_of * SECOND);
-            assert_eq!(whose != Whose::Unclear, expected, "{name}: {whose:?}");
+            let resolution = resolve_at(&old, ADDRESS.parse().unwrap(), 30 * SECOND, taken, as_of * SECOND);
+            assert_eq!(resolution != Resolution::Unclear, expected, "{name}: {resolution:?}");
         }
     }
 

@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::{StreamExt as _, stream};
 use netpol_agent::{
-    cluster::watch::{Credentials, Freshness, News, Settings, Trouble, connect, watchers},
+    cluster::watch::{Credentials, SyncTracker, WatchError, WatchEvent, WatchSettings, connect, watchers},
     model::ObjectKind,
 };
 use serde_json::{Value, json};
@@ -162,7 +162,8 @@ async fn run_kind(kind: ObjectKind, answers: Vec<Answer>, last: &str) -> (Vec<St
     std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
     let kubeconfig = Some(kubeconfig.path().to_owned());
     let client = connect(&Credentials { kubeconfig, context: None }).await.unwrap();
-    let settings = Settings { freshness: Freshness::new(Instant::now()), look_again: PATIENCE };
+    let settings =
+        WatchSettings { sync_tracker: SyncTracker::new(Instant::now()), rediscovery_interval: PATIENCE };
     let (sender, mut news) = mpsc::channel(1);
     watchers(&client, &settings, &sender).into_iter().for_each(|watcher| drop(tasks.spawn(watcher)));
 
@@ -176,19 +177,19 @@ async fn run_kind(kind: ObjectKind, answers: Vec<Answer>, last: &str) -> (Vec<St
     (told, asked)
 }
 
-fn line(news: &News, watched: ObjectKind) -> Option<String> {
+fn line(news: &WatchEvent, watched: ObjectKind) -> Option<String> {
     let (kind, line) = match news {
-        News::Listing(kind) => (*kind, "listing".to_owned()),
-        News::Listed(kind) => (*kind, "listed".to_owned()),
-        News::Absent(kind) => (*kind, "absent for good".to_owned()),
-        News::Applied(object) => (object.reference().kind(), object.reference().to_string()),
-        News::Deleted(reference) => (reference.kind(), format!("no {reference}")),
-        News::Unreadable { reference, why } => (reference.kind(), format!("{reference}? {why}")),
-        News::Trouble(kind, Trouble::Refused { retry_after: Some(time), .. }) => {
+        WatchEvent::Init(kind) => (*kind, "listing".to_owned()),
+        WatchEvent::InitDone(kind) => (*kind, "listed".to_owned()),
+        WatchEvent::NotServed(kind) => (*kind, "absent for good".to_owned()),
+        WatchEvent::Apply(object) => (object.reference().kind(), object.reference().to_string()),
+        WatchEvent::Delete(reference) => (reference.kind(), format!("no {reference}")),
+        WatchEvent::Unreadable { reference, why } => (reference.kind(), format!("{reference}? {why}")),
+        WatchEvent::Failed(kind, WatchError::Refused { retry_after: Some(time), .. }) => {
             (*kind, format!("refused for {} s", time.as_secs()))
         }
-        News::Trouble(kind, trouble) => (*kind, trouble.name().to_owned()),
-        News::Recovered(kind) => (*kind, "recovered".to_owned()),
+        WatchEvent::Failed(kind, trouble) => (*kind, trouble.name().to_owned()),
+        WatchEvent::Recovered(kind) => (*kind, "recovered".to_owned()),
     };
     (kind == watched).then_some(line)
 }

@@ -14,7 +14,7 @@ use std::{
 use netpol_agent::{
     cluster::{Index, Object, Snapshot},
     model::{Pod, Protocol},
-    policy::{Compiler, Engine, Matrix, Party, Query},
+    policy::{Compiler, ConnectionPeer, Engine, Matrix, Query},
 };
 
 use crate::world::{Size, objects, pod};
@@ -115,9 +115,9 @@ fn evaluation(engine: &Engine) {
     let ask = |i: usize, by_ip: bool| {
         let (from, to) = pair(i);
         let (source, destination) = if by_ip {
-            (Party::Ip(from.ips[0]), Party::Ip(to.ips[0]))
+            (ConnectionPeer::Ip(from.ips[0]), ConnectionPeer::Ip(to.ips[0]))
         } else {
-            (Party::Pod(from), Party::Pod(to))
+            (ConnectionPeer::Pod(from), ConnectionPeer::Pod(to))
         };
         let query = Query { source, destination, protocol: Protocol::Tcp, port: 8080, via_service: None };
         engine.evaluate(&query).allowed()

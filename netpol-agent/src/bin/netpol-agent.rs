@@ -14,7 +14,7 @@ use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
     kernel::{AttachMode, LoadOptions},
-    runtime::{self, ApiOptions, HubbleOptions, Options, Source},
+    runtime::{self, ApiOptions, HubbleOptions, Options, SourceOptions},
     sink::{Format, hubble::TlsFiles},
 };
 use tracing_subscriber::EnvFilter;
@@ -59,7 +59,7 @@ struct Run {
     /// Look every so many seconds for kinds that the API server did not have, such as policies of a CRD.
     #[arg(long, value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
-    look_again: u64,
+    rediscovery_interval: u64,
 
     /// Tell findings as Kubernetes Events of the pods that they are about. Takes the right to create events in
     /// events.k8s.io.
@@ -154,7 +154,7 @@ impl Run {
             kubeconfig,
             context,
             stale_after,
-            look_again,
+            rediscovery_interval,
             events,
             output,
             findings_only,
@@ -176,14 +176,14 @@ impl Run {
             bail!("--ring-kib {ring_kib}: must be a power of two from 4 to 1048576");
         }
         let source = if manifests.is_empty() {
-            Source::Api(ApiOptions {
+            SourceOptions::Api(ApiOptions {
                 credentials: Credentials { kubeconfig, context },
                 stale_after: Duration::from_secs(stale_after),
-                look_again: Duration::from_secs(look_again),
+                rediscovery_interval: Duration::from_secs(rediscovery_interval),
                 events,
             })
         } else {
-            Source::Manifests(manifests)
+            SourceOptions::Manifests(manifests)
         };
         let tls = match (hubble_tls_cert, hubble_tls_key, hubble_tls_client_ca) {
             (Some(certificate), Some(key), Some(client_ca)) => Some(TlsFiles { certificate, key, client_ca }),

@@ -7,11 +7,12 @@ use std::{
 };
 
 use super::{
-    Object, ObjectRef, Snapshot, address_book::AddressBook, history::Historian, map::Map, pool::Pool,
-    snapshot::Changes,
+    Object, ObjectRef, Snapshot, interner::Interner, ip_history::IpHistoryWriter, ip_index::IpIndex,
+    persistent_map::PersistentMap, snapshot::Changes,
 };
 use crate::model::{
-    EndpointSlice, Labels, Namespace, Node, ObjectKind, Peer, Pod, Protocol, Service, object::NamespaceOrigin,
+    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Protocol, Service, SocketAddress,
+    object::NamespaceOrigin,
 };
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
@@ -25,14 +26,14 @@ pub struct Index {
     published: Arc<Snapshot>,
     pending: Vec<ObjectRef>,
     recent: VecDeque<Changes>,
-    pods_by_ip: AddressBook<IpAddr, Pod>,
-    nodes_by_ip: AddressBook<IpAddr, Node>,
-    services_by_ip: AddressBook<IpAddr, Service>,
-    services_by_port: AddressBook<(Protocol, Peer), Service>,
+    pods_by_ip: IpIndex<IpAddr, Pod>,
+    nodes_by_ip: IpIndex<IpAddr, Node>,
+    services_by_ip: IpIndex<IpAddr, Service>,
+    services_by_port: IpIndex<(Protocol, SocketAddress), Service>,
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
-    pool: Pool,
-    historian: Historian,
+    pool: Interner,
+    ip_history_writer: IpHistoryWriter,
 }
 
 impl Default for Index {
@@ -50,20 +51,20 @@ impl Index {
             published: Arc::new(Snapshot::empty()),
             pending: Vec::new(),
             recent: VecDeque::new(),
-            pods_by_ip: AddressBook::new(),
-            nodes_by_ip: AddressBook::new(),
-            services_by_ip: AddressBook::new(),
-            services_by_port: AddressBook::new(),
+            pods_by_ip: IpIndex::new(),
+            nodes_by_ip: IpIndex::new(),
+            services_by_ip: IpIndex::new(),
+            services_by_port: IpIndex::new(),
             residents: HashMap::new(),
-            pool: Pool::default(),
-            historian: Historian::default(),
+            pool: Interner::default(),
+            ip_history_writer: IpHistoryWriter::default(),
         }
     }
 
     /// What is applied and deleted from now on happens at this time, in nanoseconds of `CLOCK_MONOTONIC`. Without it,
     /// nothing is remembered of the past.
     pub fn set_time(&mut self, now_ns: u64) {
-        self.historian.set_time(&mut self.state.history, now_ns);
+        self.ip_history_writer.set_time(&mut self.state.history, now_ns);
     }
 
     /// Adds an object, or replaces the one with its name. One that is as before changes nothing.
@@ -159,7 +160,7 @@ impl Index {
     fn remember(&mut self, holders: Vec<(IpAddr, Option<Arc<Pod>>)>) {
         for (address, old) in holders {
             let new = self.pods_by_ip.holders().get(&address);
-            self.historian.pass(&mut self.state.history, address, old, new);
+            self.ip_history_writer.pass(&mut self.state.history, address, old, new);
         }
     }
 
@@ -329,7 +330,7 @@ fn host(pod: &Pod) -> Option<&Arc<str>> {
 
 /// Changes one of the groups; one that has nothing left is gone.
 fn group<T>(
-    groups: &mut Map<Arc<str>, Arc<[Arc<T>]>>,
+    groups: &mut PersistentMap<Arc<str>, Arc<[Arc<T>]>>,
     name: &Arc<str>,
     change: impl FnOnce(&mut Vec<Arc<T>>),
 ) {

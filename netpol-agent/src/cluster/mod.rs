@@ -5,21 +5,21 @@
 //! or watch      (checks)            (single owner)
 //! ```
 
-mod address_book;
-mod history;
+pub mod api;
+mod cidr_set;
 mod index;
+mod interner;
+mod ip_history;
+mod ip_index;
 pub mod manifests;
-mod map;
 mod object;
-mod pool;
-mod ranges;
+mod persistent_map;
 mod snapshot;
 pub mod watch;
-pub mod wire;
 pub mod yaml;
 
-pub use history::Tenure;
 pub use index::Index;
-pub use map::Map;
+pub use ip_history::IpAssignment;
 pub use object::{Object, ObjectRef};
+pub use persistent_map::PersistentMap;
 pub use snapshot::Snapshot;

@@ -4,13 +4,13 @@ use std::{net::IpAddr, sync::Arc};
 
 use super::{
     ObjectRef,
-    history::{History, Tenure},
-    map::Map,
-    ranges::Ranges,
+    cidr_set::CidrSet,
+    ip_history::{IpAssignment, IpHistory},
+    persistent_map::PersistentMap,
 };
 use crate::model::{
-    ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Peer, Pod, PolicyRef, Protocol, Service,
-    object::ServicePort,
+    ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Protocol, Service,
+    SocketAddress, object::ServicePort,
 };
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
@@ -19,28 +19,28 @@ pub struct Snapshot {
     pub(super) generation: u64,
     /// The generation that changed a policy last.
     pub(super) policies_since: u64,
-    pub(super) pods: Map<Arc<str>, Arc<Pod>>,
-    pub(super) pod_ips: Map<IpAddr, Arc<Pod>>,
+    pub(super) pods: PersistentMap<Arc<str>, Arc<Pod>>,
+    pub(super) pod_ips: PersistentMap<IpAddr, Arc<Pod>>,
     /// The pods in each node's network.
-    pub(super) host_pods: Map<Arc<str>, Arc<[Arc<Pod>]>>,
+    pub(super) host_pods: PersistentMap<Arc<str>, Arc<[Arc<Pod>]>>,
     /// Who had those addresses of late.
-    pub(super) history: History,
-    pub(super) namespaces: Map<Arc<str>, Arc<Namespace>>,
-    pub(super) nodes: Map<Arc<str>, Arc<Node>>,
-    pub(super) node_ips: Map<IpAddr, Arc<Node>>,
+    pub(super) history: IpHistory,
+    pub(super) namespaces: PersistentMap<Arc<str>, Arc<Namespace>>,
+    pub(super) nodes: PersistentMap<Arc<str>, Arc<Node>>,
+    pub(super) node_ips: PersistentMap<IpAddr, Arc<Node>>,
     /// What the nodes give to their pods.
-    pub(super) pod_ranges: Arc<Ranges>,
-    pub(super) services: Map<Arc<str>, Arc<Service>>,
-    pub(super) service_ips: Map<IpAddr, Arc<Service>>,
-    pub(super) service_ports: Map<(Protocol, Peer), Arc<Service>>,
-    pub(super) node_ports: Map<(Protocol, u16), Arc<Service>>,
-    pub(super) slices: Map<Arc<str>, Arc<EndpointSlice>>,
+    pub(super) pod_ranges: Arc<CidrSet>,
+    pub(super) services: PersistentMap<Arc<str>, Arc<Service>>,
+    pub(super) service_ips: PersistentMap<IpAddr, Arc<Service>>,
+    pub(super) service_ports: PersistentMap<(Protocol, SocketAddress), Arc<Service>>,
+    pub(super) node_ports: PersistentMap<(Protocol, u16), Arc<Service>>,
+    pub(super) slices: PersistentMap<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
-    pub(super) service_slices: Map<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
-    pub(super) network_policies: Map<PolicyRef, Arc<NetworkPolicy>>,
+    pub(super) service_slices: PersistentMap<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
+    pub(super) network_policies: PersistentMap<PolicyRef, Arc<NetworkPolicy>>,
     /// Namespaces with a NetworkPolicy that can't be read.
-    pub(super) unreadable: Map<Arc<str>, ()>,
-    pub(super) cluster_policies: Map<PolicyRef, Arc<ClusterPolicy>>,
+    pub(super) unreadable: PersistentMap<Arc<str>, ()>,
+    pub(super) cluster_policies: PersistentMap<PolicyRef, Arc<ClusterPolicy>>,
     /// What the last generations changed, oldest first, without gaps up to this one.
     pub(super) recent: Box<[Changes]>,
 }
@@ -55,23 +55,23 @@ impl Snapshot {
         Self {
             generation: 0,
             policies_since: 0,
-            pods: Map::default(),
-            pod_ips: Map::default(),
-            host_pods: Map::default(),
-            history: History::default(),
-            namespaces: Map::default(),
-            nodes: Map::default(),
-            node_ips: Map::default(),
+            pods: PersistentMap::default(),
+            pod_ips: PersistentMap::default(),
+            host_pods: PersistentMap::default(),
+            history: IpHistory::default(),
+            namespaces: PersistentMap::default(),
+            nodes: PersistentMap::default(),
+            node_ips: PersistentMap::default(),
             pod_ranges: Arc::default(),
-            services: Map::default(),
-            service_ips: Map::default(),
-            service_ports: Map::default(),
-            node_ports: Map::default(),
-            slices: Map::default(),
-            service_slices: Map::default(),
-            network_policies: Map::default(),
-            unreadable: Map::default(),
-            cluster_policies: Map::default(),
+            services: PersistentMap::default(),
+            service_ips: PersistentMap::default(),
+            service_ports: PersistentMap::default(),
+            node_ports: PersistentMap::default(),
+            slices: PersistentMap::default(),
+            service_slices: PersistentMap::default(),
+            network_policies: PersistentMap::default(),
+            unreadable: PersistentMap::default(),
+            cluster_policies: PersistentMap::default(),
             recent: Box::default(),
         }
     }
@@ -102,7 +102,7 @@ impl Snapshot {
 
     /// The pods that had an address of late and have it no longer, oldest first.
     #[must_use]
-    pub fn past_holders(&self, ip: IpAddr) -> &[Tenure] {
+    pub fn past_holders(&self, ip: IpAddr) -> &[IpAssignment] {
         self.history.past(ip.to_canonical())
     }
 
@@ -202,8 +202,12 @@ impl Snapshot {
     /// Where a Service's address is a node's, too, only the Service's own ports are meant. With it the port of the Service
     /// that it is, if it has such a port.
     #[must_use]
-    pub fn service_at(&self, protocol: Protocol, at: Peer) -> Option<(&Arc<Service>, Option<&ServicePort>)> {
-        let at = Peer { address: at.address.to_canonical(), ..at };
+    pub fn service_at(
+        &self,
+        protocol: Protocol,
+        at: SocketAddress,
+    ) -> Option<(&Arc<Service>, Option<&ServicePort>)> {
+        let at = SocketAddress { address: at.address.to_canonical(), ..at };
         let service = self.service_by_ip(at.address);
         // Most addresses are no Service's, and most ports no node port.
         if service.is_some()

@@ -1,11 +1,11 @@
 //! What is known of one attempt, and what follows from it.
 
 use crate::model::{
-    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, Protocol,
-    Signal, Tuple, Veths,
+    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, PacketKind,
+    PodInterfaces, Protocol, Tuple,
 };
 
-use super::{Limits, losses::Losses, translation::Translation};
+use super::{Limits, losses::Losses, nat::NatMapping};
 
 /// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
 /// would be told, had a packet filter of this node sent it.
@@ -44,14 +44,14 @@ struct EnforcerDrop {
 
 /// What kept an attempt from getting there, or may have. Few have any of it.
 #[derive(Debug, Default)]
-struct Hindrances {
+struct BlockingEvidence {
     refusal: Option<Refusal>,
     dropped: Option<EnforcerDrop>,
     drops: u32,
     other_drop: Option<u32>,
     /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
     lost_here: bool,
-    foreign_veth: Option<u32>,
+    spoof_candidate: Option<u32>,
 }
 
 /// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
@@ -70,16 +70,16 @@ pub(super) struct Entry {
     pub(super) overtaken: bool,
     first_ns: u64,
     retransmissions: u16,
-    source_veth: Option<u32>,
-    destination_veth: Option<u32>,
+    source_interface: Option<u32>,
+    destination_interface: Option<u32>,
     pre_existing: bool,
-    goes_on: bool,
+    is_recheck: bool,
     /// The answer came out of the destination pod.
     accepted: bool,
     /// The answer went into the source pod.
     accept_received: bool,
-    hindrances: Option<Box<Hindrances>>,
-    translation: Option<Box<Translation>>,
+    blocking: Option<Box<BlockingEvidence>>,
+    translation: Option<Box<NatMapping>>,
 }
 
 impl Entry {
@@ -93,13 +93,13 @@ impl Entry {
             overtaken: false,
             first_ns: now_ns,
             retransmissions: 0,
-            source_veth: None,
-            destination_veth: None,
+            source_interface: None,
+            destination_interface: None,
             pre_existing: false,
-            goes_on: false,
+            is_recheck: false,
             accepted: false,
             accept_received: false,
-            hindrances: None,
+            blocking: None,
             translation: None,
         }
     }
@@ -118,7 +118,7 @@ impl Entry {
     /// for that reason alone, whatever the policies are by now.
     pub(super) fn renew(&mut self, now_ns: u64) {
         *self = Self {
-            goes_on: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
+            is_recheck: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
             armed_ns: self.armed_ns,
             translation: self.translation.take(),
             ..Self::new(self.number, now_ns)
@@ -126,7 +126,7 @@ impl Entry {
     }
 
     /// Its translation, where one was seen.
-    pub(super) fn translation(&self) -> Option<&Translation> {
+    pub(super) fn translation(&self) -> Option<&NatMapping> {
         self.translation.as_deref()
     }
 
@@ -136,30 +136,30 @@ impl Entry {
         self.translation.is_none()
             && self.decided.is_none()
             && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
-            && self.source_veth.is_some()
-            && self.destination_veth.is_none()
+            && self.source_interface.is_some()
+            && self.destination_interface.is_none()
             && !losses.may_touch(protocol, self.first_ns)
     }
 
     /// Takes note of a translation.
-    pub(super) fn translated(&mut self, translation: Translation) {
+    pub(super) fn translated(&mut self, translation: NatMapping) {
         self.translation = Some(Box::new(translation));
     }
 
     /// The opening packet, or another datagram of who opened, at a veth.
-    pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+    pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         let Packet { ifindex, direction, .. } = *packet;
         // Of a packet that is seen at both veths, the second sighting is no retransmission.
-        let first_place = direction == Direction::FromPod || self.source_veth.is_none();
+        let first_place = direction == Direction::FromPod || self.source_interface.is_none();
         let (place, address) = match direction {
-            Direction::FromPod => (&mut self.source_veth, tuple.source.address),
-            Direction::ToPod => (&mut self.destination_veth, tuple.destination.address),
+            Direction::FromPod => (&mut self.source_interface, tuple.source.address),
+            Direction::ToPod => (&mut self.destination_interface, tuple.destination.address),
         };
-        if veths.carries(ifindex, address) == Some(false) {
+        if interfaces.carries(ifindex, address) == Some(false) {
             // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
             // source: an uplink again, or a pod that spoofs; what the pod itself has sent is none of that.
-            if direction == Direction::FromPod && self.source_veth.is_none() {
-                self.hindrances.get_or_insert_default().foreign_veth = Some(ifindex);
+            if direction == Direction::FromPod && self.source_interface.is_none() {
+                self.blocking.get_or_insert_default().spoof_candidate = Some(ifindex);
             }
             return;
         }
@@ -174,62 +174,65 @@ impl Entry {
 
     /// Whether all of it may be made up: its opening packet came out of another pod than the one that has the source's
     /// address, and not out of that one.
-    pub(super) fn is_forged(&self, tuple: &Tuple, veths: &Veths) -> bool {
-        self.source_veth.is_none()
-            && self.foreign_veth().is_some_and(|foreign| {
-                veths.owner(tuple.source.address).is_some_and(|owner| owner != foreign)
+    pub(super) fn is_forged(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        self.source_interface.is_none()
+            && self.spoof_candidate().is_some_and(|foreign| {
+                interfaces.owner(tuple.source.address).is_some_and(|owner| owner != foreign)
             })
     }
 
     /// The answer, at a veth. `tuple` is the attempt's.
-    pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+    pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         match packet.direction {
             Direction::FromPod => {
-                if veths.carries(packet.ifindex, tuple.destination.address) != Some(false) {
+                if interfaces.carries(packet.ifindex, tuple.destination.address) != Some(false) {
                     self.accepted = true;
                     // Packets may get into a pod past its veth (`bpf_redirect_peer`, Linux 5.10).
-                    self.destination_veth.get_or_insert(packet.ifindex);
+                    self.destination_interface.get_or_insert(packet.ifindex);
                 }
             }
             Direction::ToPod => {
-                self.accept_received |= veths.carries(packet.ifindex, tuple.source.address) != Some(false);
+                self.accept_received |=
+                    interfaces.carries(packet.ifindex, tuple.source.address) != Some(false);
             }
         }
     }
 
     /// A reset by the destination's address, at a veth.
-    pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, veths: &Veths) {
+    pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         let Packet { ifindex, direction, time_ns: now_ns, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
-            Direction::FromPod if veths.carries(ifindex, destination) == Some(false) => return,
+            Direction::FromPod if interfaces.carries(ifindex, destination) == Some(false) => return,
             Direction::FromPod => Observed::Refused,
-            Direction::ToPod if veths.carries(ifindex, tuple.source.address) == Some(false) => return,
+            Direction::ToPod if interfaces.carries(ifindex, tuple.source.address) == Some(false) => return,
             // The ring keeps order: had the pod sent it, its own veth would have shown it before.
-            Direction::ToPod if veths.owner(destination).is_some() => Observed::Rejected,
+            Direction::ToPod if interfaces.owner(destination).is_some() => Observed::Rejected,
             Direction::ToPod => Observed::Reset,
         };
         self.refuse(observed, now_ns);
     }
 
     fn refuse(&mut self, observed: Observed, now_ns: u64) {
-        let hindrances = self.hindrances.get_or_insert_default();
-        hindrances.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
+        let blocking = self.blocking.get_or_insert_default();
+        blocking.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
     }
 
     /// An ICMP error that quotes the opening packet.
-    pub(super) fn icmp_error(&mut self, tuple: &Tuple, error: &IcmpError, veths: &Veths) {
+    pub(super) fn icmp_error(&mut self, tuple: &Tuple, error: &IcmpError, interfaces: &PodInterfaces) {
         let destination = tuple.destination.address;
         if error.kind == IcmpKind::Other {
             return;
         }
         // What the node itself says of a connection to elsewhere, and not to itself.
-        let by_the_node = veths.host().contains(&error.reporter) && error.reporter != destination;
+        let by_the_node = interfaces.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
-            Direction::FromPod if veths.carries(error.ifindex, destination) == Some(false) => return,
+            Direction::FromPod if interfaces.carries(error.ifindex, destination) == Some(false) => return,
             Direction::FromPod => Observed::Refused,
-            Direction::ToPod if veths.carries(error.ifindex, tuple.source.address) == Some(false) => return,
-            Direction::ToPod if veths.owner(destination).is_some() || by_the_node => Observed::Rejected,
+            Direction::ToPod if interfaces.carries(error.ifindex, tuple.source.address) == Some(false) => {
+                return;
+            }
+            Direction::ToPod if interfaces.owner(destination).is_some() || by_the_node => Observed::Rejected,
             // Any router may send one, whatever the policies; and an enforcer may take the destination's address.
             Direction::ToPod => Observed::Reset,
         };
@@ -244,27 +247,28 @@ impl Entry {
         reply: bool,
         reasons: &DropReasons,
     ) {
-        let hindrances = self.hindrances.get_or_insert_default();
-        hindrances.drops = hindrances.drops.saturating_add(drop.count);
+        let blocking = self.blocking.get_or_insert_default();
+        blocking.drops = blocking.drops.saturating_add(drop.count);
         let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
         let Some(hook) = hook else {
-            hindrances.other_drop = Some(drop.reason);
-            hindrances.lost_here |= place != DropPlace::Pod && !reply;
+            blocking.other_drop = Some(drop.reason);
+            blocking.lost_here |= place != DropPlace::Pod && !reply;
             return;
         };
         // A packet filter that rejects sends the reset, and then drops the packet.
-        if let Some(refusal) = &mut hindrances.refusal
+        if let Some(refusal) = &mut blocking.refusal
             && refusal.observed == Observed::Reset
         {
             refusal.observed = Observed::Rejected;
         }
         let first = EnforcerDrop { reason: drop.reason, hook, reply, first_ns: drop.time_ns };
-        hindrances.dropped.get_or_insert(first);
+        blocking.dropped.get_or_insert(first);
     }
 
     /// What is decided by what has been seen, without waiting for more.
-    fn evident(&self, tuple: &Tuple, veths: &Veths) -> Option<Observed> {
-        let near_end_is_here = self.source_veth.is_some() || veths.owner(tuple.source.address).is_some();
+    fn evident(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Option<Observed> {
+        let near_end_is_here =
+            self.source_interface.is_some() || interfaces.owner(tuple.source.address).is_some();
         let established = if near_end_is_here { self.accept_received } else { self.accepted };
         if self.pre_existing || established {
             return Some(Observed::Established);
@@ -278,15 +282,15 @@ impl Entry {
     }
 
     fn refusal(&self) -> Option<Refusal> {
-        self.hindrances.as_ref()?.refusal
+        self.blocking.as_ref()?.refusal
     }
 
     fn enforcer_drop(&self) -> Option<EnforcerDrop> {
-        self.hindrances.as_ref()?.dropped
+        self.blocking.as_ref()?.dropped
     }
 
-    fn foreign_veth(&self) -> Option<u32> {
-        self.hindrances.as_ref()?.foreign_veth
+    fn spoof_candidate(&self) -> Option<u32> {
+        self.blocking.as_ref()?.spoof_candidate
     }
 
     /// After a change: decides what has become evident, and what is over.
@@ -295,17 +299,17 @@ impl Entry {
         tuple: &Tuple,
         now_ns: u64,
         losses: &Losses,
-        veths: &Veths,
+        interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
         // Who sent a reset from elsewhere may yet show.
         let is_over = self.closed && self.refused() != Some(Observed::Reset);
-        let is_decided = match (self.evident(tuple, veths), self.decided) {
+        let is_decided = match (self.evident(tuple, interfaces), self.decided) {
             (Some(_), None) => true,
             (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
             (None, None) => is_over,
             (None, Some(_)) => false,
         };
-        if is_decided { self.conclude(tuple, now_ns, losses, veths) } else { None }
+        if is_decided { self.conclude(tuple, now_ns, losses, interfaces) } else { None }
     }
 
     /// Decides it with what is known; once that was done, again only if it turns out to be established.
@@ -314,9 +318,9 @@ impl Entry {
         tuple: &Tuple,
         now_ns: u64,
         losses: &Losses,
-        veths: &Veths,
+        interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
-        let observed = self.settled(tuple, veths);
+        let observed = self.settled(tuple, interfaces);
         if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
             return None;
         }
@@ -326,16 +330,16 @@ impl Entry {
     }
 
     /// What it comes to when nothing more is waited for.
-    fn settled(&self, tuple: &Tuple, veths: &Veths) -> Observed {
-        if let Some(observed) = self.evident(tuple, veths).or(self.refused()) {
+    fn settled(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Observed {
+        if let Some(observed) = self.evident(tuple, interfaces).or(self.refused()) {
             return observed;
         }
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.enforcer_drop() {
             return Observed::Dropped { reason, hook, reply };
         }
         // Until its time is over, a drop may still be told.
-        let lost_here = self.hindrances.as_ref().is_some_and(|hindrances| hindrances.lost_here);
-        let is_there = self.destination_veth.is_some() && !lost_here && !self.overtaken;
+        let lost_here = self.blocking.as_ref().is_some_and(|blocking| blocking.lost_here);
+        let is_there = self.destination_interface.is_some() && !lost_here && !self.overtaken;
         if is_there { Observed::Delivered } else { Observed::Unanswered }
     }
 
@@ -356,7 +360,7 @@ impl Entry {
         if let Some(drop) = self.enforcer_drop() {
             return drop.first_ns + limits.settle_ns;
         }
-        let one_way = self.destination_veth.is_some() && protocol == Protocol::Udp;
+        let one_way = self.destination_interface.is_some() && protocol == Protocol::Udp;
         self.first_ns + if one_way { limits.settle_ns } else { limits.unanswered_ns }
     }
 
@@ -375,29 +379,29 @@ impl Entry {
     fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, losses: &Losses) -> Attempt {
         Attempt {
             tuple,
-            addressed: self.translation().and_then(Translation::addressed),
+            service_address: self.translation().and_then(NatMapping::service_address),
             first_ns: self.first_ns,
             decided_ns: now_ns,
             observed,
             retransmissions: self.retransmissions,
-            drops: self.hindrances.as_ref().map_or(0, |hindrances| hindrances.drops),
-            other_drop: self.hindrances.as_ref().and_then(|hindrances| hindrances.other_drop),
-            source_veth: self.source_veth,
-            destination_veth: self.destination_veth,
-            foreign_veth: self.foreign_veth(),
+            drops: self.blocking.as_ref().map_or(0, |blocking| blocking.drops),
+            other_drop: self.blocking.as_ref().and_then(|blocking| blocking.other_drop),
+            source_interface: self.source_interface,
+            destination_interface: self.destination_interface,
+            spoof_candidate: self.spoof_candidate(),
             pre_existing: self.pre_existing,
             records_lost: losses.may_touch(tuple.protocol, self.first_ns),
             revised: self.decided.is_some(),
-            goes_on: self.goes_on,
+            is_recheck: self.is_recheck,
         }
     }
 
     /// Whether a dropped packet is the attempt's opening packet, or an answer to it.
-    pub(super) fn is_about(&self, protocol: Protocol, signal: Option<Signal>, reply: bool) -> bool {
+    pub(super) fn is_about(&self, protocol: Protocol, signal: Option<PacketKind>, reply: bool) -> bool {
         match (protocol, reply, signal) {
             (Protocol::Udp, ..) => true,
-            (_, false, Some(Signal::Open(number))) => Some(number) == self.number,
-            (_, true, Some(Signal::Accept)) => true,
+            (_, false, Some(PacketKind::Open(number))) => Some(number) == self.number,
+            (_, true, Some(PacketKind::Accept)) => true,
             _ => false,
         }
     }

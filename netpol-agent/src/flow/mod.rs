@@ -2,11 +2,11 @@
 //!
 //! Time is an argument: nanoseconds of `CLOCK_MONOTONIC`, as the records have them.
 
-mod deadlines;
 mod entry;
 mod losses;
+mod nat;
 mod table;
-mod translation;
+mod timer_queue;
 
 pub use table::{FlowStats, FlowTable, Limits};
 

@@ -3,14 +3,15 @@
 use hashbrown::{HashMap, hash_map::EntryRef};
 
 use crate::model::{
-    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, Protocol, Signal, Tuple, Veths,
+    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, PacketKind, PodInterfaces, Protocol,
+    Tuple,
 };
 
 use super::{
-    deadlines::Deadlines,
     entry::{DropPlace, Entry},
     losses::Losses,
-    translation::{Clue, Translation, Translations},
+    nat::{NatKey, NatMapping, NatTable},
+    timer_queue::TimerQueue,
 };
 
 /// How much is remembered, and for how long (nanoseconds).
@@ -93,8 +94,8 @@ pub struct FlowTable {
     limits: Limits,
     entries: HashMap<Tuple, Entry>,
     /// When to look at which; each entry has one valid item in it.
-    queue: Deadlines,
-    translations: Translations,
+    queue: TimerQueue,
+    nat: NatTable,
     losses: Losses,
     /// Decided, but by something that was not seen: handed out once it is known whether records were lost until then.
     held: Vec<Attempt>,
@@ -111,8 +112,8 @@ impl FlowTable {
         Self {
             limits,
             entries: HashMap::new(),
-            queue: Deadlines::default(),
-            translations: Translations::default(),
+            queue: TimerQueue::default(),
+            nat: NatTable::default(),
             losses: Losses::default(),
             held: Vec::new(),
             host_netns,
@@ -135,7 +136,7 @@ impl FlowTable {
     /// Tuples that stand for an attempt's own one.
     #[cfg(test)]
     pub(super) fn forms(&self) -> usize {
-        self.translations.forms()
+        self.nat.forms()
     }
 
     /// What it has done.
@@ -156,38 +157,39 @@ impl FlowTable {
     }
 
     /// Takes in a packet; hands out the attempts that it decides.
-    pub fn packet(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
+    pub fn packet(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         match packet.signal {
-            Signal::Open(number) => self.open(packet, number, veths, out),
-            Signal::Datagram => self.datagram(packet, veths, out),
+            PacketKind::Open(number) => self.open(packet, number, interfaces, out),
+            PacketKind::Datagram => self.datagram(packet, interfaces, out),
             // What a pod makes up in the name of another one is no answer, and no end.
-            Signal::Accept | Signal::Reset | Signal::Close if is_forged(packet, veths) => {}
-            Signal::Accept => self.answer(packet, veths, out),
-            Signal::Reset | Signal::Close => self.end(packet, veths, out),
+            PacketKind::Accept | PacketKind::Reset | PacketKind::Close if is_forged(packet, interfaces) => {}
+            PacketKind::Accept => self.answer(packet, interfaces, out),
+            PacketKind::Reset | PacketKind::Close => self.end(packet, interfaces, out),
         }
     }
 
     /// A new packet to somewhere beyond this node's pods may be seen again in translated form; one into a pod that no
     /// pod sent may be just that.
-    fn learn(&mut self, packet: &Packet, veths: &Veths) {
+    fn learn(&mut self, packet: &Packet, interfaces: &PodInterfaces) {
         let tuple = packet.tuple;
-        let Some(clue) = Clue::of(&tuple, Some(packet.signal)) else { return };
+        let Some(nat_key) = NatKey::of(&tuple, Some(packet.signal)) else { return };
         match packet.direction {
-            Direction::FromPod if veths.owner(tuple.destination.address).is_none() => {
-                self.translations.remember(clue, tuple);
+            Direction::FromPod if interfaces.owner(tuple.destination.address).is_none() => {
+                self.nat.remember(nat_key, tuple);
             }
             Direction::FromPod => {}
-            Direction::ToPod => self.link(clue, tuple, packet.time_ns),
+            Direction::ToPod => self.link(nat_key, tuple, packet.time_ns),
         }
     }
 
     /// Finds the attempt that a packet belongs to in translated form.
-    fn link(&mut self, clue: Clue, seen: Tuple, now_ns: u64) {
-        let Some(sent) = self.translations.candidate(clue) else { return };
-        let translation = Translation { sent, seen };
+    fn link(&mut self, nat_key: NatKey, seen: Tuple, now_ns: u64) {
+        let Some(sent) = self.nat.candidate(nat_key) else { return };
+        let translation = NatMapping { sent, seen };
         let own = translation.tuple();
         let Some(entry) = self.entries.get(&sent) else { return };
-        let is_it = matches!(clue, Clue::Sender(..)) || entry.number.map(Clue::Number) == Some(clue);
+        let is_it =
+            matches!(nat_key, NatKey::Sender(..)) || entry.number.map(NatKey::Number) == Some(nat_key);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
         if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now_ns, &self.losses)) {
@@ -195,7 +197,7 @@ impl FlowTable {
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
             entry.translated(translation);
-            self.translations.add(&translation);
+            self.nat.add(&translation);
             self.queue.push(entry.armed_ns, own);
             self.entries.insert(own, entry);
         }
@@ -203,65 +205,67 @@ impl FlowTable {
 
     fn forget(&mut self, tuple: &Tuple) {
         if let Some(translation) = self.entries.remove(tuple).as_ref().and_then(Entry::translation) {
-            self.translations.remove(translation);
+            self.nat.remove(translation);
         }
     }
 
     /// The tuple stands for another attempt from now on.
-    fn overtake(&mut self, tuple: &Tuple, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+    fn overtake(&mut self, tuple: &Tuple, now_ns: u64, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         if let Some(entry) = self.entries.get_mut(tuple) {
             entry.overtaken = true;
-            let attempt = entry.conclude(tuple, now_ns, &self.losses, veths);
-            hand_out(attempt, &mut self.held, out);
+            let attempt = entry.conclude(tuple, now_ns, &self.losses, interfaces);
+            emit(attempt, &mut self.held, out);
             self.forget(tuple);
         }
     }
 
-    fn open(&mut self, packet: &Packet, number: u32, veths: &Veths, out: &mut Vec<Attempt>) {
-        let tuple = self.translations.own(packet.tuple);
-        let is_own = is_own(packet, veths);
+    fn open(&mut self, packet: &Packet, number: u32, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let tuple = self.nat.own(packet.tuple);
+        let is_own = is_own(packet, interfaces);
         let known = self.entries.get(&tuple).is_some_and(|entry| {
-            entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, veths))
+            entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, interfaces))
         });
         if !known {
-            self.overtake(&tuple, packet.time_ns, veths, out);
-            self.learn(packet, veths);
+            self.overtake(&tuple, packet.time_ns, interfaces, out);
+            self.learn(packet, interfaces);
         }
-        let tuple = self.translations.own(packet.tuple);
+        let tuple = self.nat.own(packet.tuple);
         if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
             self.renew(&tuple, packet.time_ns);
         }
-        self.touch(tuple, packet, veths, |now| Entry::new(Some(number), now), out, Entry::opened);
+        self.touch(tuple, packet, interfaces, |now| Entry::new(Some(number), now), out, Entry::opened);
     }
 
-    fn answer(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
-        let tuple = self.translations.own(packet.tuple).reversed();
+    fn answer(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let tuple = self.nat.own(packet.tuple).reversed();
         // An answer to something never seen: the handshake began before the agent did.
-        self.touch(tuple, packet, veths, Entry::pre_existing, out, Entry::answered);
+        self.touch(tuple, packet, interfaces, Entry::pre_existing, out, Entry::answered);
     }
 
-    fn datagram(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
-        let tuple = self.translations.own(packet.tuple);
-        let is_own = is_own(packet, veths);
+    fn datagram(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let tuple = self.nat.own(packet.tuple);
+        let is_own = is_own(packet, interfaces);
         let mut known = None;
         for key in [tuple.reversed(), tuple] {
             let Some(entry) = self.entries.get(&key) else { continue };
-            if is_own && entry.is_forged(&key, veths) {
-                self.overtake(&key, packet.time_ns, veths, out);
+            if is_own && entry.is_forged(&key, interfaces) {
+                self.overtake(&key, packet.time_ns, interfaces, out);
             } else {
                 known = Some(key);
                 break;
             }
         }
         match known {
-            Some(key) if key != tuple => return self.answer(packet, veths, out),
+            Some(key) if key != tuple => return self.answer(packet, interfaces, out),
             Some(_) => {}
-            None if self.looks_like_an_answer(packet, veths) => return self.answer(packet, veths, out),
-            None => self.learn(packet, veths),
+            None if self.looks_like_an_answer(packet, interfaces) => {
+                return self.answer(packet, interfaces, out);
+            }
+            None => self.learn(packet, interfaces),
         }
-        let tuple = self.translations.own(packet.tuple);
+        let tuple = self.nat.own(packet.tuple);
         self.renew(&tuple, packet.time_ns);
-        self.touch(tuple, packet, veths, |now| Entry::new(None, now), out, Entry::opened);
+        self.touch(tuple, packet, interfaces, |now| Entry::new(None, now), out, Entry::opened);
     }
 
     /// Datagrams and echo requests may go on for days: what becomes of them is told from time to time.
@@ -275,52 +279,52 @@ impl FlowTable {
 
     /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably
     /// asked before that. A pod that came later than the agent has asked nothing before.
-    fn looks_like_an_answer(&self, packet: &Packet, veths: &Veths) -> bool {
+    fn looks_like_an_answer(&self, packet: &Packet, interfaces: &PodInterfaces) -> bool {
         let Tuple { source, destination, .. } = packet.tuple;
-        let before_us = veths.get(packet.ifindex).is_some_and(|veth| {
+        let before_us = interfaces.get(packet.ifindex).is_some_and(|veth| {
             let until_ns = veth.attached_ns.saturating_add(self.limits.startup_ns);
-            veth.born_ns.is_none() && packet.time_ns < until_ns
+            veth.created_at_ns.is_none() && packet.time_ns < until_ns
         });
         before_us
-            && !is_forged(packet, veths)
+            && !is_forged(packet, interfaces)
             && source.port < FIRST_EPHEMERAL_PORT
             && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
     /// What is not in the table is a connection that it has forgotten, or was a stray packet: its end tells nothing.
-    fn end(&mut self, packet: &Packet, veths: &Veths, out: &mut Vec<Attempt>) {
-        let tuple = self.translations.own(packet.tuple);
+    fn end(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let tuple = self.nat.own(packet.tuple);
         let by_opener = self.entries.contains_key(&tuple);
         let key = if by_opener { tuple } else { tuple.reversed() };
         let Some(entry) = self.entries.get_mut(&key) else { return };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
-        if packet.signal == Signal::Reset && !by_opener {
-            entry.reset(&key, packet, veths);
+        if packet.signal == PacketKind::Reset && !by_opener {
+            entry.reset(&key, packet, interfaces);
         }
         entry.closed = true;
-        let attempt = entry.review(&key, packet.time_ns, &self.losses, veths);
-        hand_out(attempt, &mut self.held, out);
+        let attempt = entry.review(&key, packet.time_ns, &self.losses, interfaces);
+        emit(attempt, &mut self.held, out);
         bring_forward(entry, key, &self.limits, &mut self.queue);
     }
 
     /// Takes in an ICMP error about an attempt.
-    pub fn icmp_error(&mut self, error: &IcmpError, veths: &Veths, out: &mut Vec<Attempt>) {
-        let tuple = self.translations.own(error.quoted);
+    pub fn icmp_error(&mut self, error: &IcmpError, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let tuple = self.nat.own(error.quoted);
         if let Some(entry) = self.entries.get_mut(&tuple) {
-            entry.icmp_error(&tuple, error, veths);
-            let attempt = entry.review(&tuple, error.time_ns, &self.losses, veths);
-            hand_out(attempt, &mut self.held, out);
+            entry.icmp_error(&tuple, error, interfaces);
+            let attempt = entry.review(&tuple, error.time_ns, &self.losses, interfaces);
+            emit(attempt, &mut self.held, out);
             bring_forward(entry, tuple, &self.limits, &mut self.queue);
         }
     }
 
     /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
-        if let Some(clue) = Clue::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
-            self.link(clue, drop.tuple, drop.time_ns);
+        if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
+            self.link(nat_key, drop.tuple, drop.time_ns);
         }
         let place = self.place(drop);
-        let own = self.translations.own(drop.tuple);
+        let own = self.nat.own(drop.tuple);
         for (tuple, reply) in [(own, false), (own.reversed(), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
             if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
@@ -343,13 +347,13 @@ impl FlowTable {
 
     /// Whether there is an attempt that a packet belongs to.
     fn knows(&self, tuple: Tuple) -> bool {
-        let own = self.translations.own(tuple);
+        let own = self.nat.own(tuple);
         self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
     /// Decides and forgets what is due. All records until `now_ns` have been taken in, and [`Self::set_lost`] has told
     /// of those that are missing.
-    pub fn expire(&mut self, now_ns: u64, veths: &Veths, out: &mut Vec<Attempt>) {
+    pub fn expire(&mut self, now_ns: u64, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         for mut attempt in self.held.drain(..) {
             attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.first_ns);
             out.push(attempt);
@@ -363,7 +367,7 @@ impl FlowTable {
                     self.forget(&tuple);
                     continue;
                 }
-                out.extend(entry.conclude(&tuple, now_ns, &self.losses, veths));
+                out.extend(entry.conclude(&tuple, now_ns, &self.losses, interfaces));
             }
             let due = entry.due_ns(tuple.protocol, &self.limits);
             entry.armed_ns = due.clamp(now_ns + 1, now_ns + HORIZON_NS);
@@ -376,10 +380,10 @@ impl FlowTable {
         &mut self,
         tuple: Tuple,
         packet: &Packet,
-        veths: &Veths,
+        interfaces: &PodInterfaces,
         new: impl FnOnce(u64) -> Entry,
         out: &mut Vec<Attempt>,
-        change: impl FnOnce(&mut Entry, &Tuple, &Packet, &Veths),
+        change: impl FnOnce(&mut Entry, &Tuple, &Packet, &PodInterfaces),
     ) {
         if self.entries.len() >= self.limits.entries && !self.entries.contains_key(&tuple) {
             self.evict();
@@ -394,9 +398,9 @@ impl FlowTable {
             }
         };
         entry.last_ns = entry.last_ns.max(packet.time_ns);
-        change(entry, &tuple, packet, veths);
-        let attempt = entry.review(&tuple, packet.time_ns, &self.losses, veths);
-        hand_out(attempt, &mut self.held, out);
+        change(entry, &tuple, packet, interfaces);
+        let attempt = entry.review(&tuple, packet.time_ns, &self.losses, interfaces);
+        emit(attempt, &mut self.held, out);
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
 
@@ -429,28 +433,28 @@ impl FlowTable {
 }
 
 /// Whether a packet comes out of the pod that has its source address.
-fn is_own(packet: &Packet, veths: &Veths) -> bool {
+fn is_own(packet: &Packet, interfaces: &PodInterfaces) -> bool {
     packet.direction == Direction::FromPod
-        && veths.carries(packet.ifindex, packet.tuple.source.address) == Some(true)
+        && interfaces.carries(packet.ifindex, packet.tuple.source.address) == Some(true)
 }
 
 /// Whether a packet comes out of a pod, with the address of another pod on this node.
-fn is_forged(packet: &Packet, veths: &Veths) -> bool {
+fn is_forged(packet: &Packet, interfaces: &PodInterfaces) -> bool {
     let source = packet.tuple.source.address;
     packet.direction == Direction::FromPod
-        && veths.carries(packet.ifindex, source) == Some(false)
-        && veths.owner(source).is_some()
+        && interfaces.carries(packet.ifindex, source) == Some(false)
+        && interfaces.owner(source).is_some()
 }
 
 /// Hands out what was decided by something that was seen, and keeps the rest until losses are known; in their order,
 /// where the same attempt is decided anew.
-fn hand_out(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt>) {
+fn emit(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt>) {
     let Some(attempt) = attempt else { return };
     if attempt.is_positive() && !attempt.revised { out.push(attempt) } else { held.push(attempt) }
 }
 
 /// After a change: an entry may be due much earlier than it would be looked at.
-fn bring_forward(entry: &mut Entry, tuple: Tuple, limits: &Limits, queue: &mut Deadlines) {
+fn bring_forward(entry: &mut Entry, tuple: Tuple, limits: &Limits, queue: &mut TimerQueue) {
     let due = entry.due_ns(tuple.protocol, limits);
     if due.saturating_add(SLACK_NS) < entry.armed_ns {
         entry.armed_ns = due;

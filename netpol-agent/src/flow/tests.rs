@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use super::{FlowTable, Limits};
 use crate::model::{
-    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, Peer,
-    Protocol, Signal, Tuple, Veths,
+    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, PacketKind,
+    PodInterfaces, Protocol, SocketAddress, Tuple,
 };
 
 const MILLISECOND: u64 = 1_000_000;
@@ -18,17 +18,17 @@ const NO_SOCKET: u32 = 3;
 
 /// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere, and `x` is a router on the way there; `v` and `w`
 /// are Services' addresses; `n` is the node's own, which it puts in the place of a source; veth 3 is the node's uplink.
-fn veths() -> Veths {
-    let mut veths = Veths::default();
+fn interfaces() -> PodInterfaces {
+    let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
-        veths.attached(ifindex, "veth".into(), 0);
-        veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
+        interfaces.attached(ifindex, "veth".into(), 0);
+        interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
-    veths.set_host([peer('n', 0).address]);
-    veths
+    interfaces.set_host([peer('n', 0).address]);
+    interfaces
 }
 
-fn peer(name: char, port: u16) -> Peer {
+fn peer(name: char, port: u16) -> SocketAddress {
     let address = match name {
         'a' => "10.0.0.1",
         'b' => "10.0.0.2",
@@ -38,7 +38,7 @@ fn peer(name: char, port: u16) -> Peer {
         'x' => "10.8.0.8",
         _ => "10.9.0.9",
     };
-    Peer { address: address.parse().unwrap(), port }
+    SocketAddress { address: address.parse().unwrap(), port }
 }
 
 /// `a>b` with the usual ports: the client's is 40000, the server's is 80, whoever sends.
@@ -53,7 +53,7 @@ fn reasons() -> DropReasons {
 
 struct World {
     table: FlowTable,
-    veths: Veths,
+    interfaces: PodInterfaces,
     now: u64,
     out: Vec<Attempt>,
     protocol: Protocol,
@@ -63,7 +63,7 @@ impl World {
     fn new(protocol: Protocol) -> Self {
         let now = 60_000 * MILLISECOND;
         let table = FlowTable::new(Limits::default(), Some(HOST));
-        Self { table, veths: veths(), now, out: Vec::new(), protocol }
+        Self { table, interfaces: interfaces(), now, out: Vec::new(), protocol }
     }
 
     /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY a>b @1in`,
@@ -74,7 +74,7 @@ impl World {
         match words[..] {
             ["wait", ms] => {
                 self.now += ms.parse::<u64>().unwrap() * MILLISECOND;
-                self.table.expire(self.now, &self.veths, &mut self.out);
+                self.table.expire(self.now, &self.interfaces, &mut self.out);
             }
             ["lose", count] => self.table.set_lost(count.parse().unwrap(), self.now),
             ["lose", count, "ahead", ms] => {
@@ -109,7 +109,7 @@ impl World {
             packets: 1,
             bytes: 60,
         };
-        self.table.packet(&packet, &self.veths, &mut self.out);
+        self.table.packet(&packet, &self.interfaces, &mut self.out);
     }
 
     fn icmp(&mut self, kind: &str, by: &str, ends: &str, place: &str) {
@@ -125,7 +125,7 @@ impl World {
                 _ => IcmpKind::Other,
             },
         };
-        self.table.icmp_error(&error, &self.veths, &mut self.out);
+        self.table.icmp_error(&error, &self.interfaces, &mut self.out);
     }
 
     fn drop(&mut self, reason: &str, netns: &str, ends: &str, signal: &str) {
@@ -145,15 +145,15 @@ impl World {
     }
 }
 
-fn named(signal: &str) -> Signal {
+fn named(signal: &str) -> PacketKind {
     match signal {
-        "open" => Signal::Open(7),
-        "open0" => Signal::Open(0),
-        "open2" => Signal::Open(8),
-        "accept" => Signal::Accept,
-        "reset" => Signal::Reset,
-        "close" => Signal::Close,
-        _ => Signal::Datagram,
+        "open" => PacketKind::Open(7),
+        "open0" => PacketKind::Open(0),
+        "open2" => PacketKind::Open(8),
+        "accept" => PacketKind::Accept,
+        "reset" => PacketKind::Reset,
+        "close" => PacketKind::Close,
+        _ => PacketKind::Datagram,
     }
 }
 
@@ -429,19 +429,19 @@ fn what_else_an_attempt_tells() {
         ],
     );
     assert_eq!(
-        (retried.retransmissions, retried.source_veth, retried.destination_veth),
+        (retried.retransmissions, retried.source_interface, retried.destination_interface),
         (1, Some(1), Some(2))
     );
 
     let spoofed = run(Protocol::Tcp, &["open r>b @1out", "open r>b @2in", "wait 6000"]);
     assert_eq!(
-        (spoofed.foreign_veth, spoofed.source_veth, spoofed.destination_veth),
+        (spoofed.spoof_candidate, spoofed.source_interface, spoofed.destination_interface),
         (Some(1), None, Some(2))
     );
 
     let past_its_veth =
         run(Protocol::Tcp, &["open a>b @1out", "accept b>a @2out", "accept b>a @1in", "wait 6000"]);
-    assert_eq!(past_its_veth.destination_veth, Some(2));
+    assert_eq!(past_its_veth.destination_interface, Some(2));
 
     assert!(run(Protocol::Tcp, &["accept b>a @2out"]).pre_existing);
 
@@ -558,8 +558,11 @@ fn translated() {
 
 /// `a>b via v established`.
 fn short(attempt: &Attempt) -> String {
-    let name =
-        |of: Peer| *['a', 'b', 'n', 'r', 'v', 'w'].iter().find(|name| peer(**name, of.port) == of).unwrap();
-    let via = attempt.addressed.map_or_else(String::new, |addressed| format!(" via {}", name(addressed)));
+    let name = |of: SocketAddress| {
+        *['a', 'b', 'n', 'r', 'v', 'w'].iter().find(|name| peer(**name, of.port) == of).unwrap()
+    };
+    let via = attempt
+        .service_address
+        .map_or_else(String::new, |service_address| format!(" via {}", name(service_address)));
     format!("{}>{}{via} {}", name(attempt.tuple.source), name(attempt.tuple.destination), attempt.observed)
 }

@@ -13,7 +13,7 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use crate::model::{Peer, Protocol, Tuple};
+use crate::model::{Protocol, SocketAddress, Tuple};
 
 /// An answer is some 300 bytes; what a newer kernel adds has room.
 const ANSWER_BYTES: usize = 8192;
@@ -47,7 +47,7 @@ impl Conntrack {
         // The kernel answers within the call that sends, so that nothing is ever waited for.
         socket.set_non_blocking(true)?;
         let mut conntrack = Self { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_BYTES) };
-        let nobody = Peer { address: IpAddr::from([0, 0, 0, 0]), port: 1 };
+        let nobody = SocketAddress { address: IpAddr::from([0, 0, 0, 0]), port: 1 };
         conntrack.find(&Tuple { protocol: Protocol::Tcp, source: nobody, destination: nobody })?;
         Ok(conntrack)
     }
@@ -163,7 +163,7 @@ fn whole(parts: &[WireTuple]) -> Option<Tuple> {
     }
     Some(Tuple {
         protocol: protocol?,
-        source: Peer { address: source?, port: source_port? },
-        destination: Peer { address: destination?, port: destination_port? },
+        source: SocketAddress { address: source?, port: source_port? },
+        destination: SocketAddress { address: destination?, port: destination_port? },
     })
 }

@@ -19,4 +19,4 @@ pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};
 pub use programs::{AttachError, AttachMode, Programs};
 pub use records::{Counters, KernelLog, Records};
-pub use veths::{VethChange, VethError, VethWatcher};
+pub use veths::{InterfaceError, InterfaceEvent, InterfaceWatcher};

@@ -49,7 +49,7 @@ const RECEIVE_BUFFER: usize = 4 << 20;
 
 /// Why the veths are not known.
 #[derive(Debug, Error)]
-pub enum VethError {
+pub enum InterfaceError {
     /// No netlink socket.
     #[error("cannot open a netlink socket: {0}")]
     Socket(#[from] io::Error),
@@ -68,9 +68,9 @@ pub enum VethError {
 
 /// What has happened to the node's veths.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VethChange {
+pub enum InterfaceEvent {
     /// There is one more.
-    Found {
+    Added {
         /// Interface index of the host end.
         ifindex: u32,
         /// Its name.
@@ -86,7 +86,7 @@ pub enum VethChange {
         addresses: Vec<IpAddr>,
     },
     /// It is gone.
-    Gone {
+    Removed {
         /// Interface index that the host end had.
         ifindex: u32,
     },
@@ -116,7 +116,7 @@ struct VethLink {
 type Messages = UnboundedReceiver<(NetlinkMessage<RouteNetlinkMessage>, SocketAddr)>;
 
 /// Follows the node's veths.
-pub struct VethWatcher {
+pub struct InterfaceWatcher {
     sockets: BoxFuture<'static, ()>,
     messages: Messages,
     list: VethList,
@@ -127,18 +127,18 @@ struct VethList {
     requests: Handle,
     known: HashMap<u32, Peer>,
     host: HostAddresses,
-    changes: mpsc::UnboundedSender<VethChange>,
+    changes: mpsc::UnboundedSender<InterfaceEvent>,
     /// Interfaces whose addresses will be looked at again, and how often that has been done.
     again: FuturesUnordered<BoxFuture<'static, (u32, usize)>>,
 }
 
-impl VethWatcher {
+impl InterfaceWatcher {
     /// Opens the sockets, in the network namespace of the calling thread. Needs a tokio runtime.
     ///
     /// # Errors
     ///
     /// The sockets can't be had.
-    pub fn new(changes: mpsc::UnboundedSender<VethChange>) -> Result<Self, VethError> {
+    pub fn new(changes: mpsc::UnboundedSender<InterfaceEvent>) -> Result<Self, InterfaceError> {
         let (mut multicast, _, messages) = rtnetlink::new_multicast_connection(&[
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
@@ -158,16 +158,16 @@ impl VethWatcher {
     }
 
     /// Tells of the veths there are, then of each change, until the receiver of the changes goes away. Each interface
-    /// index in `look_again` makes for another look at that veth's addresses.
+    /// index in `refresh_requests` makes for another look at that veth's addresses.
     ///
     /// # Errors
     ///
     /// The kernel refuses a request, or the connection ends.
-    pub async fn run(self, look_again: mpsc::Receiver<u32>) -> Result<(), VethError> {
+    pub async fn run(self, refresh_requests: mpsc::Receiver<u32>) -> Result<(), InterfaceError> {
         let Self { sockets, messages, list } = self;
         tokio::select! {
-            () = sockets => Err(VethError::Ended),
-            result = list.follow(messages, look_again) => result,
+            () = sockets => Err(InterfaceError::Ended),
+            result = list.follow(messages, refresh_requests) => result,
         }
     }
 }
@@ -176,24 +176,24 @@ impl VethList {
     async fn follow(
         mut self,
         mut messages: Messages,
-        mut look_again: mpsc::Receiver<u32>,
-    ) -> Result<(), VethError> {
+        mut refresh_requests: mpsc::Receiver<u32>,
+    ) -> Result<(), InterfaceError> {
         self.resync().await?;
-        self.tell(VethChange::Synced);
+        self.tell(InterfaceEvent::Synced);
         loop {
             tokio::select! {
                 () = self.changes.closed() => return Ok(()),
                 message = messages.next() => {
-                    let (message, _) = message.ok_or(VethError::Ended)?;
+                    let (message, _) = message.ok_or(InterfaceError::Ended)?;
                     self.message(message.payload).await?;
                 }
                 Some((ifindex, tries)) = self.again.next() => self.read_addresses(ifindex, tries).await,
-                Some(ifindex) = look_again.recv() => self.read_addresses(ifindex, ADDRESS_RETRIES.len()).await,
+                Some(ifindex) = refresh_requests.recv() => self.read_addresses(ifindex, ADDRESS_RETRIES.len()).await,
             }
         }
     }
 
-    async fn message(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> Result<(), VethError> {
+    async fn message(&mut self, payload: NetlinkPayload<RouteNetlinkMessage>) -> Result<(), InterfaceError> {
         match payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
                 if let Some(link) = veth(&message) {
@@ -216,7 +216,7 @@ impl VethList {
             // The socket's buffer was full (ENOBUFS): some changes will never be told.
             NetlinkPayload::Overrun(_) => {
                 self.resync().await?;
-                self.tell(VethChange::Resynced);
+                self.tell(InterfaceEvent::Resynced);
             }
             _ => {}
         }
@@ -224,8 +224,8 @@ impl VethList {
     }
 
     /// Reads the whole list and tells of the differences.
-    async fn resync(&mut self) -> Result<(), VethError> {
-        let failed = |error: rtnetlink::Error| VethError::Request {
+    async fn resync(&mut self) -> Result<(), InterfaceError> {
+        let failed = |error: rtnetlink::Error| InterfaceError::Request {
             request: "RTM_GETLINK or RTM_GETADDR",
             reason: error.to_string(),
         };
@@ -259,13 +259,13 @@ impl VethList {
         if self.known.insert(ifindex, peer) == Some(peer) {
             return;
         }
-        self.tell(VethChange::Found { ifindex, name, heard: Instant::now() });
+        self.tell(InterfaceEvent::Added { ifindex, name, heard: Instant::now() });
         self.read_addresses(ifindex, 0).await;
     }
 
     fn gone(&mut self, ifindex: u32) {
         if self.known.remove(&ifindex).is_some() {
-            self.tell(VethChange::Gone { ifindex });
+            self.tell(InterfaceEvent::Removed { ifindex });
         }
     }
 
@@ -276,14 +276,14 @@ impl VethList {
         let addresses = self.addresses(peer).await.unwrap_or_default();
         let settled = addresses.iter().any(|address| !is_link_local(*address));
         if settled {
-            self.tell(VethChange::Addresses { ifindex, addresses });
+            self.tell(InterfaceEvent::Addresses { ifindex, addresses });
         } else if let Some(&delay) = ADDRESS_RETRIES.get(tries) {
             self.again.push(tokio::time::sleep(delay).map(move |()| (ifindex, tries + 1)).boxed());
         }
     }
 
-    async fn addresses(&mut self, peer: Peer) -> Result<Vec<IpAddr>, VethError> {
-        let failed = |reason: String| VethError::Request { request: "RTM_GETADDR", reason };
+    async fn addresses(&mut self, peer: Peer) -> Result<Vec<IpAddr>, InterfaceError> {
+        let failed = |reason: String| InterfaceError::Request { request: "RTM_GETADDR", reason };
         let mut request = AddressMessage::default();
         request.header.family = AddressFamily::Unspec;
         request.header.index = peer.ifindex;
@@ -307,10 +307,10 @@ impl VethList {
     }
 
     fn tell_host(&self) {
-        self.tell(VethChange::Host(self.host.all()));
+        self.tell(InterfaceEvent::Host(self.host.all()));
     }
 
-    fn tell(&self, change: VethChange) {
+    fn tell(&self, change: InterfaceEvent) {
         // The receiver has gone: `run` sees that and ends.
         let _ = self.changes.send(change);
     }

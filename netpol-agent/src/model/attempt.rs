@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DropHook, Peer, Protocol, Tuple};
+use super::{DropHook, Protocol, SocketAddress, Tuple};
 
 /// What became of a connection attempt, as far as this node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -48,7 +48,7 @@ impl Observed {
 
     /// Whether the packet reached the destination pod.
     #[must_use]
-    pub const fn got_there(self) -> bool {
+    pub const fn reached_destination(self) -> bool {
         matches!(self, Self::Established | Self::Refused | Self::Delivered)
     }
 
@@ -72,7 +72,7 @@ pub struct Attempt {
     pub tuple: Tuple,
     /// Whom the opener addressed, where that is known not to be who was to answer: a Service's address and port, which
     /// were translated on the way.
-    pub addressed: Option<Peer>,
+    pub service_address: Option<SocketAddress>,
     /// When its first packet was seen, nanoseconds of `CLOCK_MONOTONIC`.
     pub first_ns: u64,
     /// When its fate was decided.
@@ -86,11 +86,11 @@ pub struct Attempt {
     /// Reason of a drop that no enforcer causes, if there was one: a full queue, a bad checksum.
     pub other_drop: Option<u32>,
     /// Veth through which the opening packet left the pod that has its source address.
-    pub source_veth: Option<u32>,
+    pub source_interface: Option<u32>,
     /// Veth through which it entered the pod that has its destination address, or the answer left that pod.
-    pub destination_veth: Option<u32>,
+    pub destination_interface: Option<u32>,
     /// Veth out of which the opening packet came though the interface behind it has another address.
-    pub foreign_veth: Option<u32>,
+    pub spoof_candidate: Option<u32>,
     /// Whether it was open before the agent looked: who opened it is a guess.
     pub pre_existing: bool,
     /// Whether records were lost that may have told otherwise.
@@ -98,7 +98,7 @@ pub struct Attempt {
     /// Whether it had been decided before, on weaker evidence.
     pub revised: bool,
     /// Whether it is one that had got there before, and is still going on: `first_ns` is when it was looked at again.
-    pub goes_on: bool,
+    pub is_recheck: bool,
 }
 
 impl Attempt {

@@ -33,7 +33,7 @@ impl FindingKind {
 
 /// One end of the connections that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Party {
+pub struct FindingEndpoint {
     /// `pod`, `node`, `service` or `world`.
     pub kind: &'static str,
     /// `namespace/name` of a pod or Service, a node's name, the address of anything else.
@@ -46,9 +46,9 @@ pub struct FindingKey {
     /// Which error.
     pub kind: FindingKind,
     /// Who opened them.
-    pub source: Party,
+    pub source: FindingEndpoint,
     /// Who was to answer.
-    pub destination: Party,
+    pub destination: FindingEndpoint,
     /// Whether it is IPv6: enforcers often keep the two families apart.
     pub ipv6: bool,
     /// The protocol.

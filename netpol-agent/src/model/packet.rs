@@ -10,14 +10,14 @@ use super::Protocol;
 
 /// An address and a port; for an ICMP echo the port is the identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Peer {
+pub struct SocketAddress {
     /// The address.
     pub address: IpAddr,
     /// The port.
     pub port: u16,
 }
 
-impl fmt::Display for Peer {
+impl fmt::Display for SocketAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         std::net::SocketAddr::new(self.address, self.port).fmt(f)
     }
@@ -29,9 +29,9 @@ pub struct Tuple {
     /// Transport protocol.
     pub protocol: Protocol,
     /// Sender.
-    pub source: Peer,
+    pub source: SocketAddress,
     /// Receiver.
-    pub destination: Peer,
+    pub destination: SocketAddress,
 }
 
 /// In few and large pieces: tuples are looked up for each record.
@@ -67,7 +67,7 @@ pub enum Direction {
 
 /// What a packet means to its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Signal {
+pub enum PacketKind {
     /// TCP SYN, SCTP INIT, ICMP echo request. The number tells one attempt from the next that uses the same tuple
     /// (TCP sequence number, SCTP initiate tag; 0 for an echo).
     Open(u32),
@@ -93,7 +93,7 @@ pub struct Packet {
     /// Who to whom.
     pub tuple: Tuple,
     /// What it means.
-    pub signal: Signal,
+    pub signal: PacketKind,
     /// Packets that this one stands for.
     pub packets: u32,
     /// Their bytes.
@@ -138,7 +138,7 @@ pub struct KernelDrop {
     /// Who to whom.
     pub tuple: Tuple,
     /// What the packet meant; `None` for data.
-    pub signal: Option<Signal>,
+    pub signal: Option<PacketKind>,
     /// The kernel's number for the reason.
     pub reason: u32,
     /// Drops that this one stands for.

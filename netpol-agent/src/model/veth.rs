@@ -6,7 +6,7 @@ use hashbrown::{HashMap, HashSet};
 
 /// The host end of a veth pair whose other end is in another network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Veth {
+pub struct PodInterface {
     /// Its name in the host's network namespace.
     pub name: Arc<str>,
     /// Addresses of the other end, both families.
@@ -14,7 +14,7 @@ pub struct Veth {
     /// When the programs were attached, nanoseconds of `CLOCK_MONOTONIC`.
     pub attached_ns: u64,
     /// When it came, in the same time, where that was while the agent was watching.
-    pub born_ns: Option<u64>,
+    pub created_at_ns: Option<u64>,
 }
 
 /// How many of those that are gone are remembered, for connections that are decided after their end.
@@ -28,7 +28,7 @@ const VERY_LATE: u64 = 2_000_000_000;
 
 /// What veths tell of when somebody came to have an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Taken {
+pub enum AssignedAt {
     /// Nothing.
     Unknown,
     /// After a time, in nanoseconds of `CLOCK_MONOTONIC`: the veth at which it was seen came then; or it was seen at none,
@@ -40,18 +40,18 @@ pub enum Taken {
 
 /// All of them, by interface index and by address.
 #[derive(Debug, Default)]
-pub struct Veths {
-    by_index: HashMap<u32, Veth>,
+pub struct PodInterfaces {
+    by_index: HashMap<u32, PodInterface>,
     by_address: HashMap<IpAddr, u32>,
     /// With kube-proxy in its IPVS mode, the addresses of all Services are among them.
     host: HashSet<IpAddr>,
     /// Those that went last, oldest first.
-    gone: VecDeque<(u32, Veth)>,
+    gone: VecDeque<(u32, PodInterface)>,
     /// When the ends of those were heard of that had an address, oldest first.
     left: HashMap<IpAddr, VecDeque<u64>>,
 }
 
-impl Veths {
+impl PodInterfaces {
     /// How many there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -66,13 +66,13 @@ impl Veths {
 
     /// A veth by its interface index.
     #[must_use]
-    pub fn get(&self, ifindex: u32) -> Option<&Veth> {
+    pub fn get(&self, ifindex: u32) -> Option<&PodInterface> {
         self.by_index.get(&ifindex)
     }
 
     /// A veth by its interface index, be it one that has gone of late.
     #[must_use]
-    pub fn get_or_gone(&self, ifindex: u32) -> Option<&Veth> {
+    pub fn get_or_removed(&self, ifindex: u32) -> Option<&PodInterface> {
         let gone = || self.gone.iter().rfind(|(index, _)| *index == ifindex).map(|(_, veth)| veth);
         self.get(ifindex).or_else(gone)
     }
@@ -80,18 +80,18 @@ impl Veths {
     /// When who had an address at `at_ns` came to have it, as far as veths tell. `seen_at` is the veth at which that one
     /// was seen; `is_there` says whether there was surely somebody: who sent, or answered.
     #[must_use]
-    pub fn taken(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64, is_there: bool) -> Taken {
+    pub fn taken(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64, is_there: bool) -> AssignedAt {
         if let Some(veth) = self.home(address, seen_at) {
-            return veth.born_ns.map_or(Taken::Unknown, Taken::After);
+            return veth.created_at_ns.map_or(AssignedAt::Unknown, AssignedAt::After);
         }
-        let Some(ends) = self.left.get(&address) else { return Taken::Unknown };
+        let Some(ends) = self.left.get(&address) else { return AssignedAt::Unknown };
         // Who was there and was not seen was not behind a veth that was still there.
         let late = if is_there { VERY_LATE } else { LATE };
         if ends.iter().any(|heard| (at_ns + 1..=at_ns + late).contains(heard)) {
-            return Taken::Unclear;
+            return AssignedAt::Unclear;
         }
         let last = ends.iter().rfind(|heard| **heard <= at_ns);
-        last.map_or(Taken::Unknown, |heard| Taken::After(heard.saturating_sub(LATE)))
+        last.map_or(AssignedAt::Unknown, |heard| AssignedAt::After(heard.saturating_sub(LATE)))
     }
 
     /// Until when to wait before asking who had an address, for somebody who is surely there: where that one was not seen
@@ -106,11 +106,11 @@ impl Veths {
     }
 
     /// The veth at which an address was seen, if it may be its own.
-    fn home(&self, address: IpAddr, seen_at: Option<u32>) -> Option<&Veth> {
-        let veth = self.get_or_gone(seen_at?)?;
+    fn home(&self, address: IpAddr, seen_at: Option<u32>) -> Option<&PodInterface> {
+        let veth = self.get_or_removed(seen_at?)?;
         // Those of one that has just come are not known yet.
         let may_be =
-            veth.addresses.contains(&address) || (veth.addresses.is_empty() && veth.born_ns.is_some());
+            veth.addresses.contains(&address) || (veth.addresses.is_empty() && veth.created_at_ns.is_some());
         may_be.then_some(veth)
     }
 
@@ -141,14 +141,14 @@ impl Veths {
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.
     pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now_ns: u64) {
-        let veth = Veth { name, addresses: Vec::new(), attached_ns: now_ns, born_ns: None };
+        let veth = PodInterface { name, addresses: Vec::new(), attached_ns: now_ns, created_at_ns: None };
         self.by_index.entry(ifindex).or_insert(veth);
     }
 
     /// Notes when a veth came that was not there before the agent.
-    pub fn born(&mut self, ifindex: u32, at_ns: u64) {
+    pub fn created(&mut self, ifindex: u32, at_ns: u64) {
         if let Some(veth) = self.by_index.get_mut(&ifindex) {
-            veth.born_ns = Some(at_ns);
+            veth.created_at_ns = Some(at_ns);
         }
     }
 
@@ -202,25 +202,27 @@ mod tests {
 
     #[test]
     fn when_an_address_was_taken() {
-        use Taken::{After, Unclear, Unknown};
+        use AssignedAt::{After, Unclear, Unknown};
         const SECOND: u64 = 1_000_000_000;
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let at_veth = |ifindex| Some(ifindex);
-        let taken = |veths: &Veths, seen_at, second| veths.taken(address, seen_at, second * SECOND, true);
-        let mut veths = Veths::default();
-        veths.attached(1, "old".into(), SECOND);
-        veths.set_addresses(1, vec![address]);
-        assert_eq!(taken(&veths, at_veth(1), 10), Unknown, "it was there before");
-        assert_eq!(taken(&veths, None, 10), Unknown, "nobody knows");
+        let taken = |interfaces: &PodInterfaces, seen_at, second| {
+            interfaces.taken(address, seen_at, second * SECOND, true)
+        };
+        let mut interfaces = PodInterfaces::default();
+        interfaces.attached(1, "old".into(), SECOND);
+        interfaces.set_addresses(1, vec![address]);
+        assert_eq!(taken(&interfaces, at_veth(1), 10), Unknown, "it was there before");
+        assert_eq!(taken(&interfaces, None, 10), Unknown, "nobody knows");
         for (seen_at, second, expected) in [(at_veth(1), 10, None), (None, 10, Some(12)), (None, 0, None)] {
-            let until = veths.doubtful_until(address, seen_at, second * SECOND);
+            let until = interfaces.doubtful_until(address, seen_at, second * SECOND);
             assert_eq!(until, expected.map(|second| second * SECOND), "{seen_at:?} {second}");
         }
-        veths.gone(1, 20 * SECOND);
-        veths.attached(2, "new".into(), 22 * SECOND);
-        veths.born(2, 21 * SECOND);
-        assert_eq!(taken(&veths, at_veth(2), 22), After(21 * SECOND), "at one without addresses yet");
-        veths.set_addresses(2, vec![address]);
+        interfaces.gone(1, 20 * SECOND);
+        interfaces.attached(2, "new".into(), 22 * SECOND);
+        interfaces.created(2, 21 * SECOND);
+        assert_eq!(taken(&interfaces, at_veth(2), 22), After(21 * SECOND), "at one without addresses yet");
+        interfaces.set_addresses(2, vec![address]);
         for (name, seen_at, second, expected) in [
             ("at the old one", at_veth(1), 19, Unknown),
             ("long before the old one's end", None, 17, Unknown),
@@ -229,39 +231,43 @@ mod tests {
             ("at the new one", at_veth(2), 25, After(21 * SECOND)),
             ("past the new one", None, 25, After(20 * SECOND - LATE)),
         ] {
-            assert_eq!(taken(&veths, seen_at, second), expected, "{name}");
+            assert_eq!(taken(&interfaces, seen_at, second), expected, "{name}");
         }
-        assert_eq!(veths.taken(address, None, 19 * SECOND, false), Unknown, "nobody was there");
-        assert_eq!(veths.taken(address, None, 20 * SECOND - LATE, false), Unclear, "or it had gone");
-        assert_eq!(veths.doubtful_until(address, None, 21 * SECOND), None, "before it was attached");
-        assert_eq!(veths.doubtful_until(address, None, 25 * SECOND), Some(27 * SECOND), "past the new one");
-        veths.gone(2, 26 * SECOND);
-        assert_eq!(taken(&veths, None, 25), Unclear, "which had gone");
-        assert_eq!(taken(&veths, None, 21), After(20 * SECOND - LATE), "not for those long before");
+        assert_eq!(interfaces.taken(address, None, 19 * SECOND, false), Unknown, "nobody was there");
+        assert_eq!(interfaces.taken(address, None, 20 * SECOND - LATE, false), Unclear, "or it had gone");
+        assert_eq!(interfaces.doubtful_until(address, None, 21 * SECOND), None, "before it was attached");
+        assert_eq!(
+            interfaces.doubtful_until(address, None, 25 * SECOND),
+            Some(27 * SECOND),
+            "past the new one"
+        );
+        interfaces.gone(2, 26 * SECOND);
+        assert_eq!(taken(&interfaces, None, 25), Unclear, "which had gone");
+        assert_eq!(taken(&interfaces, None, 21), After(20 * SECOND - LATE), "not for those long before");
         for ifindex in 3..2 + u32::try_from(REMEMBERED).unwrap() {
-            veths.attached(ifindex, "other".into(), 0);
-            veths.gone(ifindex, 30 * SECOND);
+            interfaces.attached(ifindex, "other".into(), 0);
+            interfaces.gone(ifindex, 30 * SECOND);
         }
-        assert_eq!(taken(&veths, None, 21), Unknown, "the first end is forgotten");
-        assert_eq!(taken(&veths, None, 27), After(26 * SECOND - LATE), "the second is not");
-        veths.attached(1, "other".into(), 0);
-        veths.gone(1, 30 * SECOND);
-        assert!(veths.left.is_empty());
+        assert_eq!(taken(&interfaces, None, 21), Unknown, "the first end is forgotten");
+        assert_eq!(taken(&interfaces, None, 27), After(26 * SECOND - LATE), "the second is not");
+        interfaces.attached(1, "other".into(), 0);
+        interfaces.gone(1, 30 * SECOND);
+        assert!(interfaces.left.is_empty());
     }
 
     #[test]
     fn an_address_follows_its_last_owner() {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
-        let mut veths = Veths::default();
-        veths.attached(1, "a".into(), 0);
-        veths.attached(2, "b".into(), 0);
-        assert_eq!(veths.carries(1, address), None, "addresses not known yet");
-        veths.set_addresses(1, vec![address]);
-        veths.set_addresses(2, vec![address]);
-        veths.gone(1, 0);
-        assert_eq!(veths.owner(address), Some(2));
-        veths.set_addresses(2, vec!["10.0.0.2".parse().unwrap()]);
-        assert_eq!(veths.owner(address), None);
-        assert_eq!(veths.carries(2, address), Some(false));
+        let mut interfaces = PodInterfaces::default();
+        interfaces.attached(1, "a".into(), 0);
+        interfaces.attached(2, "b".into(), 0);
+        assert_eq!(interfaces.carries(1, address), None, "addresses not known yet");
+        interfaces.set_addresses(1, vec![address]);
+        interfaces.set_addresses(2, vec![address]);
+        interfaces.gone(1, 0);
+        assert_eq!(interfaces.owner(address), Some(2));
+        interfaces.set_addresses(2, vec!["10.0.0.2".parse().unwrap()]);
+        assert_eq!(interfaces.owner(address), None);
+        assert_eq!(interfaces.carries(2, address), Some(false));
     }
 }

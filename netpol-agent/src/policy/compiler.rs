@@ -6,15 +6,15 @@ use std::{
 };
 
 use super::{
+    compiled_pod_class::{CompiledDirection, CompiledPodClass, by_priority},
     engine::Engine,
     peers::PeerSet,
-    policies::{CompiledClusterPolicy, CompiledPolicy, RuleMaker},
-    profile::{Profile, Side, by_priority},
-    rule::TierRule,
+    policies::{CompiledClusterPolicy, CompiledPolicy, RuleCompiler},
+    rule::CompiledTierRule,
     selector_index::SelectorIndex,
 };
 use crate::{
-    cluster::{Map, ObjectRef, Snapshot},
+    cluster::{ObjectRef, PersistentMap, Snapshot},
     model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
 };
 
@@ -23,12 +23,12 @@ use crate::{
 pub struct Compiler {
     snapshot: Arc<Snapshot>,
     engine: Arc<Engine>,
-    profiles: Map<Arc<PodClass>, Arc<Profile>>,
+    profiles: PersistentMap<Arc<PodClass>, Arc<CompiledPodClass>>,
     /// What is in each namespace that has pods or policies.
     namespaces: HashMap<Arc<str>, Residents>,
     policies: HashMap<PolicyRef, Arc<CompiledPolicy>>,
     cluster_policies: BTreeMap<PolicyRef, CompiledClusterPolicy>,
-    maker: RuleMaker,
+    rules_compiler: RuleCompiler,
     /// Classes whose profile is out of date.
     dirty: HashSet<Arc<PodClass>>,
 }
@@ -43,7 +43,7 @@ struct Residents {
 }
 
 /// What was made of each list of policies: classes that the same policies concern share it.
-type Made = HashMap<Vec<PolicyRef>, (Arc<Side>, Arc<Side>)>;
+type Made = HashMap<Vec<PolicyRef>, (Arc<CompiledDirection>, Arc<CompiledDirection>)>;
 
 impl Default for Compiler {
     fn default() -> Self {
@@ -56,15 +56,15 @@ impl Compiler {
     #[must_use]
     pub fn new() -> Self {
         let snapshot = Arc::new(Snapshot::empty());
-        let engine = Engine { snapshot: snapshot.clone(), profiles: Map::default() };
+        let engine = Engine { snapshot: snapshot.clone(), profiles: PersistentMap::default() };
         Self {
             snapshot,
             engine: Arc::new(engine),
-            profiles: Map::default(),
+            profiles: PersistentMap::default(),
             namespaces: HashMap::new(),
             policies: HashMap::new(),
             cluster_policies: BTreeMap::new(),
-            maker: RuleMaker::default(),
+            rules_compiler: RuleCompiler::default(),
             dirty: HashSet::new(),
         }
     }
@@ -181,7 +181,7 @@ impl Compiler {
         } else {
             self.change_cluster_policy(id, before, after);
         }
-        for set in std::mem::take(&mut self.maker.new_sets) {
+        for set in std::mem::take(&mut self.rules_compiler.new_sets) {
             self.mark_members(&set, before, after);
         }
     }
@@ -196,7 +196,7 @@ impl Compiler {
             self.forget_if_empty(&old.policy.namespace);
         }
         if let Some(policy) = after.network_policy(id) {
-            let new = Arc::new(self.maker.policy(policy));
+            let new = Arc::new(self.rules_compiler.policy(policy));
             let here = self.namespaces.entry(policy.namespace.clone()).or_default();
             here.policies.insert(policy.pods.clone(), id.clone());
             self.mark_subjects(&new);
@@ -210,7 +210,7 @@ impl Compiler {
             self.release(&old.sets, before, after);
         }
         if let Some(policy) = after.cluster_policy(id) {
-            let new = self.maker.cluster_policy(policy);
+            let new = self.rules_compiler.cluster_policy(policy);
             self.mark_members(&new.subject, before, after);
             self.cluster_policies.insert(id.clone(), new);
         }
@@ -218,7 +218,7 @@ impl Compiler {
 
     fn release(&mut self, sets: &[Arc<PeerSet>], before: &Snapshot, after: &Snapshot) {
         for set in sets {
-            if self.maker.peers.release(set) {
+            if self.rules_compiler.peers.release(set) {
                 self.mark_members(set, before, after);
             }
         }
@@ -249,7 +249,7 @@ impl Compiler {
         }
     }
 
-    fn profile(&self, class: &PodClass, snapshot: &Snapshot, made: &mut Made) -> Option<Profile> {
+    fn profile(&self, class: &PodClass, snapshot: &Snapshot, made: &mut Made) -> Option<CompiledPodClass> {
         let labels = &snapshot.namespace(&class.namespace)?.labels;
         let here = self.namespaces.get(&class.namespace)?;
         let mut policies: Vec<&Arc<CompiledPolicy>> =
@@ -266,8 +266,8 @@ impl Compiler {
             let side = |direction| Arc::new(side(direction, &policies, &in_tiers));
             (side(PolicyDirection::Ingress), side(PolicyDirection::Egress))
         });
-        let sets = self.maker.peers.sets_of(class, labels);
-        Some(Profile { sets, ingress: ingress.clone(), egress: egress.clone() })
+        let sets = self.rules_compiler.peers.sets_of(class, labels);
+        Some(CompiledPodClass { sets, ingress: ingress.clone(), egress: egress.clone() })
     }
 }
 
@@ -275,16 +275,16 @@ fn side(
     direction: PolicyDirection,
     policies: &[&Arc<CompiledPolicy>],
     tiers: &[&CompiledClusterPolicy],
-) -> Side {
+) -> CompiledDirection {
     let isolating = policies.iter().filter(|compiled| compiled.rules(direction).is_some());
     let rules = policies.iter().filter_map(|compiled| compiled.rules(direction)).flatten();
-    let tier = |tier: Tier| -> Box<[TierRule]> {
+    let tier = |tier: Tier| -> Box<[CompiledTierRule]> {
         let here = tiers.iter().filter(|compiled| compiled.policy.tier == tier);
         let mut rules: Vec<_> = here.flat_map(|compiled| compiled.rules(direction)).cloned().collect();
         rules.sort_by(by_priority);
         rules.into()
     };
-    Side {
+    CompiledDirection {
         admin: tier(Tier::Admin),
         isolating: isolating.map(|compiled| compiled.policy.clone()).collect(),
         rules: rules.cloned().collect(),

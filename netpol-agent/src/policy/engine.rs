@@ -3,25 +3,25 @@
 use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{
-    end::{End, Who},
-    judgement::{DecidedBy, Judgement},
-    note::{Note, Notes},
-    profile::Profile,
-    query::{Party, Query},
+    caveat::{Caveat, Caveats},
+    compiled_pod_class::CompiledPodClass,
+    direction_verdict::{DecidedBy, DirectionVerdict},
+    original_address::{OriginalAddress, addresses_before},
+    query::{ConnectionPeer, Query},
     rule::{Addresses, Match, Traffic},
-    tiers::Question,
-    translation::{Translation, addresses_before},
+    rule_endpoint::{RuleEndpoint, Subject},
+    tiers::DirectionQuery,
     verdict::Verdict,
 };
 use crate::{
-    cluster::{Map, Snapshot},
+    cluster::{PersistentMap, Snapshot},
     model::{Node, Pod, PodClass, PolicyDirection},
 };
 
 /// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.
 pub struct Engine {
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) profiles: Map<Arc<PodClass>, Arc<Profile>>,
+    pub(super) profiles: PersistentMap<Arc<PodClass>, Arc<CompiledPodClass>>,
 }
 
 impl fmt::Debug for Engine {
@@ -51,33 +51,33 @@ impl Engine {
     pub fn evaluate<'e>(&'e self, query: &Query<'e>) -> Verdict<'e> {
         let source = self.end(query.source);
         let destination = self.end(query.destination);
-        let mut notes = source.notes;
-        notes.extend(destination.notes);
+        let mut caveats = source.caveats;
+        caveats.extend(destination.caveats);
         if source.is_host_pod() || destination.is_host_pod() {
-            notes.add(Note::HostNetwork);
+            caveats.add(Caveat::HostNetwork);
         }
         if let (Some(from), Some(to)) = (source.pod(), destination.pod())
             && is_same(from, to)
         {
             if query.via_service.is_none() {
-                return Verdict::to_itself(from, notes);
+                return Verdict::to_itself(from, caveats);
             }
-            notes.add(Note::Hairpin);
+            caveats.add(Caveat::Hairpin);
         }
         let egress = self.judge(PolicyDirection::Egress, query, &source, &destination);
         let ingress = self.judge(PolicyDirection::Ingress, query, &source, &destination);
         if egress.decided_by.is_policy() && source.pod().is_some_and(|pod| destination.hosts(pod)) {
-            notes.add(Note::OwnNode);
+            caveats.add(Caveat::OwnNode);
         }
         if [&egress, &ingress].into_iter().any(|side| self.hides_policy(side)) {
-            notes.add(Note::UnreadablePolicy);
+            caveats.add(Caveat::UnreadablePolicy);
         }
         if egress.allowed && self.depends_on_masquerade(query, &source, &destination, &ingress) {
-            notes.add(Note::TranslatedSource);
+            caveats.add(Caveat::TranslatedSource);
         }
-        notes.extend(egress.notes);
-        notes.extend(ingress.notes);
-        Verdict { egress, ingress, notes }
+        caveats.extend(egress.caveats);
+        caveats.extend(ingress.caveats);
+        Verdict { egress, ingress, caveats }
     }
 
     /// Whether the destination's policies would judge a node otherwise that may have taken the source's place. kube-proxy
@@ -86,9 +86,9 @@ impl Engine {
     fn depends_on_masquerade<'e>(
         &'e self,
         query: &Query<'e>,
-        source: &End<'e>,
-        destination: &End<'e>,
-        ingress: &Judgement<'e>,
+        source: &RuleEndpoint<'e>,
+        destination: &RuleEndpoint<'e>,
+        ingress: &DirectionVerdict<'e>,
     ) -> bool {
         let Some(pod) = source.pod().filter(|_| ingress.decided_by.is_policy()) else { return false };
         let own = || self.snapshot.node(pod.node.as_deref()?);
@@ -96,7 +96,7 @@ impl Engine {
             query.via_service.unwrap_or_default().iter().filter(|ip| !self.snapshot.is_cluster_ip(**ip));
         let mut nodes = used.filter_map(|ip| self.snapshot.node_by_ip(*ip).or_else(own));
         nodes.any(|node| {
-            let node = End::new(Who::Node(node), Addresses::Any(&node.ips));
+            let node = RuleEndpoint::new(Subject::Node(node), Addresses::Any(&node.ips));
             self.judge(PolicyDirection::Ingress, query, &node, destination).allowed != ingress.allowed
         })
     }
@@ -104,12 +104,12 @@ impl Engine {
     /// The cluster addresses of all Services that lead to a destination. All Services are looked at: this is for
     /// questions about a connection that nobody made.
     #[must_use]
-    pub fn service_addresses(&self, destination: Party<'_>) -> Vec<IpAddr> {
+    pub fn service_addresses(&self, destination: ConnectionPeer<'_>) -> Vec<IpAddr> {
         addresses_before(&self.snapshot, self.end(destination).pod().map(|pod| &**pod))
     }
 
     /// Whether a NetworkPolicy that can't be read may say something else. What the Admin tier says holds whatever they say.
-    fn hides_policy(&self, side: &Judgement<'_>) -> bool {
+    fn hides_policy(&self, side: &DirectionVerdict<'_>) -> bool {
         let asked =
             matches!(side.decided_by, DecidedBy::NetworkPolicy | DecidedBy::Baseline | DecidedBy::Default);
         asked && side.subject.is_some_and(|pod| self.snapshot.hides_policy(pod.namespace()))
@@ -119,27 +119,27 @@ impl Engine {
         &'e self,
         direction: PolicyDirection,
         query: &Query<'e>,
-        source: &End<'e>,
-        destination: &End<'e>,
-    ) -> Judgement<'e> {
+        source: &RuleEndpoint<'e>,
+        destination: &RuleEndpoint<'e>,
+    ) -> DirectionVerdict<'e> {
         let (subject, peer) = match direction {
             PolicyDirection::Egress => (source, destination),
             PolicyDirection::Ingress => (destination, source),
         };
-        let exempt = |by, pod| Judgement::exempt(direction, by, pod, Notes::default());
+        let exempt = |by, pod| DirectionVerdict::exempt(direction, by, pod, Caveats::default());
         let (pod, profile) = match subject.who {
-            Who::Pod(pod, profile) => (pod, profile),
-            Who::HostPod(pod, _) => return exempt(DecidedBy::HostNetwork, Some(pod)),
-            Who::Node(_) | Who::Outside => return exempt(DecidedBy::NoSubject, None),
+            Subject::Pod(pod, profile) => (pod, profile),
+            Subject::HostPod(pod, _) => return exempt(DecidedBy::HostNetwork, Some(pod)),
+            Subject::Node(_) | Subject::Outside => return exempt(DecidedBy::NoSubject, None),
         };
         if direction == PolicyDirection::Ingress && peer.hosts(pod) {
             return exempt(DecidedBy::LocalNode, Some(pod));
         }
         let translation = match (query.via_service, direction, peer.pod()) {
-            (None, ..) => Translation::None,
-            (Some(addresses), PolicyDirection::Egress, _) => Translation::OfDestination { addresses },
-            (Some(_), PolicyDirection::Ingress, Some(_)) => Translation::KeptSource,
-            (Some(_), PolicyDirection::Ingress, None) => Translation::OfSource,
+            (None, ..) => OriginalAddress::None,
+            (Some(addresses), PolicyDirection::Egress, _) => OriginalAddress::OfDestination { addresses },
+            (Some(_), PolicyDirection::Ingress, Some(_)) => OriginalAddress::KeptSource,
+            (Some(_), PolicyDirection::Ingress, None) => OriginalAddress::OfSource,
         };
         let traffic = Traffic {
             peer_sets: peer.sets(),
@@ -151,20 +151,20 @@ impl Engine {
             declared: destination.declared(),
         };
         let question =
-            Question { direction, subject: pod, side: profile.side(direction), traffic, translation };
-        let mut judgement = question.judge();
-        if !judgement.allowed
-            && let Who::Node(node) = peer.who
-            && self.admits_host_pod(&judgement, node)
+            DirectionQuery { direction, subject: pod, side: profile.side(direction), traffic, translation };
+        let mut direction_verdict = question.judge();
+        if !direction_verdict.allowed
+            && let Subject::Node(node) = peer.who
+            && self.admits_host_pod(&direction_verdict, node)
         {
-            judgement.notes.add(Note::HostNetwork);
+            direction_verdict.caveats.add(Caveat::HostNetwork);
         }
-        judgement
+        direction_verdict
     }
 
     /// Whether the NetworkPolicies that deny a connection with a node would admit it with a pod in the node's network:
     /// an enforcer may tell its traffic from the node's own.
-    fn admits_host_pod(&self, denial: &Judgement<'_>, node: &Node) -> bool {
+    fn admits_host_pod(&self, denial: &DirectionVerdict<'_>, node: &Node) -> bool {
         let Some((side, traffic)) = denial.network_policies else { return false };
         self.snapshot.host_pods(&node.name).any(|pod| {
             let Some(profile) = self.profiles.get(&*pod.class) else { return false };
@@ -177,36 +177,36 @@ impl Engine {
         })
     }
 
-    fn end<'e>(&'e self, party: Party<'e>) -> End<'e> {
+    fn end<'e>(&'e self, party: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
         match party {
-            Party::Pod(pod) => self.end_of_pod(pod, Addresses::Any(&pod.ips)),
-            Party::PodAt(pod, ip) => self.end_of_pod(pod, Addresses::One(ip.to_canonical())),
-            Party::Ip(ip) => {
+            ConnectionPeer::Pod(pod) => self.end_of_pod(pod, Addresses::Any(&pod.ips)),
+            ConnectionPeer::PodAt(pod, ip) => self.end_of_pod(pod, Addresses::One(ip.to_canonical())),
+            ConnectionPeer::Ip(ip) => {
                 let ip = ip.to_canonical();
                 if let Some(pod) = self.snapshot.pod_by_ip(ip) {
                     return self.end_of_pod(pod, Addresses::One(ip));
                 }
                 let node = self.snapshot.node_by_ip(ip);
-                End::at(ip, node.map_or(Who::Outside, |node| Who::Node(node)))
+                RuleEndpoint::at(ip, node.map_or(Subject::Outside, |node| Subject::Node(node)))
             }
-            Party::NodeAt(node, ip) => End::at(ip.to_canonical(), Who::Node(node)),
+            ConnectionPeer::NodeAt(node, ip) => RuleEndpoint::at(ip.to_canonical(), Subject::Node(node)),
         }
     }
 
-    fn end_of_pod<'e>(&'e self, pod: &'e Arc<Pod>, ips: Addresses<'e>) -> End<'e> {
+    fn end_of_pod<'e>(&'e self, pod: &'e Arc<Pod>, ips: Addresses<'e>) -> RuleEndpoint<'e> {
         if pod.is_finished() {
-            return End::unselectable(ips, Note::FinishedPod);
+            return RuleEndpoint::unselectable(ips, Caveat::FinishedPod);
         }
         if pod.host_network {
             let node = pod.node.as_ref().and_then(|name| self.snapshot.node(name));
-            return End::new(Who::HostPod(pod, node.map(|node| &**node)), ips);
+            return RuleEndpoint::new(Subject::HostPod(pod, node.map(|node| &**node)), ips);
         }
         if !pod.is_member() {
-            return End::unselectable(ips, Note::NoAddress);
+            return RuleEndpoint::unselectable(ips, Caveat::NoAddress);
         }
         match self.profiles.get(&*pod.class) {
-            Some(profile) => End::new(Who::Pod(pod, profile), ips),
-            None => End::unselectable(ips, Note::UnknownPod),
+            Some(profile) => RuleEndpoint::new(Subject::Pod(pod, profile), ips),
+            None => RuleEndpoint::unselectable(ips, Caveat::UnknownPod),
         }
     }
 }

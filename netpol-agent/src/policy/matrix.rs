@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
-use super::{Engine, Party, Query, blocks::Blocks};
+use super::{ConnectionPeer, Engine, Query, ip_block_set::IpBlockSet};
 use crate::model::{Pod, PodClass, Protocol};
 
 /// Who may reach whom on one port. Pods that no policy tells apart share a row and a column.
@@ -40,8 +40,8 @@ impl Matrix {
                 // Within a group it is about two of its pods, if there are two; a pod always reaches itself.
                 let to = to.iter().find(|to| to.key != from.key).or(to.first()).unwrap_or(from);
                 let query = Query {
-                    source: Party::Pod(from),
-                    destination: Party::Pod(to),
+                    source: ConnectionPeer::Pod(from),
+                    destination: ConnectionPeer::Pod(to),
                     protocol,
                     port,
                     via_service: None,
@@ -92,7 +92,7 @@ fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<A
 }
 
 /// All different sets of address ranges that rules name.
-fn ranges(engine: &Engine) -> Vec<&Blocks> {
+fn ranges(engine: &Engine) -> Vec<&IpBlockSet> {
     let mut seen = HashMap::new();
     for profile in engine.profiles.values() {
         for side in [&profile.ingress, &profile.egress] {
@@ -105,7 +105,7 @@ fn ranges(engine: &Engine) -> Vec<&Blocks> {
     seen.into_values().collect()
 }
 
-fn ranges_of(ips: &[IpAddr], ranges: &[&Blocks]) -> Vec<u32> {
-    let inside = |blocks: &Blocks| ips.iter().any(|ip| blocks.contains(*ip));
+fn ranges_of(ips: &[IpAddr], ranges: &[&IpBlockSet]) -> Vec<u32> {
+    let inside = |blocks: &IpBlockSet| ips.iter().any(|ip| blocks.contains(*ip));
     (0..).zip(ranges).filter(|(_, blocks)| inside(blocks)).map(|(i, _)| i).collect()
 }

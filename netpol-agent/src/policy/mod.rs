@@ -9,29 +9,29 @@
 //! class is worked out once: the sets of peers that it is in, and for each direction the rules that concern it, in
 //! order. Judging a connection is then a walk along those rules, without allocation.
 
-mod blocks;
+mod caveat;
+mod compiled_pod_class;
 mod compiler;
-mod end;
+mod direction_verdict;
 mod engine;
-mod judgement;
+mod ip_block_set;
 mod matrix;
-mod note;
+mod original_address;
 mod peers;
 mod policies;
 mod ports;
-mod profile;
 mod query;
 mod rule;
+mod rule_endpoint;
 mod selector_index;
 mod tiers;
-mod translation;
 mod verdict;
 
+pub use caveat::{Caveat, Caveats};
 pub use compiler::Compiler;
+pub use direction_verdict::{DecidedBy, DirectionVerdict};
 pub use engine::Engine;
-pub use judgement::{DecidedBy, Judgement};
 pub use matrix::{Cell, Matrix};
-pub use note::{Note, Notes};
-pub use query::{Party, Query};
-pub use rule::{Mismatch, Rule, TierRule};
+pub use query::{ConnectionPeer, Query};
+pub use rule::{CompiledRule, CompiledTierRule, Mismatch};
 pub use verdict::Verdict;

@@ -8,10 +8,10 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    blocks::Blocks,
+    ip_block_set::IpBlockSet,
     peers::{PeerId, PeerSet, PeerTable, Scope},
     ports::Ports,
-    rule::{Peers, Rule, TierRule},
+    rule::{CompiledRule, CompiledTierRule, PeerMatcher},
 };
 use crate::model::{
     ClusterPolicy, LabelSelector, NetworkPolicy, PolicyDirection,
@@ -24,8 +24,8 @@ use crate::model::{
 pub(super) struct CompiledPolicy {
     pub(super) policy: Arc<NetworkPolicy>,
     /// `None` where it does not speak of the direction.
-    pub(super) ingress: Option<Vec<Rule>>,
-    pub(super) egress: Option<Vec<Rule>>,
+    pub(super) ingress: Option<Vec<CompiledRule>>,
+    pub(super) egress: Option<Vec<CompiledRule>>,
     /// The sets that its rules name, to be given back.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
@@ -36,14 +36,14 @@ pub(super) struct CompiledClusterPolicy {
     pub(super) policy: Arc<ClusterPolicy>,
     /// The pods that it speaks of.
     pub(super) subject: PeerSet,
-    pub(super) ingress: Vec<TierRule>,
-    pub(super) egress: Vec<TierRule>,
+    pub(super) ingress: Vec<CompiledTierRule>,
+    pub(super) egress: Vec<CompiledTierRule>,
     /// The sets that its rules name, to be given back.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
 
 impl CompiledPolicy {
-    pub(super) fn rules(&self, direction: PolicyDirection) -> Option<&[Rule]> {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> Option<&[CompiledRule]> {
         match direction {
             PolicyDirection::Ingress => self.ingress.as_deref(),
             PolicyDirection::Egress => self.egress.as_deref(),
@@ -52,7 +52,7 @@ impl CompiledPolicy {
 }
 
 impl CompiledClusterPolicy {
-    pub(super) fn rules(&self, direction: PolicyDirection) -> &[TierRule] {
+    pub(super) fn rules(&self, direction: PolicyDirection) -> &[CompiledTierRule] {
         match direction {
             PolicyDirection::Ingress => &self.ingress,
             PolicyDirection::Egress => &self.egress,
@@ -62,15 +62,15 @@ impl CompiledClusterPolicy {
 
 /// Makes rules of policies, and remembers what they share.
 #[derive(Debug, Default)]
-pub(super) struct RuleMaker {
+pub(super) struct RuleCompiler {
     pub(super) peers: PeerTable,
-    blocks: HashMap<Box<[IpBlock]>, Weak<Blocks>>,
+    blocks: HashMap<Box<[IpBlock]>, Weak<IpBlockSet>>,
     sweep_at: usize,
     /// Sets that no rule had named before.
     pub(super) new_sets: Vec<Arc<PeerSet>>,
 }
 
-impl RuleMaker {
+impl RuleCompiler {
     pub(super) fn policy(&mut self, policy: &Arc<NetworkPolicy>) -> CompiledPolicy {
         let mut sets = Vec::new();
         let mut rules = |direction| {
@@ -100,7 +100,7 @@ impl RuleMaker {
         rule: &network_policy::Rule,
         index: u32,
         sets: &mut Vec<Arc<PeerSet>>,
-    ) -> Rule {
+    ) -> CompiledRule {
         let (mut own, mut blocks) = (Vec::new(), Vec::new());
         for peer in &rule.peers {
             match peer {
@@ -114,13 +114,13 @@ impl RuleMaker {
                 }),
             }
         }
-        let peers = Peers {
+        let peers = PeerMatcher {
             everyone: rule.peers.is_empty(),
             sets: self.acquire(own, sets),
             blocks: self.blocks(blocks),
-            ..Peers::default()
+            ..PeerMatcher::default()
         };
-        Rule { policy: policy.clone(), direction, index, peers, ports: Ports::of_rule(&rule.ports) }
+        CompiledRule { policy: policy.clone(), direction, index, peers, ports: Ports::of_rule(&rule.ports) }
     }
 
     fn tier_rule(
@@ -130,21 +130,29 @@ impl RuleMaker {
         rule: &cluster_policy::TierRule,
         index: u32,
         sets: &mut Vec<Arc<PeerSet>>,
-    ) -> TierRule {
+    ) -> CompiledTierRule {
         let unknown = rule.peers.is_empty() || rule.peers.contains(&TierPeer::Unknown);
         let (action, peers, ports) = match (unknown, rule.action) {
-            (true, Action::Accept | Action::Allow) => (rule.action, Peers::default(), Ports::All),
+            (true, Action::Accept | Action::Allow) => (rule.action, PeerMatcher::default(), Ports::All),
             (true, Action::Deny | Action::Pass) => {
-                (Action::Deny, Peers { everyone: true, ..Peers::default() }, Ports::All)
+                (Action::Deny, PeerMatcher { everyone: true, ..PeerMatcher::default() }, Ports::All)
             }
             (false, action) => {
                 (action, self.tier_peers(&rule.peers, sets), Ports::of_tier_rule(rule.ports.as_deref()))
             }
         };
-        TierRule { policy: policy.clone(), direction, index, action, fails_closed: unknown, peers, ports }
+        CompiledTierRule {
+            policy: policy.clone(),
+            direction,
+            index,
+            action,
+            fails_closed: unknown,
+            peers,
+            ports,
+        }
     }
 
-    fn tier_peers(&mut self, peers: &[TierPeer], sets: &mut Vec<Arc<PeerSet>>) -> Peers {
+    fn tier_peers(&mut self, peers: &[TierPeer], sets: &mut Vec<Arc<PeerSet>>) -> PeerMatcher {
         let (mut own, mut blocks) = (Vec::new(), Vec::new());
         let mut nodes: Vec<LabelSelector> = Vec::new();
         let mut domain_names = false;
@@ -161,7 +169,7 @@ impl RuleMaker {
                 TierPeer::Unknown => {}
             }
         }
-        Peers {
+        PeerMatcher {
             everyone: false,
             sets: self.acquire(own, sets),
             blocks: self.blocks(blocks),
@@ -186,7 +194,7 @@ impl RuleMaker {
     }
 
     /// One trie for all rules that name the same ranges.
-    fn blocks(&mut self, mut blocks: Vec<IpBlock>) -> Option<Arc<Blocks>> {
+    fn blocks(&mut self, mut blocks: Vec<IpBlock>) -> Option<Arc<IpBlockSet>> {
         if blocks.is_empty() {
             return None;
         }
@@ -199,7 +207,7 @@ impl RuleMaker {
             self.blocks.retain(|_, known| known.strong_count() > 0);
             self.sweep_at = 256.max(self.blocks.len() * 2);
         }
-        let made = Arc::new(Blocks::new(&blocks));
+        let made = Arc::new(IpBlockSet::new(&blocks));
         self.blocks.insert(blocks.into(), Arc::downgrade(&made));
         Some(made)
     }

@@ -8,9 +8,9 @@ use crate::model::{Node, Pod, Protocol};
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
     /// Who opened it.
-    pub source: Party<'a>,
+    pub source: ConnectionPeer<'a>,
     /// Who answers, after translation of a Service's address.
-    pub destination: Party<'a>,
+    pub destination: ConnectionPeer<'a>,
     /// Its protocol.
     pub protocol: Protocol,
     /// The destination's port, after translation; 0 where the protocol has none.
@@ -21,7 +21,7 @@ pub struct Query<'a> {
 
 /// One end of a connection.
 #[derive(Clone, Copy, Debug)]
-pub enum Party<'a> {
+pub enum ConnectionPeer<'a> {
     /// A pod, by any of its addresses.
     Pod(&'a Arc<Pod>),
     /// A pod, by this address of its own.

@@ -4,7 +4,7 @@ use std::{net::IpAddr, sync::Arc};
 
 use smallvec::SmallVec;
 
-use super::{blocks::Blocks, peers::PeerId, ports::Ports};
+use super::{ip_block_set::IpBlockSet, peers::PeerId, ports::Ports};
 use crate::model::{
     ClusterPolicy, ContainerPort, LabelSelector, NetworkPolicy, Node, PolicyDirection, Protocol, RuleRef,
     cluster_policy::Action,
@@ -12,20 +12,20 @@ use crate::model::{
 
 /// A rule of a NetworkPolicy.
 #[derive(Clone, Debug)]
-pub struct Rule {
+pub struct CompiledRule {
     /// The policy that it is of.
     pub policy: Arc<NetworkPolicy>,
     /// In which of its lists.
     pub direction: PolicyDirection,
     /// Where in that list.
     pub index: u32,
-    pub(super) peers: Peers,
+    pub(super) peers: PeerMatcher,
     pub(super) ports: Ports,
 }
 
 /// A rule of a cluster-wide policy.
 #[derive(Clone, Debug)]
-pub struct TierRule {
+pub struct CompiledTierRule {
     /// The policy that it is of.
     pub policy: Arc<ClusterPolicy>,
     /// In which of its lists.
@@ -36,11 +36,11 @@ pub struct TierRule {
     pub action: Action,
     /// Whether it has a peer of an unknown kind.
     pub(super) fails_closed: bool,
-    pub(super) peers: Peers,
+    pub(super) peers: PeerMatcher,
     pub(super) ports: Ports,
 }
 
-impl Rule {
+impl CompiledRule {
     pub(super) fn matches(&self, traffic: &Traffic<'_>) -> Match {
         matches(&self.peers, &self.ports, traffic)
     }
@@ -63,7 +63,7 @@ impl Rule {
     }
 }
 
-impl TierRule {
+impl CompiledTierRule {
     pub(super) fn matches(&self, traffic: &Traffic<'_>) -> Match {
         matches(&self.peers, &self.ports, traffic)
     }
@@ -77,11 +77,11 @@ impl TierRule {
 
 /// The other end, as a rule describes it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Peers {
+pub(super) struct PeerMatcher {
     pub(super) everyone: bool,
     /// Sorted.
     pub(super) sets: SmallVec<[PeerId; 4]>,
-    pub(super) blocks: Option<Arc<Blocks>>,
+    pub(super) blocks: Option<Arc<IpBlockSet>>,
     pub(super) nodes: Box<[LabelSelector]>,
     pub(super) domain_names: bool,
 }
@@ -140,7 +140,7 @@ impl Addresses<'_> {
     }
 }
 
-impl Peers {
+impl PeerMatcher {
     /// How the other end matches, ports aside.
     fn matches(&self, traffic: &Traffic<'_>) -> Match {
         if self.everyone || self.sets.iter().any(|set| traffic.peer_sets.binary_search(set).is_ok()) {
@@ -158,7 +158,7 @@ impl Peers {
 }
 
 /// How a rule matches; the cheaper half is tried first.
-fn matches(peers: &Peers, ports: &Ports, traffic: &Traffic<'_>) -> Match {
+fn matches(peers: &PeerMatcher, ports: &Ports, traffic: &Traffic<'_>) -> Match {
     if ports.contains(traffic.protocol, traffic.port, traffic.declared) {
         peers.matches(traffic)
     } else {

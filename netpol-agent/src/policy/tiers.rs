@@ -3,79 +3,83 @@
 use std::sync::Arc;
 
 use super::{
-    judgement::{DecidedBy, Judgement},
-    note::{Note, Notes},
-    profile::Side,
-    rule::{Match, TierRule, Traffic},
-    translation::Translation,
+    caveat::{Caveat, Caveats},
+    compiled_pod_class::CompiledDirection,
+    direction_verdict::{DecidedBy, DirectionVerdict},
+    original_address::OriginalAddress,
+    rule::{CompiledTierRule, Match, Traffic},
 };
 use crate::model::{Pod, PolicyDirection, cluster_policy::Action};
 
 /// What the policies of a pod are asked.
-pub(super) struct Question<'e> {
+pub(super) struct DirectionQuery<'e> {
     pub(super) direction: PolicyDirection,
     pub(super) subject: &'e Arc<Pod>,
-    pub(super) side: &'e Side,
+    pub(super) side: &'e CompiledDirection,
     pub(super) traffic: Traffic<'e>,
-    pub(super) translation: Translation<'e>,
+    pub(super) translation: OriginalAddress<'e>,
 }
 
-impl<'e> Question<'e> {
+impl<'e> DirectionQuery<'e> {
     /// Admin tier, NetworkPolicies, Baseline tier, in this order; what none of them decides is allowed.
-    pub(super) fn judge(&self) -> Judgement<'e> {
-        let mut judgement =
-            Judgement::exempt(self.direction, DecidedBy::Default, Some(self.subject), Notes::default());
+    pub(super) fn judge(&self) -> DirectionVerdict<'e> {
+        let mut direction_verdict = DirectionVerdict::exempt(
+            self.direction,
+            DecidedBy::Default,
+            Some(self.subject),
+            Caveats::default(),
+        );
         let mut perhaps = false;
-        if !self.tier(&self.side.admin, DecidedBy::Admin, &mut judgement, &mut perhaps) {
+        if !self.tier(&self.side.admin, DecidedBy::Admin, &mut direction_verdict, &mut perhaps) {
             if !self.side.isolating.is_empty() {
-                self.network_policies(&mut judgement);
+                self.network_policies(&mut direction_verdict);
             } else if !self.side.baseline.is_empty() {
-                self.tier(&self.side.baseline, DecidedBy::Baseline, &mut judgement, &mut perhaps);
+                self.tier(&self.side.baseline, DecidedBy::Baseline, &mut direction_verdict, &mut perhaps);
             }
         }
-        if perhaps && !judgement.allowed {
-            judgement.notes.add(Note::DomainName);
+        if perhaps && !direction_verdict.allowed {
+            direction_verdict.caveats.add(Caveat::DomainName);
         }
-        judgement
+        direction_verdict
     }
 
     /// Whether the tier decides.
     fn tier(
         &self,
-        rules: &'e [TierRule],
+        rules: &'e [CompiledTierRule],
         name: DecidedBy,
-        judgement: &mut Judgement<'e>,
+        direction_verdict: &mut DirectionVerdict<'e>,
         perhaps: &mut bool,
     ) -> bool {
-        let Some((at, rule)) = self.first_match(rules, judgement, perhaps) else { return false };
+        let Some((at, rule)) = self.first_match(rules, direction_verdict, perhaps) else { return false };
         if self.is_contradicted(rule, rules.get(at + 1..).unwrap_or_default()) {
-            judgement.notes.add(Note::EqualPriority);
+            direction_verdict.caveats.add(Caveat::EqualPriority);
         }
         if rule.action == Action::Pass {
-            judgement.passed_by = judgement.passed_by.or(Some(rule));
+            direction_verdict.passed_by = direction_verdict.passed_by.or(Some(rule));
             return false;
         }
-        judgement.allowed = rule.action != Action::Deny;
-        judgement.decided_by = name;
-        judgement.tier_rule = Some(rule);
+        direction_verdict.allowed = rule.action != Action::Deny;
+        direction_verdict.decided_by = name;
+        direction_verdict.tier_rule = Some(rule);
         true
     }
 
     fn first_match(
         &self,
-        rules: &'e [TierRule],
-        judgement: &mut Judgement<'e>,
+        rules: &'e [CompiledTierRule],
+        direction_verdict: &mut DirectionVerdict<'e>,
         perhaps: &mut bool,
-    ) -> Option<(usize, &'e TierRule)> {
+    ) -> Option<(usize, &'e CompiledTierRule)> {
         for (at, rule) in rules.iter().enumerate() {
             if rule.fails_closed {
-                judgement.notes.add(Note::UnknownPeer);
+                direction_verdict.caveats.add(Caveat::UnknownPeer);
             }
             match rule.matches(&self.traffic) {
                 Match::Yes => return Some((at, rule)),
                 Match::ByAddress => {
                     if self.translation.took_place() {
-                        judgement.notes.add(Note::TranslatedAddress);
+                        direction_verdict.caveats.add(Caveat::TranslatedAddress);
                     }
                     return Some((at, rule));
                 }
@@ -87,7 +91,7 @@ impl<'e> Question<'e> {
                         .as_ref()
                         .is_some_and(|blocks| self.translation.may_hide_match(blocks))
                     {
-                        judgement.notes.add(Note::TranslatedAddress);
+                        direction_verdict.caveats.add(Caveat::TranslatedAddress);
                     }
                 }
             }
@@ -96,7 +100,7 @@ impl<'e> Question<'e> {
     }
 
     /// Whether another policy of the same priority, asked first, would have decided otherwise.
-    fn is_contradicted(&self, decisive: &TierRule, following: &'e [TierRule]) -> bool {
+    fn is_contradicted(&self, decisive: &CompiledTierRule, following: &'e [CompiledTierRule]) -> bool {
         let mut answered = &decisive.policy.id;
         for rule in following {
             if rule.policy.priority != decisive.policy.priority {
@@ -115,7 +119,7 @@ impl<'e> Question<'e> {
         false
     }
 
-    fn network_policies(&self, judgement: &mut Judgement<'e>) {
+    fn network_policies(&self, direction_verdict: &mut DirectionVerdict<'e>) {
         let (mut admitted, mut by_address_only, mut perhaps_before) = (false, false, false);
         for rule in &self.side.rules {
             match rule.matches(&self.traffic) {
@@ -131,17 +135,17 @@ impl<'e> Question<'e> {
             }
         }
         if by_address_only && self.traffic.peer_is_pod {
-            judgement.notes.add(Note::BlockMatchesPod);
+            direction_verdict.caveats.add(Caveat::BlockMatchesPod);
         }
         if (by_address_only && self.translation.took_place()) || (!admitted && perhaps_before) {
-            judgement.notes.add(Note::TranslatedAddress);
+            direction_verdict.caveats.add(Caveat::TranslatedAddress);
         }
         if !self.traffic.protocol.has_ports() {
-            judgement.notes.add(Note::Protocol);
+            direction_verdict.caveats.add(Caveat::Protocol);
         }
-        judgement.allowed = admitted;
-        judgement.decided_by = DecidedBy::NetworkPolicy;
-        judgement.network_policies = Some((self.side, self.traffic));
+        direction_verdict.allowed = admitted;
+        direction_verdict.decided_by = DecidedBy::NetworkPolicy;
+        direction_verdict.network_policies = Some((self.side, self.traffic));
     }
 }
 

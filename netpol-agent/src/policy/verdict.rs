@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    judgement::{DecidedBy, Judgement},
-    note::{Note, Notes},
+    caveat::{Caveat, Caveats},
+    direction_verdict::{DecidedBy, DirectionVerdict},
 };
 use crate::model::{Denial, Expected, NotApplicable, Pod, PolicyDirection, PolicyRef, RuleRef, Undecidable};
 
@@ -12,17 +12,18 @@ use crate::model::{Denial, Expected, NotApplicable, Pod, PolicyDirection, Policy
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict<'e> {
     /// What the source may reach.
-    pub egress: Judgement<'e>,
+    pub egress: DirectionVerdict<'e>,
     /// What may reach the destination.
-    pub ingress: Judgement<'e>,
-    pub(super) notes: Notes,
+    pub ingress: DirectionVerdict<'e>,
+    pub(super) caveats: Caveats,
 }
 
 impl<'e> Verdict<'e> {
-    pub(super) fn to_itself(pod: &'e Arc<Pod>, notes: Notes) -> Self {
-        let side =
-            |direction| Judgement::exempt(direction, DecidedBy::SelfTraffic, Some(pod), Notes::default());
-        Self { egress: side(PolicyDirection::Egress), ingress: side(PolicyDirection::Ingress), notes }
+    pub(super) fn to_itself(pod: &'e Arc<Pod>, caveats: Caveats) -> Self {
+        let side = |direction| {
+            DirectionVerdict::exempt(direction, DecidedBy::SelfTraffic, Some(pod), Caveats::default())
+        };
+        Self { egress: side(PolicyDirection::Egress), ingress: side(PolicyDirection::Ingress), caveats }
     }
 
     /// Whether both directions admit the connection.
@@ -35,18 +36,18 @@ impl<'e> Verdict<'e> {
     /// the notes say why nothing may rest on it.
     #[must_use]
     pub fn defined(&self) -> bool {
-        !self.notes.iter().any(Note::undefines)
+        !self.caveats.iter().any(Caveat::undefines)
     }
 
     /// All there is to say beyond the outcome.
     #[must_use]
-    pub fn notes(&self) -> Notes {
-        self.notes
+    pub fn caveats(&self) -> Caveats {
+        self.caveats
     }
 
     /// Both directions, egress first.
     #[must_use]
-    pub fn directions(&self) -> [&Judgement<'e>; 2] {
+    pub fn directions(&self) -> [&DirectionVerdict<'e>; 2] {
         [&self.egress, &self.ingress]
     }
 
@@ -56,10 +57,10 @@ impl<'e> Verdict<'e> {
         if let Some(why) = self.not_applicable() {
             return Expected::NotApplicable(why);
         }
-        if let Some(note) = self.notes.iter().find(|note| note.undefines()) {
-            return Expected::Undecidable(match note {
-                Note::UnreadablePolicy => Undecidable::Stale,
-                Note::DomainName => Undecidable::DomainName,
+        if let Some(caveat) = self.caveats.iter().find(|caveat| caveat.undefines()) {
+            return Expected::Undecidable(match caveat {
+                Caveat::UnreadablePolicy => Undecidable::Stale,
+                Caveat::DomainName => Undecidable::DomainName,
                 other => Undecidable::Undefined(other.text()),
             });
         }
@@ -73,7 +74,7 @@ impl<'e> Verdict<'e> {
 
     fn not_applicable(&self) -> Option<NotApplicable> {
         use DecidedBy::{HostNetwork, LocalNode, NoSubject, SelfTraffic};
-        if self.notes.contains(Note::UnknownPod) {
+        if self.caveats.contains(Caveat::UnknownPod) {
             return None;
         }
         match (self.egress.decided_by, self.ingress.decided_by) {
@@ -86,18 +87,18 @@ impl<'e> Verdict<'e> {
     }
 }
 
-fn denial(judgement: &Judgement<'_>) -> Option<Denial> {
-    let subject = judgement.subject.filter(|_| !judgement.allowed)?;
-    let policies: Vec<PolicyRef> = match judgement.tier_rule {
+fn denial(direction_verdict: &DirectionVerdict<'_>) -> Option<Denial> {
+    let subject = direction_verdict.subject.filter(|_| !direction_verdict.allowed)?;
+    let policies: Vec<PolicyRef> = match direction_verdict.tier_rule {
         Some(rule) => vec![rule.policy.id.clone()],
-        None => judgement.isolating().iter().map(|policy| policy.id.clone()).collect(),
+        None => direction_verdict.isolating().iter().map(|policy| policy.id.clone()).collect(),
     };
-    Some(Denial { direction: judgement.direction, subject: subject.key.clone(), policies })
+    Some(Denial { direction: direction_verdict.direction, subject: subject.key.clone(), policies })
 }
 
-fn admitting(judgement: &Judgement<'_>) -> Vec<RuleRef> {
-    match judgement.tier_rule {
+fn admitting(direction_verdict: &DirectionVerdict<'_>) -> Vec<RuleRef> {
+    match direction_verdict.tier_rule {
         Some(rule) => vec![rule.reference()],
-        None => judgement.allowing().map(|rule| rule.reference()).collect(),
+        None => direction_verdict.allowing().map(|rule| rule.reference()).collect(),
     }
 }

@@ -15,17 +15,17 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Track, outlets::Outlets, source};
+use super::{Options, Pipeline, Setup, Track, sinks::Sinks, source};
 use crate::{
-    cluster::watch::Knowledge,
+    cluster::watch::SyncStatus,
     flow::Limits,
     kernel::{
-        AttachError, Conntrack, Counters, Loaded, Programs, Records, VethChange, VethWatcher, load,
+        AttachError, Conntrack, Counters, InterfaceEvent, InterfaceWatcher, Loaded, Programs, Records, load,
         own_network_namespace, preflight, raise_file_limit,
     },
     model::{DropReasons, ObjectKind},
     policy::Engine,
-    sink::{Health, Metrics, hubble::Peers, serve},
+    sink::{Health, Metrics, hubble::PeerList, serve},
     verify::Clock,
 };
 
@@ -36,10 +36,10 @@ const BATCH: Duration = Duration::from_millis(10);
 const TICK: Duration = Duration::from_millis(200);
 
 /// How often it is looked whether all of the node's pods are seen, and what could not be attached is tried again.
-const CENSUS: Duration = Duration::from_secs(5);
+const AUDIT_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Requests to look again at a veth's addresses that may wait.
-const LOOK_AGAIN: usize = 64;
+const REFRESH_BACKLOG: usize = 64;
 
 /// Runs until SIGTERM or SIGINT.
 ///
@@ -54,14 +54,14 @@ pub async fn run(options: Options) -> Result<()> {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
     }
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
-    let outlets = Outlets::open(&options, &metrics).await?;
+    let sinks = Sinks::open(&options, &metrics).await?;
     let Options { source, metrics: address, summary, node, grace, load: load_options, limits, .. } = options;
     let source = source::open(source, &metrics).await?;
     let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
-    let (veth_told, veths) = mpsc::unbounded_channel();
-    let (look_again, again_wanted) = mpsc::channel(LOOK_AGAIN);
-    let veth_watcher = VethWatcher::new(veth_told)?;
+    let (veth_told, interfaces) = mpsc::unbounded_channel();
+    let (refresh_requests, again_wanted) = mpsc::channel(REFRESH_BACKLOG);
+    let interface_watcher = InterfaceWatcher::new(veth_told)?;
     let mut pipeline = Pipeline::new(setup(limits, grace, drop_reasons)?, metrics.clone());
     if let Some(state) = source.first {
         pipeline.set_state(state, monotonic_ns()?);
@@ -69,12 +69,12 @@ pub async fn run(options: Options) -> Result<()> {
 
     // They end with this.
     let mut tasks = JoinSet::new();
-    let (peers, last) = outlets.connect(&mut pipeline, &mut tasks);
+    let (peers, last) = sinks.connect(&mut pipeline, &mut tasks);
     if let Some(address) = address {
         tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
     }
     tasks.spawn(source.follow);
-    tasks.spawn(async { Ok(veth_watcher.run(again_wanted).await?) });
+    tasks.spawn(async { Ok(interface_watcher.run(again_wanted).await?) });
     if let Some(log) = log {
         tasks.spawn(async { log.forward().await.context("the programs' log") });
     }
@@ -84,16 +84,16 @@ pub async fn run(options: Options) -> Result<()> {
         records,
         batch_records,
         counters,
-        look_again,
+        refresh_requests,
         unattached: BTreeMap::new(),
         knowledge: source.knowledge,
-        veths_known: false,
+        interfaces_known: false,
         node,
         peers,
         health,
         metrics,
     };
-    let result = agent.work(signals, veths, source.states, summary).await;
+    let result = agent.work(signals, interfaces, source.states, summary).await;
     last.end().await?;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
 }
@@ -183,15 +183,15 @@ struct Agent {
     /// was in it has been taken.
     batch_records: usize,
     counters: Counters,
-    look_again: mpsc::Sender<u32>,
+    refresh_requests: mpsc::Sender<u32>,
     unattached: BTreeMap<u32, Unattached>,
     knowledge: source::Age,
     /// Whether all veths that were there at the start have been found.
-    veths_known: bool,
+    interfaces_known: bool,
     /// This node's name in the cluster, where it is known.
     node: Option<String>,
     /// Where clients of Hubble's API learn of other nodes.
-    peers: Option<Peers>,
+    peers: Option<PeerList>,
     health: Health,
     metrics: Metrics,
 }
@@ -200,14 +200,14 @@ impl Agent {
     async fn work(
         mut self,
         mut signals: Signals,
-        mut veths: mpsc::UnboundedReceiver<VethChange>,
+        mut interfaces: mpsc::UnboundedReceiver<InterfaceEvent>,
         mut states: watch::Receiver<Arc<Engine>>,
         summary: bool,
     ) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut census = interval(CENSUS);
-        census.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut audit_interfaces = interval(AUDIT_INTERVAL);
+        audit_interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // While a batch gathers: when to take it.
         let mut batch: Option<Instant> = None;
         loop {
@@ -215,17 +215,17 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = signals.stop() => break,
-                change = veths.recv() => self.veth(change.context("the veth watcher has ended")?)?,
+                change = interfaces.recv() => self.veth(change.context("the veth watcher has ended")?)?,
                 changed = states.changed() => {
                     changed.context("the source of the cluster's state has ended")?;
                     let state = states.borrow_and_update().clone();
                     let now = monotonic_ns()?;
                     self.pipeline.set_state(state, now);
-                    self.take_stock(now);
+                    self.update_status(now);
                 }
                 // Before records: where these come without end, deadlines are due all the same.
                 _ = tick.tick() => self.tick()?,
-                _ = census.tick() => self.census()?,
+                _ = audit_interfaces.tick() => self.audit_interfaces()?,
                 ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
@@ -243,9 +243,9 @@ impl Agent {
         Ok(())
     }
 
-    fn census(&mut self) -> Result<()> {
+    fn audit_interfaces(&mut self) -> Result<()> {
         self.attach_again()?;
-        if let Some(node) = self.node.as_deref().filter(|_| self.veths_known) {
+        if let Some(node) = self.node.as_deref().filter(|_| self.interfaces_known) {
             self.pipeline.count_unseen(node);
         }
         if let Some(peers) = &self.peers {
@@ -255,35 +255,35 @@ impl Agent {
     }
 
     fn drain(&mut self) -> usize {
-        let Self { pipeline, look_again, records, batch_records, .. } = self;
+        let Self { pipeline, refresh_requests, records, batch_records, .. } = self;
         records.drain(*batch_records, |bytes| {
             if let Some(ifindex) = pipeline.record(bytes) {
                 // Full: so many are waiting already; the next strange packet asks again.
-                let _ = look_again.try_send(ifindex);
+                let _ = refresh_requests.try_send(ifindex);
             }
         })
     }
 
-    fn veth(&mut self, change: VethChange) -> Result<()> {
+    fn veth(&mut self, change: InterfaceEvent) -> Result<()> {
         match change {
-            VethChange::Found { ifindex, name, heard } => {
-                let heard = self.veths_known.then_some(heard.into());
+            InterfaceEvent::Added { ifindex, name, heard } => {
+                let heard = self.interfaces_known.then_some(heard.into());
                 self.attach(ifindex, Unattached { name, heard, told: false })?;
             }
-            VethChange::Addresses { ifindex, addresses } => {
-                self.pipeline.veths_mut().set_addresses(ifindex, addresses);
+            InterfaceEvent::Addresses { ifindex, addresses } => {
+                self.pipeline.interfaces_mut().set_addresses(ifindex, addresses);
             }
-            VethChange::Gone { ifindex } => {
+            InterfaceEvent::Removed { ifindex } => {
                 self.unattached.remove(&ifindex);
                 self.programs.forget(ifindex);
-                self.pipeline.veths_mut().gone(ifindex, monotonic_ns()?);
+                self.pipeline.interfaces_mut().gone(ifindex, monotonic_ns()?);
             }
-            VethChange::Host(addresses) => self.pipeline.veths_mut().set_host(addresses),
-            VethChange::Synced => {
-                self.veths_known = true;
+            InterfaceEvent::Host(addresses) => self.pipeline.interfaces_mut().set_host(addresses),
+            InterfaceEvent::Synced => {
+                self.interfaces_known = true;
                 self.tick()?;
             }
-            VethChange::Resynced => {
+            InterfaceEvent::Resynced => {
                 warn!("link messages were missed; the list of veths was read anew");
                 self.metrics.netlink_resync();
             }
@@ -296,10 +296,10 @@ impl Agent {
         match self.programs.attach(ifindex) {
             Ok(()) => {
                 let now = monotonic_ns()?;
-                self.pipeline.veths_mut().attached(ifindex, veth.name, now);
+                self.pipeline.interfaces_mut().attached(ifindex, veth.name, now);
                 if let Some(heard) = veth.heard {
                     let since = u64::try_from(heard.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    self.pipeline.veths_mut().born(ifindex, now.saturating_sub(since));
+                    self.pipeline.interfaces_mut().created(ifindex, now.saturating_sub(since));
                 }
                 return Ok(());
             }
@@ -320,7 +320,7 @@ impl Agent {
             if self.programs.is_attached(ifindex) {
                 info!("attached to the interface with index {ifindex} after all");
                 // Its addresses were told while nobody knew of it.
-                let _ = self.look_again.try_send(ifindex);
+                let _ = self.refresh_requests.try_send(ifindex);
             }
         }
         Ok(())
@@ -332,20 +332,20 @@ impl Agent {
         self.drain();
         self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
         self.pipeline.expire(now, Timestamp::now());
-        self.take_stock(now);
+        self.update_status(now);
         Ok(())
     }
 
     /// How well the cluster is known now.
-    fn take_stock(&mut self, now_ns: u64) {
-        let Knowledge { gaps, unknown, awaited, age, pods_age } = self.knowledge.now();
+    fn update_status(&mut self, now_ns: u64) {
+        let SyncStatus { gaps, unknown, awaited, age, pods_age } = self.knowledge.now();
         self.pipeline.set_gaps(gaps);
         self.pipeline.set_pods_as_of(as_of(now_ns, pods_age));
         self.metrics.unknown(unknown);
         self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
         // What can't be had, or can't be read, is told by metrics: to wait for it would hold up an update of all agents.
         let heard = self.pipeline.has_state() && !awaited.iter().any(ObjectKind::is_essential);
-        if self.veths_known && heard && !self.health.is_ready() {
+        if self.interfaces_known && heard && !self.health.is_ready() {
             self.health.ready();
             info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
         }

@@ -18,7 +18,7 @@ use super::{agent::monotonic_ns, options::ApiOptions};
 use crate::{
     cluster::{
         Index, ObjectRef,
-        watch::{Freshness, News, Settings, Trouble, connect, watchers},
+        watch::{SyncTracker, WatchError, WatchEvent, WatchSettings, connect, watchers},
     },
     model::{Kinds, ObjectKind},
     policy::{Compiler, Engine},
@@ -36,13 +36,13 @@ const BATCH: usize = 256;
 
 /// Follows the API with the index that it owns.
 pub(super) struct Cluster {
-    news: mpsc::Receiver<News>,
+    news: mpsc::Receiver<WatchEvent>,
     /// They end with this.
     _watchers: JoinSet<()>,
     index: Index,
     compiler: Compiler,
     metrics: Metrics,
-    freshness: Freshness,
+    sync_tracker: SyncTracker,
     /// Objects that are there and can't be read.
     unreadable: HashSet<ObjectRef>,
     /// Kinds of which it is not known yet which objects there are, or that there are none.
@@ -58,19 +58,26 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts to watch. The server need not be there yet; which server it is, and as whom, has to be.
-    pub(super) async fn open(options: &ApiOptions, freshness: Freshness, metrics: Metrics) -> Result<Self> {
+    pub(super) async fn open(
+        options: &ApiOptions,
+        sync_tracker: SyncTracker,
+        metrics: Metrics,
+    ) -> Result<Self> {
         let client = connect(&options.credentials).await?;
         let (sender, news) = mpsc::channel(BACKLOG);
-        let settings = Settings { freshness: freshness.clone(), look_again: options.look_again };
+        let settings = WatchSettings {
+            sync_tracker: sync_tracker.clone(),
+            rediscovery_interval: options.rediscovery_interval,
+        };
         let watchers = watchers(&client, &settings, &sender).into_iter().collect();
-        Ok(Self::new(news, watchers, freshness, metrics))
+        Ok(Self::new(news, watchers, sync_tracker, metrics))
     }
 
     /// One that knows nothing yet.
     fn new(
-        news: mpsc::Receiver<News>,
+        news: mpsc::Receiver<WatchEvent>,
         watchers: JoinSet<()>,
-        freshness: Freshness,
+        sync_tracker: SyncTracker,
         metrics: Metrics,
     ) -> Self {
         Self {
@@ -79,7 +86,7 @@ impl Cluster {
             index: Index::default(),
             compiler: Compiler::new(),
             metrics,
-            freshness,
+            sync_tracker,
             unreadable: HashSet::new(),
             unknown: ObjectKind::ALL.into_iter().collect(),
             listing: HashMap::new(),
@@ -128,14 +135,14 @@ impl Cluster {
         engine
     }
 
-    fn take(&mut self, news: News) {
+    fn take(&mut self, news: WatchEvent) {
         match news {
-            News::Listing(kind) => {
+            WatchEvent::Init(kind) => {
                 // Those that are still there are told again.
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.listing.insert(kind, HashSet::new());
             }
-            News::Applied(object) => {
+            WatchEvent::Apply(object) => {
                 let reference = object.reference();
                 if let Some(listed) = self.listing.get_mut(&reference.kind()) {
                     listed.insert(reference.clone());
@@ -144,33 +151,33 @@ impl Cluster {
                 self.index.apply(object);
                 self.changed();
             }
-            News::Deleted(reference) => {
+            WatchEvent::Delete(reference) => {
                 self.readable(&reference);
                 self.index.delete(&reference);
                 self.changed();
             }
-            News::Unreadable { reference, why } => {
+            WatchEvent::Unreadable { reference, why } => {
                 warn!("{reference} can't be read: {why}; until it can, {}", needed_for(&reference));
                 self.metrics.object_unreadable();
                 self.index.delete(&reference);
-                self.freshness.unreadable(reference.kind(), true);
+                self.sync_tracker.unreadable(reference.kind(), true);
                 if let Some(namespace) = reference.policy_namespace() {
                     self.index.hide_policy(namespace);
                 }
                 self.unreadable.insert(reference);
                 self.changed();
             }
-            News::Listed(kind) => {
+            WatchEvent::InitDone(kind) => {
                 let listed = self.listing.remove(&kind).unwrap_or_default();
                 self.known(kind, &listed);
             }
-            News::Absent(kind) => {
+            WatchEvent::NotServed(kind) => {
                 self.listing.remove(&kind);
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.known(kind, &HashSet::new());
             }
-            News::Trouble(kind, trouble) => self.trouble(kind, &trouble),
-            News::Recovered(kind) => {
+            WatchEvent::Failed(kind, trouble) => self.trouble(kind, &trouble),
+            WatchEvent::Recovered(kind) => {
                 if self.said.remove(&kind).is_some() {
                     info!("{} are watched again", kind.plural());
                 }
@@ -191,7 +198,7 @@ impl Cluster {
             return;
         }
         let mut unreadable = self.unreadable.iter().filter(|reference| reference.kind() == kind).peekable();
-        self.freshness.unreadable(kind, unreadable.peek().is_some());
+        self.sync_tracker.unreadable(kind, unreadable.peek().is_some());
         if kind == ObjectKind::NetworkPolicy {
             self.index.retain_hidden(&unreadable.filter_map(ObjectRef::policy_namespace).collect());
         }
@@ -214,12 +221,12 @@ impl Cluster {
     }
 
     /// Says what is wrong once, not at every attempt; and what can't be reached once for all kinds.
-    fn trouble(&mut self, kind: ObjectKind, trouble: &Trouble) {
+    fn trouble(&mut self, kind: ObjectKind, trouble: &WatchError) {
         self.metrics.watch_trouble(kind, trouble.name());
-        if let Trouble::Forbidden(_) = trouble {
+        if let WatchError::Forbidden(_) = trouble {
             // There is no use in waiting for it: without it, less can be judged, and more than nothing.
             self.unknown.remove(kind);
-            self.freshness.refused(kind);
+            self.sync_tracker.refused(kind);
             self.changed();
         }
         if self.said.get(&kind) == Some(&trouble.name()) {
@@ -228,12 +235,12 @@ impl Cluster {
         let elsewhere = self.said.values().any(|name| *name == trouble.name());
         self.said.insert(kind, trouble.name());
         match trouble {
-            Trouble::Forbidden(_) => warn!("{trouble}; until then, {}", kind.needed_for()),
-            Trouble::Unreachable(_) | Trouble::Silent(_) | Trouble::Refused { .. } if elsewhere => {}
-            Trouble::Unreachable(_) | Trouble::Silent(_) => {
+            WatchError::Forbidden(_) => warn!("{trouble}; until then, {}", kind.needed_for()),
+            WatchError::Unreachable(_) | WatchError::Silent(_) | WatchError::Refused { .. } if elsewhere => {}
+            WatchError::Unreachable(_) | WatchError::Silent(_) => {
                 warn!("{trouble}; what was known last stays in force until it is too old");
             }
-            Trouble::Expired => info!("{}: {trouble}", kind.plural()),
+            WatchError::Expired => info!("{}: {trouble}", kind.plural()),
             _ => warn!("{}: {trouble}", kind.plural()),
         }
     }
@@ -253,7 +260,7 @@ mod tests {
     use crate::{
         cluster::manifests,
         model::{Expected, Protocol, Undecidable},
-        policy::{Party, Query},
+        policy::{ConnectionPeer, Query},
     };
 
     const POLICY: &str = "
@@ -264,8 +271,8 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
 ";
 
     fn cluster() -> Cluster {
-        let freshness = Freshness::new(Instant::now());
-        Cluster::new(mpsc::channel(1).1, JoinSet::new(), freshness, Metrics::default())
+        let sync_tracker = SyncTracker::new(Instant::now());
+        Cluster::new(mpsc::channel(1).1, JoinSet::new(), sync_tracker, Metrics::default())
     }
 
     /// What the server does not have any more does not stay in force, whether or not it told of each object's end.
@@ -274,13 +281,13 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
         let kind = ObjectKind::AdminNetworkPolicy;
         let objects = manifests::parse("test", POLICY).objects;
         for (name, last) in [
-            ("the kind is gone", vec![News::Absent(kind)]),
-            ("a list without them", vec![News::Listing(kind), News::Listed(kind)]),
+            ("the kind is gone", vec![WatchEvent::NotServed(kind)]),
+            ("a list without them", vec![WatchEvent::Init(kind), WatchEvent::InitDone(kind)]),
         ] {
             let mut cluster = cluster();
-            cluster.take(News::Listing(kind));
-            objects.iter().cloned().map(News::Applied).for_each(|news| cluster.take(news));
-            cluster.take(News::Listed(kind));
+            cluster.take(WatchEvent::Init(kind));
+            objects.iter().cloned().map(WatchEvent::Apply).for_each(|news| cluster.take(news));
+            cluster.take(WatchEvent::InitDone(kind));
             assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 1, "{name}");
             last.into_iter().for_each(|news| cluster.take(news));
             assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 0, "{name}");
@@ -303,30 +310,30 @@ items:
         let kind = ObjectKind::NetworkPolicy;
         let objects = manifests::parse("test", PODS).objects;
         let policy = objects.last().unwrap();
-        let unreadable = || News::Unreadable { reference: policy.reference(), why: "a test".into() };
+        let unreadable = || WatchEvent::Unreadable { reference: policy.reference(), why: "a test".into() };
         let elsewhere = ObjectRef::new(kind, Some("elsewhere"), "p");
-        let other = || News::Unreadable { reference: elsewhere.clone(), why: "a test".into() };
-        let other_gone = || News::Deleted(elsewhere.clone());
-        let (listing, listed) = (|| News::Listing(kind), || News::Listed(kind));
+        let other = || WatchEvent::Unreadable { reference: elsewhere.clone(), why: "a test".into() };
+        let other_gone = || WatchEvent::Delete(elsewhere.clone());
+        let (listing, listed) = (|| WatchEvent::Init(kind), || WatchEvent::InitDone(kind));
         for (name, news, is_hidden) in [
             ("it is there", vec![], true),
             ("while a list is read", vec![listing()], true),
             ("while a list is read, with others", vec![listing(), other(), other_gone()], true),
-            ("it can be read again", vec![News::Applied(policy.clone())], false),
-            ("it is deleted", vec![News::Deleted(policy.reference())], false),
+            ("it can be read again", vec![WatchEvent::Apply(policy.clone())], false),
+            ("it is deleted", vec![WatchEvent::Delete(policy.reference())], false),
             ("a list without it", vec![listing(), listed()], false),
             ("a list with it", vec![listing(), unreadable(), listed()], true),
-            ("a list with it, readable", vec![listing(), News::Applied(policy.clone()), listed()], false),
+            ("a list with it, readable", vec![listing(), WatchEvent::Apply(policy.clone()), listed()], false),
         ] {
             let mut cluster = cluster();
-            ObjectKind::ALL.into_iter().for_each(|kind| cluster.freshness.current(kind));
-            objects.iter().cloned().map(News::Applied).for_each(|news| cluster.take(news));
+            ObjectKind::ALL.into_iter().for_each(|kind| cluster.sync_tracker.current(kind));
+            objects.iter().cloned().map(WatchEvent::Apply).for_each(|news| cluster.take(news));
             cluster.publish();
             cluster.take(unreadable());
             news.into_iter().for_each(|news| cluster.take(news));
             let engine = cluster.publish();
             let stale = |from: &str, to: &str| {
-                let party = |address: &str| Party::Ip(address.parse().unwrap());
+                let party = |address: &str| ConnectionPeer::Ip(address.parse().unwrap());
                 let query = Query {
                     source: party(from),
                     destination: party(to),
@@ -345,7 +352,7 @@ items:
             ] {
                 assert_eq!(stale(from, to), is_hidden && depends, "{name}: {from} > {to}");
             }
-            let known = cluster.freshness.at(Instant::now(), Duration::MAX);
+            let known = cluster.sync_tracker.at(Instant::now(), Duration::MAX);
             assert!(!known.gaps.contains(kind), "{name}");
             assert_eq!(known.unknown.contains(kind), is_hidden, "{name}");
         }
@@ -357,20 +364,20 @@ items:
         let kind = ObjectKind::AdminNetworkPolicy;
         let objects = manifests::parse("test", POLICY).objects;
         let reference = objects[0].reference();
-        let unreadable = || News::Unreadable { reference: reference.clone(), why: "a test".into() };
+        let unreadable = || WatchEvent::Unreadable { reference: reference.clone(), why: "a test".into() };
         for (name, news, is_gap) in [
             ("it is there", vec![], true),
-            ("it can be read again", objects.iter().cloned().map(News::Applied).collect(), false),
-            ("it is deleted", vec![News::Deleted(reference.clone())], false),
-            ("a list without it", vec![News::Listing(kind), News::Listed(kind)], false),
-            ("a list with it", vec![News::Listing(kind), unreadable(), News::Listed(kind)], true),
-            ("its kind is gone", vec![News::Absent(kind)], false),
+            ("it can be read again", objects.iter().cloned().map(WatchEvent::Apply).collect(), false),
+            ("it is deleted", vec![WatchEvent::Delete(reference.clone())], false),
+            ("a list without it", vec![WatchEvent::Init(kind), WatchEvent::InitDone(kind)], false),
+            ("a list with it", vec![WatchEvent::Init(kind), unreadable(), WatchEvent::InitDone(kind)], true),
+            ("its kind is gone", vec![WatchEvent::NotServed(kind)], false),
         ] {
             let mut cluster = cluster();
-            ObjectKind::ALL.into_iter().for_each(|kind| cluster.freshness.current(kind));
+            ObjectKind::ALL.into_iter().for_each(|kind| cluster.sync_tracker.current(kind));
             cluster.take(unreadable());
             news.into_iter().for_each(|news| cluster.take(news));
-            let gaps = cluster.freshness.at(Instant::now(), Duration::MAX).gaps;
+            let gaps = cluster.sync_tracker.at(Instant::now(), Duration::MAX).gaps;
             assert_eq!(gaps.contains(kind), is_gap, "{name}");
         }
     }

@@ -7,14 +7,14 @@ use nix::unistd::gethostname;
 use tracing::warn;
 
 use super::HubbleOptions;
-use crate::sink::hubble::{Listener, Observer, Peers, Recorder, Tls, recorder, serve};
+use crate::sink::hubble::{Listener, Observer, PeerList, Recorder, Tls, recorder, serve};
 
 /// A server that has its address.
-pub(super) struct Opened {
+pub(super) struct HubbleServer {
     /// Where flows go in.
     pub(super) recorder: Recorder,
     /// Where nodes go in.
-    pub(super) peers: Peers,
+    pub(super) peers: PeerList,
     /// To be spawned.
     pub(super) serve: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
 }
@@ -24,7 +24,7 @@ pub(super) struct Opened {
 /// # Errors
 ///
 /// The address can't be had, or the certificates can't be used.
-pub(super) async fn open(options: HubbleOptions, node: Option<&str>) -> Result<Opened> {
+pub(super) async fn open(options: HubbleOptions, node: Option<&str>) -> Result<HubbleServer> {
     let HubbleOptions { address, tls, flows } = options;
     let tls = tls.map(Tls::open).transpose().context("TLS of Hubble's API")?;
     if tls.is_none() && !address.ip().is_loopback() {
@@ -40,8 +40,8 @@ pub(super) async fn open(options: HubbleOptions, node: Option<&str>) -> Result<O
         None => gethostname().context("this machine's name")?.to_string_lossy().into_owned(),
     };
     let (recorder, recording) = recorder(flows);
-    let peers = Peers::default();
+    let peers = PeerList::default();
     let (observer, of_server) = (Observer::new(recording, node), peers.clone());
     let serve = Box::pin(async move { serve(listener, observer, &of_server).await.context("Hubble's API") });
-    Ok(Opened { recorder, peers, serve })
+    Ok(HubbleServer { recorder, peers, serve })
 }

@@ -13,7 +13,7 @@ use tracing::{info, warn};
 
 use super::agent::monotonic_ns;
 use crate::{
-    cluster::{Index, manifests, watch::Freshness},
+    cluster::{Index, manifests, watch::SyncTracker},
     model::ObjectKind,
     policy::{Compiler, Engine},
     sink::Metrics,
@@ -64,27 +64,27 @@ fn matters(event: &notify::Event, watched: &[(PathBuf, Option<PathBuf>)]) -> boo
 }
 
 /// Reads manifests into the index that it owns.
-pub(super) struct Manifests {
+pub(super) struct ManifestSource {
     paths: Vec<PathBuf>,
     changes: Changes,
     index: Index,
     compiler: Compiler,
     /// Known are all kinds, once all that is written could be read.
-    freshness: Freshness,
+    sync_tracker: SyncTracker,
     metrics: Metrics,
 }
 
-impl Manifests {
+impl ManifestSource {
     /// Reads them for the first time: what can't be read is reported, and until it can, nothing is judged.
     pub(super) fn open(
         paths: Vec<PathBuf>,
-        freshness: Freshness,
+        sync_tracker: SyncTracker,
         metrics: Metrics,
     ) -> Result<(Self, Arc<Engine>)> {
         // Before the first look: what changes just after it must not be missed.
         let changes = Changes::new(&paths)?;
         let (index, compiler) = (Index::default(), Compiler::new());
-        let mut this = Self { paths, changes, index, compiler, freshness, metrics };
+        let mut this = Self { paths, changes, index, compiler, sync_tracker, metrics };
         let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
         if loaded.objects.is_empty() {
@@ -104,7 +104,7 @@ impl Manifests {
     }
 
     fn known(&self) {
-        ObjectKind::ALL.into_iter().for_each(|kind| self.freshness.current(kind));
+        ObjectKind::ALL.into_iter().for_each(|kind| self.sync_tracker.current(kind));
     }
 
     fn report(&self, loaded: &manifests::Manifests) {
@@ -179,8 +179,9 @@ mod tests {
             let file = folder.path().join("pods.yaml");
             fs::write(&file, pods(1)).unwrap();
             let path = if single { file.clone() } else { folder.path().to_owned() };
-            let freshness = Freshness::new(Instant::now());
-            let (manifests, first) = Manifests::open(vec![path], freshness, Metrics::default()).unwrap();
+            let sync_tracker = SyncTracker::new(Instant::now());
+            let (manifests, first) =
+                ManifestSource::open(vec![path], sync_tracker, Metrics::default()).unwrap();
             // Before anybody follows.
             fs::write(&file, pods(2)).unwrap();
             let (sender, mut states) = watch::channel(first);

@@ -6,10 +6,10 @@ mod events;
 mod hubble;
 mod manifests;
 mod options;
-mod outlets;
 mod pipeline;
+mod sinks;
 mod source;
 
 pub use agent::run;
-pub use options::{ApiOptions, HubbleOptions, Options, Source};
+pub use options::{ApiOptions, HubbleOptions, Options, SourceOptions};
 pub use pipeline::{Pipeline, Setup, Track};

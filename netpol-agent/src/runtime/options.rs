@@ -13,7 +13,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the cluster's state comes from.
-    pub source: Source,
+    pub source: SourceOptions,
     /// Lines on standard output; `None` for no lines.
     pub output: Option<Format>,
     /// Whether those are of findings alone, and not of connections.
@@ -47,7 +47,7 @@ pub struct HubbleOptions {
 
 /// Where the cluster's state comes from.
 #[derive(Clone, Debug)]
-pub enum Source {
+pub enum SourceOptions {
     /// Files and folders of Kubernetes YAML.
     Manifests(Vec<PathBuf>),
     /// The Kubernetes API.
@@ -62,7 +62,7 @@ pub struct ApiOptions {
     /// How old knowledge may be that verdicts rest on.
     pub stale_after: Duration,
     /// How often to look for kinds that the server did not have.
-    pub look_again: Duration,
+    pub rediscovery_interval: Duration,
     /// Whether findings are told as Events.
     pub events: bool,
 }

@@ -13,20 +13,20 @@ use crate::{
     flow::{FlowTable, Limits},
     kernel::Tracked,
     model::{
-        Attempt, Direction, DropReasons, FindingKind, Flow, Kinds, Outcome, Packet, Protocol, Record, Tuple,
-        Veths,
+        Attempt, Direction, DropReasons, FindingKind, Flow, Kinds, Outcome, Packet, PodInterfaces, Protocol,
+        Record, Tuple,
     },
     policy::Engine,
     sink::{
         Events, Lines, Lost, Metrics, Summary,
         hubble::{Nodes, Recorder},
     },
-    verify::{Clock, Findings, Held, Judge},
+    verify::{Clock, Findings, Judge, RecheckQueue},
 };
 
 /// All stages from decoding to the sinks.
 pub struct Pipeline {
-    veths: Veths,
+    interfaces: PodInterfaces,
     table: FlowTable,
     judge: Judge,
     findings: Findings,
@@ -40,7 +40,7 @@ pub struct Pipeline {
     decided: Vec<Attempt>,
     /// Decided attempts of pods whose names may still come, with the time to give up.
     waiting: VecDeque<(u64, Attempt)>,
-    held: Held,
+    rechecks: RecheckQueue,
     seen: Seen,
 }
 
@@ -82,7 +82,7 @@ impl Pipeline {
     pub fn new(setup: Setup, metrics: Metrics) -> Self {
         let Setup { limits, grace_ns, host_netns, reasons, clock, track } = setup;
         Self {
-            veths: Veths::default(),
+            interfaces: PodInterfaces::default(),
             table: FlowTable::new(limits, host_netns),
             judge: Judge::new(clock, reasons.clone(), grace_ns),
             findings: Findings::default(),
@@ -95,7 +95,7 @@ impl Pipeline {
             outcomes: BTreeMap::new(),
             decided: Vec::new(),
             waiting: VecDeque::new(),
-            held: Held::default(),
+            rechecks: RecheckQueue::default(),
             seen: Seen::default(),
         }
     }
@@ -116,8 +116,8 @@ impl Pipeline {
     }
 
     /// The node's veths, to change.
-    pub fn veths_mut(&mut self) -> &mut Veths {
-        &mut self.veths
+    pub fn interfaces_mut(&mut self) -> &mut PodInterfaces {
+        &mut self.interfaces
     }
 
     /// Puts a cluster state in force.
@@ -145,16 +145,16 @@ impl Pipeline {
     /// Takes in the bytes of one record. Hands back the interface whose addresses should be looked at again, for a
     /// packet came out of it with an address that it is not known to have.
     pub fn record(&mut self, bytes: &[u8]) -> Option<u32> {
-        let mut look_again = None;
+        let mut refresh_requests = None;
         match decode(bytes) {
             Ok(Record::Packet(packet)) => {
                 self.seen.packets += 1;
-                look_again = self.is_strange(&packet).then_some(packet.ifindex);
-                self.table.packet(&packet, &self.veths, &mut self.decided);
+                refresh_requests = self.is_strange(&packet).then_some(packet.ifindex);
+                self.table.packet(&packet, &self.interfaces, &mut self.decided);
             }
             Ok(Record::IcmpError(error)) => {
                 self.seen.icmp_errors += 1;
-                self.table.icmp_error(&error, &self.veths, &mut self.decided);
+                self.table.icmp_error(&error, &self.interfaces, &mut self.decided);
             }
             Ok(Record::Drop(drop)) => {
                 self.seen.drops += 1;
@@ -164,19 +164,19 @@ impl Pipeline {
             Err(_) => self.seen.undecodable += 1,
         }
         self.judge_decided();
-        look_again
+        refresh_requests
     }
 
     fn is_strange(&self, packet: &Packet) -> bool {
         packet.direction == Direction::FromPod
-            && self.veths.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
+            && self.interfaces.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
     }
 
     /// Decides and forgets what is due. All records until `now_ns` have been taken in, and then
     /// [`Self::kernel_counters`] has told how many were lost.
     pub fn expire(&mut self, now_ns: u64, now: Timestamp) {
         self.judge.set_clock(Clock::new(now_ns, now));
-        self.table.expire(now_ns, &self.veths, &mut self.decided);
+        self.table.expire(now_ns, &self.interfaces, &mut self.decided);
         self.judge_decided();
         self.judge_waiting(now_ns);
         self.judge_held(now_ns);
@@ -192,7 +192,7 @@ impl Pipeline {
         let mut decided = std::mem::take(&mut self.decided);
         for mut attempt in decided.drain(..) {
             self.translate(&mut attempt);
-            match self.judge.awaits(&attempt, &self.veths) {
+            match self.judge.awaits(&attempt, &self.interfaces) {
                 Some(until_ns) if self.waiting.len() < MOST_WAITING => {
                     self.waiting.push_back((until_ns, attempt))
                 }
@@ -207,13 +207,13 @@ impl Pipeline {
         if !self.judge.lacks_endpoint(attempt) {
             return;
         }
-        let addressed = attempt.tuple.destination;
+        let service_address = attempt.tuple.destination;
         let tracked = (self.track)(&attempt.tuple);
         if let Some(endpoint) =
-            tracked.map(|tracked| tracked.reply.source).filter(|endpoint| *endpoint != addressed)
+            tracked.map(|tracked| tracked.reply.source).filter(|endpoint| *endpoint != service_address)
         {
             attempt.tuple.destination = endpoint;
-            attempt.addressed = Some(addressed);
+            attempt.service_address = Some(service_address);
         }
     }
 
@@ -221,7 +221,7 @@ impl Pipeline {
     fn judge_waiting(&mut self, now_ns: u64) {
         for _ in 0..self.waiting.len() {
             let Some((until_ns, attempt)) = self.waiting.pop_front() else { break };
-            if now_ns < until_ns && self.judge.awaits(&attempt, &self.veths).is_some() {
+            if now_ns < until_ns && self.judge.awaits(&attempt, &self.interfaces).is_some() {
                 self.waiting.push_back((until_ns, attempt));
             } else {
                 self.judge_one(attempt);
@@ -239,26 +239,26 @@ impl Pipeline {
     }
 
     fn judge_one(&mut self, attempt: Attempt) {
-        let mut flow = self.judge.judge(attempt, &self.veths);
+        let mut flow = self.judge.judge(attempt, &self.interfaces);
         if self.is_answer(&flow) {
-            flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.veths);
+            flow = self.judge.judge(Attempt { pre_existing: true, ..flow.attempt }, &self.interfaces);
         }
-        if !self.held.takes(&flow) {
+        if !self.rechecks.push_if_suspect(&flow) {
             self.take(flow);
         }
     }
 
     /// Judges what looked wrong once more, by what has become known since.
     fn judge_held(&mut self, now_ns: u64) {
-        while let Some(attempt) = self.held.due(now_ns) {
-            let flow = self.judge.judge_until(attempt, &self.veths, now_ns);
+        while let Some(attempt) = self.rechecks.pop_due(now_ns) {
+            let flow = self.judge.judge_until(attempt, &self.interfaces, now_ns);
             self.take(flow);
         }
     }
 
     fn take(&mut self, flow: Flow) {
-        if flow.attempt.goes_on {
-            for finding in self.findings.goes_on(&flow) {
+        if flow.attempt.is_recheck {
+            for finding in self.findings.is_recheck(&flow) {
                 self.tell(&finding, flow.time);
             }
             return;
@@ -315,7 +315,7 @@ impl Pipeline {
             .snapshot()
             .pods()
             .filter(|pod| pod.is_member() && !pod.ips.is_empty() && pod.node.as_deref() == Some(node));
-        let unseen = own.filter(|pod| pod.ips.iter().all(|ip| self.veths.owner(*ip).is_none()));
+        let unseen = own.filter(|pod| pod.ips.iter().all(|ip| self.interfaces.owner(*ip).is_none()));
         self.metrics.pods_unseen(unseen.count());
     }
 

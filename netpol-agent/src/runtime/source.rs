@@ -9,18 +9,18 @@ use std::{
 use anyhow::Result;
 use tokio::sync::watch;
 
-use super::{cluster::Cluster, manifests::Manifests, options::Source};
+use super::{cluster::Cluster, manifests::ManifestSource, options::SourceOptions};
 use crate::{
     cluster::{
         Snapshot,
-        watch::{Freshness, Knowledge},
+        watch::{SyncStatus, SyncTracker},
     },
     policy::Engine,
     sink::Metrics,
 };
 
 /// A source that has been opened.
-pub(super) struct Opened {
+pub(super) struct ClusterSource {
     /// The state at the start, where it is known already.
     pub(super) first: Option<Arc<Engine>>,
     /// Every state after it.
@@ -33,14 +33,14 @@ pub(super) struct Opened {
 
 /// How well the cluster is known.
 pub(super) struct Age {
-    freshness: Freshness,
+    sync_tracker: SyncTracker,
     /// How old what is not confirmed may be.
     limit: Duration,
 }
 
 impl Age {
-    pub(super) fn now(&self) -> Knowledge {
-        self.freshness.at(Instant::now(), self.limit)
+    pub(super) fn now(&self) -> SyncStatus {
+        self.sync_tracker.at(Instant::now(), self.limit)
     }
 }
 
@@ -49,23 +49,33 @@ impl Age {
 /// # Errors
 ///
 /// Files can't be read; or it is not known which API server to ask, and as whom.
-pub(super) async fn open(source: Source, metrics: &Metrics) -> Result<Opened> {
+pub(super) async fn open(source: SourceOptions, metrics: &Metrics) -> Result<ClusterSource> {
     Ok(match source {
-        Source::Manifests(paths) => {
-            let freshness = Freshness::new(Instant::now());
-            let (manifests, first) = Manifests::open(paths, freshness.clone(), metrics.clone())?;
+        SourceOptions::Manifests(paths) => {
+            let sync_tracker = SyncTracker::new(Instant::now());
+            let (manifests, first) = ManifestSource::open(paths, sync_tracker.clone(), metrics.clone())?;
             let (sender, states) = watch::channel(first.clone());
             let follow = Box::pin(manifests.follow(sender));
             // Files are watched: what was read last is what there is.
-            Opened { first: Some(first), states, follow, knowledge: Age { freshness, limit: Duration::MAX } }
+            ClusterSource {
+                first: Some(first),
+                states,
+                follow,
+                knowledge: Age { sync_tracker, limit: Duration::MAX },
+            }
         }
-        Source::Api(options) => {
-            let freshness = Freshness::new(Instant::now());
-            let cluster = Cluster::open(&options, freshness.clone(), metrics.clone()).await?;
+        SourceOptions::Api(options) => {
+            let sync_tracker = SyncTracker::new(Instant::now());
+            let cluster = Cluster::open(&options, sync_tracker.clone(), metrics.clone()).await?;
             let nothing = Engine::compile(&Arc::new(Snapshot::empty()));
             let (sender, states) = watch::channel(nothing);
             let follow = Box::pin(cluster.follow(sender));
-            Opened { first: None, states, follow, knowledge: Age { freshness, limit: options.stale_after } }
+            ClusterSource {
+                first: None,
+                states,
+                follow,
+                knowledge: Age { sync_tracker, limit: options.stale_after },
+            }
         }
     })
 }

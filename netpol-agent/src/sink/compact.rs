@@ -2,15 +2,15 @@
 
 use jiff::tz::TimeZone;
 
-use super::words;
+use super::format;
 use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome, Undecidable};
 
 /// A flow's line.
 pub(super) fn flow(flow: &Flow) -> String {
     let attempt = &flow.attempt;
-    let source = words::end(&flow.source, attempt.tuple.source, attempt);
-    let destination = words::end(&flow.destination, attempt.tuple.destination, attempt);
-    let via = words::via(flow);
+    let source = format::end(&flow.source, attempt.tuple.source, attempt);
+    let destination = format::end(&flow.destination, attempt.tuple.destination, attempt);
+    let via = format::via(flow);
     let observed = attempt.observed.name();
     let drop = flow.drop_reason.as_ref().map_or_else(String::new, |reason| format!(" {reason}"));
     format!(
@@ -38,13 +38,13 @@ pub(super) fn about(finding: &Finding) -> String {
     let port = if key.protocol.has_ports() { format!(":{}", key.port) } else { String::new() };
     let policies = match key.kind {
         FindingKind::NotEnforced => {
-            let denials: Vec<String> = finding.denials.iter().map(words::denial).collect();
+            let denials: Vec<String> = finding.denials.iter().map(format::denial).collect();
             format!("denied: {}", denials.join("; "))
         }
         FindingKind::OverBlocked if finding.policies.is_empty() => {
             "allowed: no policy selects either side".to_owned()
         }
-        FindingKind::OverBlocked => format!("allowed: by {}", words::policies(&finding.policies)),
+        FindingKind::OverBlocked => format!("allowed: by {}", format::policies(&finding.policies)),
     };
     format!(
         "{} {} -> {}{port} {}; {policies}; evidence: {}",
@@ -80,11 +80,11 @@ fn why(expected: &Expected) -> String {
             format!("allowed by {}", rules.join(", "))
         }
         Expected::Denied { by } => {
-            let denials: Vec<String> = by.iter().map(words::denial).collect();
+            let denials: Vec<String> = by.iter().map(format::denial).collect();
             format!("denied {}", denials.join("; "))
         }
-        Expected::NotApplicable(why) => words::not_applicable(*why).replace('_', " "),
+        Expected::NotApplicable(why) => format::not_applicable(*why).replace('_', " "),
         Expected::Undecidable(Undecidable::Undefined(note)) => format!("undefined: {note}"),
-        Expected::Undecidable(why) => words::undecidable(why).replace('_', " "),
+        Expected::Undecidable(why) => format::undecidable(why).replace('_', " "),
     }
 }

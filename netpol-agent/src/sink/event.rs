@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::note::note;
+use super::event_message::note;
 use crate::model::{Finding, FindingKind, FindingStatus, Observed, Pod, PolicyDirection, PolicyRef};
 
 /// An Event about a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
+pub struct PodEvent {
     /// `Warning` where something is wrong, `Normal` where it no longer is.
     pub r#type: &'static str,
     /// Why it is told, in one word for programs.
@@ -25,10 +25,10 @@ pub struct Event {
 }
 
 /// The Events that the agent on a `node`, where its name is known, tells of a finding.
-pub(super) fn about(finding: &Finding, node: Option<&str>, time: Timestamp) -> Vec<Event> {
+pub(super) fn about(finding: &Finding, node: Option<&str>, time: Timestamp) -> Vec<PodEvent> {
     let Some((r#type, reason)) = reason(finding.key.kind, finding.status) else { return Vec::new() };
     let told = concerned(finding).into_iter().filter(|(pod, _)| tells(finding, node, pod));
-    told.map(|(pod, policy)| Event {
+    told.map(|(pod, policy)| PodEvent {
         r#type,
         reason,
         regarding: pod.clone(),
@@ -86,7 +86,9 @@ fn tells(finding: &Finding, node: Option<&str>, pod: &Pod) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{Denial, FindingKey, Labels, Party, PodClass, PodPhase, PolicyKind, Protocol};
+    use crate::model::{
+        Denial, FindingEndpoint, FindingKey, Labels, PodClass, PodPhase, PolicyKind, Protocol,
+    };
 
     fn pod(name: &str, node: Option<&str>) -> Arc<Pod> {
         let labels: Labels = [("app", name)].into_iter().collect();
@@ -117,7 +119,7 @@ mod tests {
             };
             Denial { direction: *direction, subject: subject.into(), policies: vec![policy(name)] }
         });
-        let party = |name: &str| Party { kind: "pod", name: name.into() };
+        let party = |name: &str| FindingEndpoint { kind: "pod", name: name.into() };
         Finding {
             key: FindingKey {
                 kind,

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tokio::sync::mpsc;
 
-use super::event::{self, Event};
+use super::event::{self, PodEvent};
 use crate::model::Finding;
 
 /// Events that may wait to be written. What waits behind more is told too late to be of use.
@@ -12,7 +12,7 @@ const WAITING: usize = 64;
 /// Where findings go in.
 #[derive(Debug)]
 pub struct Events {
-    queue: mpsc::Sender<Event>,
+    queue: mpsc::Sender<PodEvent>,
     /// The node whose agent this is, where its name is known.
     node: Option<String>,
     lost: u64,
@@ -20,7 +20,7 @@ pub struct Events {
 
 /// Both ends of the queue: it ends when [`Events`] is dropped and everything is taken out.
 #[must_use]
-pub fn events(node: Option<String>) -> (Events, mpsc::Receiver<Event>) {
+pub fn events(node: Option<String>) -> (Events, mpsc::Receiver<PodEvent>) {
     let (queue, events) = mpsc::channel(WAITING);
     (Events { queue, node, lost: 0 }, events)
 }

@@ -4,10 +4,10 @@ use std::{net::IpAddr, sync::Arc};
 
 use serde::Serialize;
 
-use super::words;
+use super::format;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKind, Flow, Labels, Observed, Outcome, Peer, PolicyRef,
-    RuleRef, Undecidable,
+    Denial, Endpoint, Expected, Finding, FindingKind, Flow, Labels, Observed, Outcome, PolicyRef, RuleRef,
+    SocketAddress, Undecidable,
 };
 
 #[derive(Serialize)]
@@ -144,7 +144,7 @@ pub(super) fn flow(flow: &Flow) -> serde_json::Result<String> {
 
 /// What was declared for a flow, what became of it, and how the two compare.
 #[derive(Serialize)]
-struct Judgement<'a> {
+struct DirectionVerdict<'a> {
     expected: ExpectedView<'a>,
     observed: ObservedView<'a>,
     outcome: Outcome,
@@ -153,7 +153,7 @@ struct Judgement<'a> {
 /// A flow's line, without who and whom.
 pub(super) fn judgement(flow: &Flow) -> serde_json::Result<serde_json::Value> {
     let (expected, observed) = (expected(&flow.expected), observed(flow));
-    serde_json::to_value(Judgement { expected, observed, outcome: flow.outcome })
+    serde_json::to_value(DirectionVerdict { expected, observed, outcome: flow.outcome })
 }
 
 /// A finding's line.
@@ -185,7 +185,7 @@ pub(super) fn view(finding: &Finding) -> FindingLine<'_> {
     }
 }
 
-fn end(endpoint: &Endpoint, peer: Peer, has_ports: bool) -> End<'_> {
+fn end(endpoint: &Endpoint, peer: SocketAddress, has_ports: bool) -> End<'_> {
     let (namespace, name) = split(endpoint.name());
     let pod = endpoint.pod();
     let workload = pod.and_then(|pod| pod.workload.as_deref());
@@ -219,11 +219,11 @@ fn observed(flow: &Flow) -> ObservedView<'_> {
 
 fn service(flow: &Flow) -> Option<ServiceView<'_>> {
     let attempt = &flow.attempt;
-    if flow.service.is_none() && attempt.addressed.is_none() {
+    if flow.service.is_none() && attempt.service_address.is_none() {
         return None;
     }
     let (namespace, name) = split(flow.service.as_ref());
-    let Peer { address: ip, port } = attempt.addressed.unwrap_or(attempt.tuple.destination);
+    let SocketAddress { address: ip, port } = attempt.service_address.unwrap_or(attempt.tuple.destination);
     Some(ServiceView { namespace, name, ip, port })
 }
 
@@ -248,12 +248,12 @@ fn expected(expected: &Expected) -> ExpectedView<'_> {
     let (reason, rules, denials): (_, &[RuleRef], &[Denial]) = match expected {
         Expected::Allowed { by } => (None, by, &[]),
         Expected::Denied { by } => (None, &[], by),
-        Expected::NotApplicable(why) => (Some(words::not_applicable(*why)), &[], &[]),
-        Expected::Undecidable(why) => (Some(words::undecidable(why)), &[], &[]),
+        Expected::NotApplicable(why) => (Some(format::not_applicable(*why)), &[], &[]),
+        Expected::Undecidable(why) => (Some(format::undecidable(why)), &[], &[]),
     };
     let note = match expected {
         Expected::Undecidable(Undecidable::Undefined(note)) => Some(&**note),
         _ => None,
     };
-    ExpectedView { verdict: words::expected(expected), reason, note, rules, denials }
+    ExpectedView { verdict: format::expected(expected), reason, note, rules, denials }
 }

@@ -31,7 +31,7 @@ pub struct Lines {
 }
 
 /// The thread that writes them; it ends when [`Lines`] is dropped and everything is written.
-pub type Writer = JoinHandle<io::Result<()>>;
+pub type LineWriter = JoinHandle<io::Result<()>>;
 
 /// Starts writing to `output`; with `findings_only`, no connections.
 ///
@@ -42,7 +42,7 @@ pub fn writer(
     format: Format,
     findings_only: bool,
     output: impl Write + Send + 'static,
-) -> io::Result<(Lines, Writer)> {
+) -> io::Result<(Lines, LineWriter)> {
     let (queue, lines) = sync_channel(WAITING);
     let thread = thread::Builder::new().name("lines".to_owned()).spawn(move || write(&lines, output))?;
     Ok((Lines { format, findings_only, queue, lost: 0 }, thread))

@@ -8,7 +8,7 @@ use prometheus_client::{
     registry::Registry,
 };
 
-use super::words;
+use super::format;
 use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Kinds, ObjectKind};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -207,7 +207,7 @@ impl Metrics {
 
     /// A judged connection. One that is judged again, on better evidence, is counted in its new outcome, too.
     pub fn flow(&self, flow: &Flow) {
-        let verdict = words::expected(&flow.expected);
+        let verdict = format::expected(&flow.expected);
         if !flow.attempt.revised {
             let protocol = flow.attempt.tuple.protocol.to_string();
             self.flows.get_or_create(&FlowLabels { verdict, protocol }).inc();
@@ -219,7 +219,9 @@ impl Metrics {
         };
         self.connections.get_or_create(&labels).inc();
         if let Expected::Undecidable(why) = &flow.expected {
-            self.undecidable.get_or_create(&ReasonLabel { reason: words::undecidable(why).to_owned() }).inc();
+            self.undecidable
+                .get_or_create(&ReasonLabel { reason: format::undecidable(why).to_owned() })
+                .inc();
         }
     }
 

@@ -3,19 +3,19 @@
 
 mod compact;
 mod event;
+mod event_message;
 mod events;
+mod format;
 mod http;
 pub mod hubble;
 mod json;
 mod lines;
 mod metrics;
-mod note;
 mod summary;
-mod words;
 
-pub use event::Event;
+pub use event::PodEvent;
 pub use events::{Events, events};
 pub use http::{Health, serve};
-pub use lines::{Format, Lines, Writer, writer};
+pub use lines::{Format, LineWriter, Lines, writer};
 pub use metrics::{Lost, Metrics};
 pub use summary::Summary;

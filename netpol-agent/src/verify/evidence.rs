@@ -29,7 +29,7 @@ pub(super) fn sentence(flow: &Flow) -> String {
 }
 
 fn established(flow: &Flow) -> &'static str {
-    let at_source = flow.attempt.source_veth.is_some();
+    let at_source = flow.attempt.source_interface.is_some();
     match (flow.attempt.tuple.protocol, at_source) {
         (Protocol::Tcp, true) => "SYN-ACK reached the source pod's veth",
         (Protocol::Tcp, false) => "SYN-ACK left the destination pod's veth",

@@ -6,8 +6,8 @@ use hashbrown::HashMap;
 
 use super::evidence::sentence;
 use crate::model::{
-    Denial, Endpoint, Expected, Finding, FindingKey, FindingKind, FindingStatus, Flow, Outcome, Party, Pod,
-    PolicyRef,
+    Denial, Endpoint, Expected, Finding, FindingEndpoint, FindingKey, FindingKind, FindingStatus, Flow,
+    Outcome, Pod, PolicyRef,
 };
 
 /// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
@@ -46,7 +46,7 @@ impl Findings {
 
     /// Takes in a flow that was told before, and goes on. It keeps a finding open, and opens none: the policies may have
     /// changed since it began, and an enforcer may let go on what it had let begin.
-    pub fn goes_on(&mut self, flow: &Flow) -> Vec<Finding> {
+    pub fn is_recheck(&mut self, flow: &Flow) -> Vec<Finding> {
         let kind = match flow.outcome {
             Outcome::NotEnforced => FindingKind::NotEnforced,
             Outcome::OverBlocked => FindingKind::OverBlocked,
@@ -136,9 +136,9 @@ fn key(kind: FindingKind, flow: &Flow) -> FindingKey {
     }
 }
 
-fn party(endpoint: &Endpoint, address: IpAddr) -> Party {
+fn party(endpoint: &Endpoint, address: IpAddr) -> FindingEndpoint {
     let name = endpoint.name().map_or_else(|| address.to_string().into(), Arc::clone);
-    Party { kind: endpoint.kind(), name }
+    FindingEndpoint { kind: endpoint.kind(), name }
 }
 
 fn new(key: FindingKey, flow: &Flow) -> Finding {

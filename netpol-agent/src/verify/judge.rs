@@ -5,14 +5,15 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{
-    case::Case,
+    attempt_context::AttemptContext,
     outcome::{insufficient, outcome},
-    states::States,
+    state_history::StateHistory,
 };
 use crate::{
-    identity::{Whose, is_api_server, own_node, whose},
+    identity::{Resolution, is_api_server, own_node, resolve_at},
     model::{
-        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, Peer, Undecidable, Veths,
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, PodInterfaces,
+        SocketAddress, Undecidable,
     },
     policy::Engine,
 };
@@ -44,7 +45,7 @@ impl Clock {
 pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
-    states: States,
+    states: StateHistory,
     gaps: Kinds,
     /// Until when the news of pods has come in, in nanoseconds of `CLOCK_MONOTONIC`.
     pods_as_of_ns: u64,
@@ -55,7 +56,13 @@ impl Judge {
     /// not judged: enforcers take their time, too.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
-        Self { clock, reasons, states: States::new(grace_ns), gaps: Kinds::NONE, pods_as_of_ns: u64::MAX }
+        Self {
+            clock,
+            reasons,
+            states: StateHistory::new(grace_ns),
+            gaps: Kinds::NONE,
+            pods_as_of_ns: u64::MAX,
+        }
     }
 
     /// Sets the clock anew: the calendar may have jumped.
@@ -87,40 +94,43 @@ impl Judge {
     /// Until when to wait with an attempt for the name of a pod that is new on this node, or for the news of another's end;
     /// `None` where there is nothing to wait for.
     #[must_use]
-    pub fn awaits(&self, attempt: &Attempt, veths: &Veths) -> Option<u64> {
-        let until = |whose| if let Whose::Awaited { until_ns } = whose { Some(until_ns) } else { None };
-        let (source, destination) = self.ends(attempt, veths);
+    pub fn awaits(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<u64> {
+        let until = |resolution| {
+            if let Resolution::Pending { until_ns } = resolution { Some(until_ns) } else { None }
+        };
+        let (source, destination) = self.ends(attempt, interfaces);
         let named = until(source).max(until(destination));
-        named.max(doubtful_until(attempt, veths))
+        named.max(doubtful_until(attempt, interfaces))
     }
 
     /// Judges an attempt by what was known until it was decided.
     #[must_use]
-    pub fn judge(&self, attempt: Attempt, veths: &Veths) -> Flow {
+    pub fn judge(&self, attempt: Attempt, interfaces: &PodInterfaces) -> Flow {
         let decided_ns = attempt.decided_ns;
-        self.judge_until(attempt, veths, decided_ns)
+        self.judge_until(attempt, interfaces, decided_ns)
     }
 
     /// Judges an attempt by all that is known until a later time, too: what changed since then may have been in force
     /// already.
     #[must_use]
-    pub fn judge_until(&self, attempt: Attempt, veths: &Veths, until_ns: u64) -> Flow {
-        let ends = self.ends(&attempt, veths);
-        let unclear = [&ends.0, &ends.1].into_iter().any(|whose| !matches!(whose, Whose::Known { .. }));
+    pub fn judge_until(&self, attempt: Attempt, interfaces: &PodInterfaces, until_ns: u64) -> Flow {
+        let ends = self.ends(&attempt, interfaces);
+        let unclear =
+            [&ends.0, &ends.1].into_iter().any(|resolution| !matches!(resolution, Resolution::Known { .. }));
         let ((source, from), (mut destination, to)) = (known(ends.0), known(ends.1));
         let service = self.service(&attempt);
-        if let (Some(service), None) = (&service, attempt.addressed) {
+        if let (Some(service), None) = (&service, attempt.service_address) {
             destination = Endpoint::Service(service.clone());
         } else if matches!(destination, Endpoint::Node(_)) && self.is_api_server(attempt.tuple.destination) {
             destination = Endpoint::ApiServer;
         }
-        let expected = match self.spoofed(&attempt, veths).or_else(|| insufficient(&attempt)) {
+        let expected = match self.spoofed(&attempt, interfaces).or_else(|| insufficient(&attempt)) {
             Some(why) => Expected::Undecidable(why),
             None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
-            None => self.expected(&Case {
+            None => self.expected(&AttemptContext {
                 attempt: &attempt,
-                veths,
+                interfaces,
                 source: &source,
                 destination: &destination,
                 since_ns: from.max(to),
@@ -130,7 +140,7 @@ impl Judge {
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
             // A drop that did not keep the packet from getting there explains nothing.
-            observed if observed.got_there() => None,
+            observed if observed.reached_destination() => None,
             _ => attempt.other_drop,
         };
         Flow {
@@ -148,42 +158,42 @@ impl Judge {
     /// Whether an attempt went to a Service, and it is not known which endpoint it was translated to.
     #[must_use]
     pub fn lacks_endpoint(&self, attempt: &Attempt) -> bool {
-        attempt.addressed.is_none() && self.service(attempt).is_some()
+        attempt.service_address.is_none() && self.service(attempt).is_some()
     }
 
     /// The Service that the opener addressed.
     fn service(&self, attempt: &Attempt) -> Option<Arc<str>> {
-        let addressed = attempt.addressed.unwrap_or(attempt.tuple.destination);
-        let (service, _) = self.state()?.snapshot().service_at(attempt.tuple.protocol, addressed)?;
+        let service_address = attempt.service_address.unwrap_or(attempt.tuple.destination);
+        let (service, _) = self.state()?.snapshot().service_at(attempt.tuple.protocol, service_address)?;
         Some(service.key.clone())
     }
 
-    fn is_api_server(&self, at: Peer) -> bool {
+    fn is_api_server(&self, at: SocketAddress) -> bool {
         self.state().is_some_and(|state| is_api_server(state.snapshot(), at))
     }
 
     /// Who was behind the two addresses when the attempt began.
-    fn ends(&self, attempt: &Attempt, veths: &Veths) -> (Whose, Whose) {
+    fn ends(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> (Resolution, Resolution) {
         let Some(state) = self.state() else {
-            let nobody = Whose::Known { endpoint: Endpoint::World, since_ns: 0 };
+            let nobody = Resolution::Known { endpoint: Endpoint::World, since_ns: 0 };
             return (nobody.clone(), nobody);
         };
         let at_ns = attempt.first_ns;
-        let whose = |address, veth: Option<u32>, is_there| {
-            let taken = veths.taken(address, veth, at_ns, is_there);
-            match whose(state.snapshot(), address, at_ns, taken, self.pods_as_of_ns) {
-                Whose::Known { endpoint: Endpoint::World, since_ns } => {
-                    let node = own_node(state.snapshot(), veths.host(), address);
+        let end = |address, veth: Option<u32>, is_there| {
+            let taken = interfaces.taken(address, veth, at_ns, is_there);
+            match resolve_at(state.snapshot(), address, at_ns, taken, self.pods_as_of_ns) {
+                Resolution::Known { endpoint: Endpoint::World, since_ns } => {
+                    let node = own_node(state.snapshot(), interfaces.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
-                    Whose::Known { endpoint, since_ns }
+                    Resolution::Known { endpoint, since_ns }
                 }
-                whose => whose,
+                resolution => resolution,
             }
         };
         let tuple = &attempt.tuple;
         (
-            whose(tuple.source.address, attempt.source_veth, true),
-            whose(tuple.destination.address, attempt.destination_veth, attempt.is_answered()),
+            end(tuple.source.address, attempt.source_interface, true),
+            end(tuple.destination.address, attempt.destination_interface, attempt.is_answered()),
         )
     }
 
@@ -212,8 +222,8 @@ impl Judge {
 
     /// What came out of a pod's veth with an address that is not that pod's. A veth behind which no pod lives is a
     /// way to elsewhere, and all addresses are right there.
-    fn spoofed(&self, attempt: &Attempt, veths: &Veths) -> Option<Undecidable> {
-        let veth = veths.get(attempt.foreign_veth?)?;
+    fn spoofed(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Undecidable> {
+        let veth = interfaces.get(attempt.spoof_candidate?)?;
         let snapshot = self.state()?.snapshot();
         let is_pod = veth.addresses.iter().any(|address| snapshot.pod_by_ip(*address).is_some());
         (is_pod && !veth.addresses.contains(&attempt.tuple.source.address))
@@ -223,7 +233,7 @@ impl Judge {
     /// What may be expected of an enforcer. A pod that is new may not be admitted anywhere yet, and its labels not be
     /// known; only its isolation by NetworkPolicies holds from its first moment, says the API. One that the API has not
     /// told of is not outside of the cluster for that.
-    fn expected(&self, case: &Case<'_>) -> Expected {
+    fn expected(&self, case: &AttemptContext<'_>) -> Expected {
         let expected = self.states.expected(case);
         if !outcome(&expected, case.attempt.observed).is_finding() {
             return expected;
@@ -238,12 +248,12 @@ impl Judge {
     }
 
     /// Whether an end is a pod, by where it is or by its address, of which the API has not told.
-    fn has_unknown_pod(&self, case: &Case<'_>) -> bool {
+    fn has_unknown_pod(&self, case: &AttemptContext<'_>) -> bool {
         let Some(state) = self.state() else { return false };
         let (tuple, attempt) = (&case.attempt.tuple, case.attempt);
         let ends = [
-            (case.source, tuple.source.address, attempt.source_veth),
-            (case.destination, tuple.destination.address, attempt.destination_veth),
+            (case.source, tuple.source.address, attempt.source_interface),
+            (case.destination, tuple.destination.address, attempt.destination_interface),
         ];
         ends.into_iter().any(|(end, address, veth)| {
             *end == Endpoint::World && (veth.is_some() || state.snapshot().is_for_pods(address))
@@ -251,23 +261,23 @@ impl Judge {
     }
 }
 
-/// See [`Veths::doubtful_until`]. Who sent is there, and who answered.
-fn doubtful_until(attempt: &Attempt, veths: &Veths) -> Option<u64> {
+/// See [`PodInterfaces::doubtful_until`]. Who sent is there, and who answered.
+fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<u64> {
     // Its beginning was seen nowhere.
     if attempt.pre_existing {
         return None;
     }
-    let doubtful = |address, veth| veths.doubtful_until(address, veth, attempt.first_ns);
-    let (tuple, spoofs) = (&attempt.tuple, attempt.foreign_veth.is_some());
-    let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_veth) };
-    let destination = doubtful(tuple.destination.address, attempt.destination_veth);
+    let doubtful = |address, veth| interfaces.doubtful_until(address, veth, attempt.first_ns);
+    let (tuple, spoofs) = (&attempt.tuple, attempt.spoof_candidate.is_some());
+    let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_interface) };
+    let destination = doubtful(tuple.destination.address, attempt.destination_interface);
     source.max(destination.filter(|_| attempt.is_answered()))
 }
 
 /// Who it is, and since when; an end that is not known is nobody's.
-fn known(whose: Whose) -> (Endpoint, u64) {
-    match whose {
-        Whose::Known { endpoint, since_ns } => (endpoint, since_ns),
-        Whose::Awaited { .. } | Whose::Unclear => (Endpoint::World, 0),
+fn known(resolution: Resolution) -> (Endpoint, u64) {
+    match resolution {
+        Resolution::Known { endpoint, since_ns } => (endpoint, since_ns),
+        Resolution::Pending { .. } | Resolution::Unclear => (Endpoint::World, 0),
     }
 }

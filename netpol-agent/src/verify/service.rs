@@ -5,7 +5,7 @@ use std::{net::IpAddr, slice};
 use crate::{
     cluster::Snapshot,
     model::{Attempt, Expected, Service, Undecidable, object::ServicePort},
-    policy::{Engine, Party, Query},
+    policy::{ConnectionPeer, Engine, Query},
 };
 
 /// What the policies say of all endpoints that may be chosen, where they say the same of each.
@@ -20,8 +20,8 @@ pub(super) fn expected(
     let endpoints = port.into_iter().flat_map(|port| endpoints(engine.snapshot(), service, port, attempt));
     for (address, port) in endpoints {
         let query = Query {
-            source: Party::Ip(tuple.source.address),
-            destination: Party::Ip(address),
+            source: ConnectionPeer::Ip(tuple.source.address),
+            destination: ConnectionPeer::Ip(address),
             protocol: tuple.protocol,
             port,
             via_service: Some(slice::from_ref(&tuple.destination.address)),

@@ -12,7 +12,7 @@ use crate::{
     cluster::manifests,
     model::{
         Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, ObjectKind,
-        Observed, Outcome, Peer, Protocol, Tuple, Undecidable, Veths,
+        Observed, Outcome, PodInterfaces, Protocol, SocketAddress, Tuple, Undecidable,
     },
     policy::Engine,
 };
@@ -70,37 +70,37 @@ fn judge() -> Judge {
     judge
 }
 
-fn veths() -> Veths {
-    let mut veths = Veths::default();
+fn interfaces() -> PodInterfaces {
+    let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "10.0.0.3"), (9, "172.16.0.1")] {
-        veths.attached(ifindex, "veth".into(), 0);
-        veths.set_addresses(ifindex, vec![address.parse().unwrap()]);
+        interfaces.attached(ifindex, "veth".into(), 0);
+        interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     // The host's end of a pod's veth pair has an address that the API does not list.
-    veths.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()));
-    veths
+    interfaces.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()));
+    interfaces
 }
 
 fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
-    let peer = |address: &str, port| Peer { address: address.parse().unwrap(), port };
+    let peer = |address: &str, port| SocketAddress { address: address.parse().unwrap(), port };
     let tuple = Tuple { protocol: Protocol::Tcp, source: peer(from, 40_000), destination: peer(to, port) };
-    let veths = veths();
+    let interfaces = interfaces();
     Attempt {
         tuple,
-        addressed: None,
+        service_address: None,
         first_ns: 100 * SECOND,
         decided_ns: 101 * SECOND,
         observed,
         retransmissions: 0,
         drops: 0,
         other_drop: None,
-        source_veth: veths.owner(tuple.source.address),
-        destination_veth: veths.owner(tuple.destination.address),
-        foreign_veth: None,
+        source_interface: interfaces.owner(tuple.source.address),
+        destination_interface: interfaces.owner(tuple.destination.address),
+        spoof_candidate: None,
         pre_existing: false,
         records_lost: false,
         revised: false,
-        goes_on: false,
+        is_recheck: false,
     }
 }
 
@@ -138,7 +138,7 @@ fn outcomes() {
         (DB, DB, 1, Established, Outcome::NotApplicable),
         (WEB, "10.96.0.2", 5432, Established, Outcome::Undecidable),
     ] {
-        let flow = judge().judge(attempt(from, to, port, observed), &veths());
+        let flow = judge().judge(attempt(from, to, port, observed), &interfaces());
         assert_eq!(flow.outcome, expected, "{from} -> {to}:{port} {observed}: {:?}", flow.expected);
     }
 }
@@ -172,8 +172,8 @@ const SERVICES: &str = "
 fn destinations() {
     let to = |address: &str, port| attempt(FREE, address, port, Observed::Established);
     let via = |address: &str, port, attempt: Attempt| {
-        let addressed = Some(Peer { address: address.parse().unwrap(), port });
-        Attempt { addressed, ..attempt }
+        let service_address = Some(SocketAddress { address: address.parse().unwrap(), port });
+        Attempt { service_address, ..attempt }
     };
     let mut judge = judge();
     judge.set_state(engine(&format!("{CLUSTER}{SERVICES}")), 2 * SECOND);
@@ -204,7 +204,7 @@ fn destinations() {
         (to("203.0.113.9", 80), "world ", "", Outcome::Conforming),
     ] {
         let lacks = judge.lacks_endpoint(&attempt);
-        let flow = judge.judge(attempt, &veths());
+        let flow = judge.judge(attempt, &interfaces());
         let end = &flow.destination;
         let told = format!("{} {}", end.kind(), end.name().map_or("", |name| name));
         let name = flow.service.as_deref().unwrap_or_default();
@@ -236,9 +236,9 @@ fn ranges_that_have_the_address_that_was_used() {
         );
         let mut judge = judge();
         judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), 2 * SECOND);
-        let addressed = Some(Peer { address: address.parse().unwrap(), port });
-        let attempt = Attempt { addressed, ..attempt(FREE, WEB, 8080, Observed::Established) };
-        let flow = judge.judge(attempt, &veths());
+        let service_address = Some(SocketAddress { address: address.parse().unwrap(), port });
+        let attempt = Attempt { service_address, ..attempt(FREE, WEB, 8080, Observed::Established) };
+        let flow = judge.judge(attempt, &interfaces());
         assert_eq!(flow.outcome, expected, "{range} {address}:{port}: {:?}", flow.expected);
     }
 }
@@ -272,11 +272,11 @@ fn what_makes_an_attempt_undecidable() {
         ),
         (
             "another pod's address",
-            Attempt { foreign_veth: Some(1), ..plain() },
+            Attempt { spoof_candidate: Some(1), ..plain() },
             Some(Undecidable::SpoofedSource),
         ),
-        ("through an uplink", Attempt { foreign_veth: Some(9), ..plain() }, None),
-        ("a veth that is gone", Attempt { foreign_veth: Some(77), ..plain() }, None),
+        ("through an uplink", Attempt { spoof_candidate: Some(9), ..plain() }, None),
+        ("a veth that is gone", Attempt { spoof_candidate: Some(77), ..plain() }, None),
         (
             "before its Service's address is translated",
             attempt(WEB, "10.96.0.2", 5432, Observed::Established),
@@ -288,7 +288,7 @@ fn what_makes_an_attempt_undecidable() {
             Some(Undecidable::UnseenOrigin),
         ),
     ] {
-        let flow = judge().judge(attempt, &veths());
+        let flow = judge().judge(attempt, &interfaces());
         assert_eq!(why(&flow), expected.as_ref(), "{name}");
     }
 }
@@ -310,7 +310,7 @@ fn changes() {
         for (at, cluster) in changes {
             judge.set_state(engine(cluster), at * SECOND);
         }
-        let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+        let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
     }
 }
@@ -365,7 +365,7 @@ fn services() {
     ] {
         let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
         judge.set_state(engine(cluster), SECOND);
-        let flow = judge.judge(attempt(from, address, port, Observed::Established), &veths());
+        let flow = judge.judge(attempt(from, address, port, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
     }
 }
@@ -388,7 +388,7 @@ fn a_pod_that_is_ending() {
         let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
         judge.set_state(engine(&far("")), SECOND);
         judge.set_state(engine(&cluster), since * SECOND);
-        let flow = judge.judge(attempt(from, DB, 5432, Observed::Established), &veths());
+        let flow = judge.judge(attempt(from, DB, 5432, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
         assert_eq!(flow.source.name().map(|name| &**name), Some("tools/free"), "{name}");
     }
@@ -408,13 +408,13 @@ fn a_service_address_on_the_host() {
     judge.set_state(engine(&format!("{CLUSTER}{slice}")), 2 * SECOND);
     let plain = attempt(FREE, "10.96.0.2", 5432, Observed::Established);
     let translated = attempt(FREE, DB, 5432, Observed::Established);
-    let translated = Attempt { addressed: Some(plain.tuple.destination), ..translated };
-    let mut veths = veths();
-    assert_eq!(judge.judge(plain, &veths).outcome, Outcome::NotEnforced);
-    veths.set_host([plain.tuple.destination.address]);
-    let flow = judge.judge(plain, &veths);
+    let translated = Attempt { service_address: Some(plain.tuple.destination), ..translated };
+    let mut interfaces = interfaces();
+    assert_eq!(judge.judge(plain, &interfaces).outcome, Outcome::NotEnforced);
+    interfaces.set_host([plain.tuple.destination.address]);
+    let flow = judge.judge(plain, &interfaces);
     assert_eq!(why(&flow), Some(&Undecidable::ServiceAddress), "{:?}", flow.expected);
-    assert_eq!(judge.judge(translated, &veths).outcome, Outcome::NotEnforced, "IPVS");
+    assert_eq!(judge.judge(translated, &interfaces).outcome, Outcome::NotEnforced, "IPVS");
 }
 
 /// What is not known makes undecidable what depends on it, and nothing else.
@@ -437,7 +437,7 @@ fn gaps() {
     ] {
         let mut judge = judge();
         judge.set_gaps([gap].into_iter().collect());
-        let flow = judge.judge(attempt(from, to, 5432, Observed::Established), &veths());
+        let flow = judge.judge(attempt(from, to, 5432, Observed::Established), &interfaces());
         assert_eq!(
             why(&flow) == Some(&Undecidable::Stale),
             stale,
@@ -450,26 +450,27 @@ fn gaps() {
 #[test]
 fn no_state_yet() {
     let judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
-    let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+    let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces());
     assert_eq!(why(&flow), Some(&Undecidable::Stale));
 }
 
 #[test]
 fn words() {
-    let flow = judge().judge(attempt(WEB, DB, 5432, DROPPED), &veths());
+    let flow = judge().judge(attempt(WEB, DB, 5432, DROPPED), &interfaces());
     assert_eq!(flow.drop_reason.as_deref(), Some("NETFILTER_DROP"));
     assert_eq!(flow.time, Timestamp::from_second(100).unwrap());
     assert_eq!(flow.source.name().map(|name| &**name), Some("shop/web"));
     let other = Attempt { other_drop: Some(3), ..attempt(WEB, DB, 5432, Observed::Unanswered) };
-    assert_eq!(judge().judge(other, &veths()).drop_reason.as_deref(), Some("NO_SOCKET"));
+    assert_eq!(judge().judge(other, &interfaces()).drop_reason.as_deref(), Some("NO_SOCKET"));
 }
 
 /// One story a row: `TIME FROM PORT OBSERVED` against `db`; what is told, and what is open at the end.
 fn story(steps: &[(u64, &str, u16, Observed)]) -> (Vec<Finding>, Findings) {
-    let (judge, veths, mut findings, mut told) = (judge(), veths(), Findings::default(), Vec::new());
+    let (judge, interfaces, mut findings, mut told) =
+        (judge(), interfaces(), Findings::default(), Vec::new());
     for &(time, from, port, observed) in steps {
         let attempt = Attempt { first_ns: time * SECOND, ..attempt(from, DB, port, observed) };
-        told.extend(findings.flow(&judge.judge(attempt, &veths)));
+        told.extend(findings.flow(&judge.judge(attempt, &interfaces)));
     }
     (told, findings)
 }
@@ -516,9 +517,9 @@ fn what_resolves_a_finding() {
 fn families_are_apart() {
     let judge = judge();
     let mut findings = Findings::default();
-    let wrong = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths());
+    let wrong = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces());
     findings.flow(&wrong);
-    let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &veths());
+    let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &interfaces());
     other.attempt.tuple.destination.address = "fd00::2".parse().unwrap();
     other.attempt.first_ns = 200 * SECOND;
     findings.flow(&other);
@@ -527,11 +528,11 @@ fn families_are_apart() {
 
 #[test]
 fn an_over_blocked_connection_that_gets_through_after_all() {
-    let (judge, veths, mut findings) = (judge(), veths(), Findings::default());
-    findings.flow(&judge.judge(attempt(WEB, DB, 5432, DROPPED), &veths));
+    let (judge, interfaces, mut findings) = (judge(), interfaces(), Findings::default());
+    findings.flow(&judge.judge(attempt(WEB, DB, 5432, DROPPED), &interfaces));
     assert_eq!(findings.count(FindingKind::OverBlocked), 1);
     let revised = Attempt { revised: true, ..attempt(WEB, DB, 5432, Observed::Established) };
-    let told = findings.flow(&judge.judge(revised, &veths));
+    let told = findings.flow(&judge.judge(revised, &interfaces));
     assert_eq!(told[0].status, FindingStatus::Resolved);
     assert_eq!(findings.count(FindingKind::OverBlocked), 0);
 }
@@ -547,9 +548,9 @@ fn findings_expire() {
 
 #[test]
 fn findings_are_bounded() {
-    let (judge, veths, mut findings) = (judge(), veths(), Findings::default());
+    let (judge, interfaces, mut findings) = (judge(), interfaces(), Findings::default());
     for port in 1..=10_100 {
-        findings.flow(&judge.judge(attempt(FREE, DB, port, Observed::Established), &veths));
+        findings.flow(&judge.judge(attempt(FREE, DB, port, Observed::Established), &interfaces));
     }
     // 5432 is denied to `free`, too.
     assert_eq!(findings.count(FindingKind::NotEnforced), 10_000);
@@ -560,16 +561,16 @@ fn findings_are_bounded() {
 #[test]
 fn the_calendar_jumps() {
     for jumped in ["1970-01-01T05:00:00Z", "1969-12-31T19:00:00Z"] {
-        let (mut judge, veths, mut findings) = (judge(), veths(), Findings::default());
-        findings.flow(&judge.judge(attempt(FREE, DB, 5432, Observed::Established), &veths));
+        let (mut judge, interfaces, mut findings) = (judge(), interfaces(), Findings::default());
+        findings.flow(&judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces));
         let jumped: Timestamp = jumped.parse().unwrap();
         judge.set_clock(Clock::new(105 * SECOND, jumped));
         assert!(findings.expire(105 * SECOND).is_empty());
         let later = Attempt { first_ns: 105 * SECOND, ..attempt(FREE, DB, 5432, Observed::Established) };
-        findings.flow(&judge.judge(later, &veths));
+        findings.flow(&judge.judge(later, &interfaces));
         assert_eq!(findings.list()[0].last_seen, jumped);
         let right = Attempt { first_ns: 110 * SECOND, ..attempt(FREE, DB, 5432, DROPPED) };
-        assert_eq!(findings.flow(&judge.judge(right, &veths))[0].status, FindingStatus::Resolved);
+        assert_eq!(findings.flow(&judge.judge(right, &interfaces))[0].status, FindingStatus::Resolved);
     }
 }
 
@@ -578,16 +579,16 @@ fn the_calendar_jumps() {
 fn what_goes_on() {
     let at = |time: u64, observed| Attempt {
         first_ns: time * SECOND,
-        goes_on: true,
+        is_recheck: true,
         ..attempt(FREE, DB, 5432, observed)
     };
-    let (judge, veths) = (judge(), veths());
+    let (judge, interfaces) = (judge(), interfaces());
     let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
-    findings.goes_on(&judge.judge(at(3_000, Observed::Delivered), &veths));
+    findings.is_recheck(&judge.judge(at(3_000, Observed::Delivered), &interfaces));
     assert!(findings.expire(4_000 * SECOND).is_empty());
     assert_eq!(findings.list()[0].count, 1);
-    let told = findings.goes_on(&judge.judge(at(4_000, DROPPED), &veths));
+    let told = findings.is_recheck(&judge.judge(at(4_000, DROPPED), &interfaces));
     assert_eq!(told[0].status, FindingStatus::Resolved);
-    assert!(findings.goes_on(&judge.judge(at(4_600, Observed::Delivered), &veths)).is_empty());
+    assert!(findings.is_recheck(&judge.judge(at(4_600, Observed::Delivered), &interfaces)).is_empty());
     assert!(findings.list().is_empty(), "it may go on since it was let begin");
 }

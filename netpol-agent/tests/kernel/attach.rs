@@ -20,7 +20,7 @@ use xtask::lab::{Attempt, Lab, Namespace, Pod, PodSpec, Probe, Server};
 use crate::agent::{Feature, Watch, eventually, lacks};
 
 /// Programs such as a CNI might have.
-static PEERS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/peers"));
+static TEST_PROGRAMS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/test_programs"));
 
 fn two_pods() -> (Lab, Pod, Pod) {
     let lab = Lab::new().unwrap();
@@ -32,7 +32,7 @@ fn two_pods() -> (Lab, Pod, Pod) {
 /// Attaches another's program; it is there as long as the result.
 fn peer(node: &Namespace, program: &str, interface: &str, side: TcAttachType, target: u32) -> Ebpf {
     node.run(|| {
-        let mut peers = EbpfLoader::new().override_global("TARGET", &target, true).load(PEERS).unwrap();
+        let mut peers = EbpfLoader::new().override_global("TARGET", &target, true).load(TEST_PROGRAMS).unwrap();
         let classifier: &mut SchedClassifier = peers.program_mut(program).unwrap().try_into().unwrap();
         classifier.load().unwrap();
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());

@@ -12,7 +12,7 @@ use std::{
 use netpol_agent::{
     cluster::{Index, Object, Snapshot},
     model::{Pod, Protocol},
-    policy::{Compiler, Engine, Party, Query},
+    policy::{Compiler, ConnectionPeer, Engine, Query},
 };
 
 use crate::{
@@ -44,7 +44,7 @@ fn pods(snapshot: &Snapshot) -> Vec<Arc<Pod>> {
     pods
 }
 
-fn party<'a>(random: &mut Random, pods: &'a [Arc<Pod>]) -> Party<'a> {
+fn party<'a>(random: &mut Random, pods: &'a [Arc<Pod>]) -> ConnectionPeer<'a> {
     const ADDRESSES: [&str; 8] = [
         "8.8.8.8",
         "8.9.9.9",
@@ -57,10 +57,10 @@ fn party<'a>(random: &mut Random, pods: &'a [Arc<Pod>]) -> Party<'a> {
     ];
     let pod = random.pick(pods);
     match random.below(10) {
-        0..=5 => Party::Pod(pod),
-        6 | 7 if !pod.ips.is_empty() => Party::PodAt(pod, *random.pick(&pod.ips)),
-        8 if !pod.ips.is_empty() => Party::Ip(*random.pick(&pod.ips)),
-        _ => Party::Ip(random.pick(&ADDRESSES).parse::<IpAddr>().unwrap()),
+        0..=5 => ConnectionPeer::Pod(pod),
+        6 | 7 if !pod.ips.is_empty() => ConnectionPeer::PodAt(pod, *random.pick(&pod.ips)),
+        8 if !pod.ips.is_empty() => ConnectionPeer::Ip(*random.pick(&pod.ips)),
+        _ => ConnectionPeer::Ip(random.pick(&ADDRESSES).parse::<IpAddr>().unwrap()),
     }
 }
 

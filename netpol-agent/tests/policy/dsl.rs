@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, fmt::Write as _, net::IpAddr, sync::Arc};
 
 use netpol_agent::{
     cluster::{Snapshot, manifests},
-    policy::{Engine, Judgement, Party, Query, Verdict},
+    policy::{ConnectionPeer, DirectionVerdict, Engine, Query, Verdict},
 };
 
 /// Asserts what the policies of a cluster say of a connection.
@@ -79,10 +79,10 @@ pub(crate) fn evaluate<'e>(engine: &'e Engine, flow: &str) -> Verdict<'e> {
 }
 
 #[track_caller]
-fn party<'e>(engine: &'e Engine, text: &str) -> Party<'e> {
+fn party<'e>(engine: &'e Engine, text: &str) -> ConnectionPeer<'e> {
     match text.trim_matches(['[', ']']).parse::<IpAddr>() {
-        Ok(ip) => Party::Ip(ip),
-        Err(_) => Party::Pod(engine.snapshot().pod(text).unwrap_or_else(|| panic!("no pod {text}"))),
+        Ok(ip) => ConnectionPeer::Ip(ip),
+        Err(_) => ConnectionPeer::Pod(engine.snapshot().pod(text).unwrap_or_else(|| panic!("no pod {text}"))),
     }
 }
 
@@ -90,14 +90,14 @@ fn facts(verdict: &Verdict<'_>) -> BTreeSet<String> {
     let mut facts = BTreeSet::new();
     facts.insert(if verdict.allowed() { "allow" } else { "deny" }.to_owned());
     facts.insert(if verdict.defined() { "defined" } else { "undefined" }.to_owned());
-    facts.extend(verdict.notes().iter().map(|note| format!("note={note:?}")));
+    facts.extend(verdict.caveats().iter().map(|note| format!("note={note:?}")));
     for judgement in verdict.directions() {
         facts.extend(facts_of(judgement));
     }
     facts
 }
 
-fn facts_of(judgement: &Judgement<'_>) -> Vec<String> {
+fn facts_of(judgement: &DirectionVerdict<'_>) -> Vec<String> {
     let side = judgement.direction;
     let mut facts = vec![format!("{side}={}", judgement.decided_by)];
     facts.push(format!("{side}.{}", if judgement.allowed { "allow" } else { "deny" }));

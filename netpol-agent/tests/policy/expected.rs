@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use netpol_agent::{
     model::{Expected, NotApplicable, Pod, Protocol, Undecidable},
-    policy::{Engine, Party, Query},
+    policy::{ConnectionPeer, Engine, Query},
 };
 
 use crate::dsl::{evaluate, snapshot};
@@ -84,8 +84,8 @@ fn a_pod_of_another_state_is_undecidable() {
         port: 80,
         via_service: None,
     };
-    let outside = Party::Ip("8.8.8.8".parse().unwrap());
-    let expected = engine.evaluate(&query(Party::Pod(gone), outside)).expected();
+    let outside = ConnectionPeer::Ip("8.8.8.8".parse().unwrap());
+    let expected = engine.evaluate(&query(ConnectionPeer::Pod(gone), outside)).expected();
     assert!(matches!(expected, Expected::Undecidable(_)), "{expected:?}");
     assert_ne!(expected, Expected::NotApplicable(NotApplicable::NoPod));
 }

@@ -10,7 +10,7 @@ use netpol_agent::{
         cluster_policy::{Action, ClusterPolicy, PodSet, Tier, TierPeer, TierPort, TierRule},
         network_policy::{Peer, Port, PortNumber},
     },
-    policy::{Note, Party, Query, Verdict},
+    policy::{Caveat, ConnectionPeer, Query, Verdict},
 };
 
 /// A verdict as plain data.
@@ -18,7 +18,7 @@ use netpol_agent::{
 pub(crate) struct Answer {
     pub(crate) egress: Side,
     pub(crate) ingress: Side,
-    pub(crate) notes: BTreeSet<Note>,
+    pub(crate) notes: BTreeSet<Caveat>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -34,7 +34,7 @@ pub(crate) struct Side {
 
 /// What the engine says, in the same form.
 pub(crate) fn answer_of(verdict: &Verdict<'_>) -> Answer {
-    let side = |judgement: &netpol_agent::policy::Judgement<'_>| Side {
+    let side = |judgement: &netpol_agent::policy::DirectionVerdict<'_>| Side {
         allowed: judgement.allowed,
         decided_by: judgement.decided_by.to_string(),
         subject: judgement.subject.map(|pod| pod.key.to_string()),
@@ -46,7 +46,7 @@ pub(crate) fn answer_of(verdict: &Verdict<'_>) -> Answer {
     Answer {
         egress: side(&verdict.egress),
         ingress: side(&verdict.ingress),
-        notes: verdict.notes().iter().collect(),
+        notes: verdict.caveats().iter().collect(),
     }
 }
 
@@ -66,7 +66,7 @@ struct Naive<'a> {
     protocol: Protocol,
     port: u16,
     via_service: Option<&'a [IpAddr]>,
-    notes: BTreeSet<Note>,
+    notes: BTreeSet<Caveat>,
 }
 
 pub(crate) fn evaluate<'a>(snapshot: &'a Snapshot, query: &Query<'a>) -> Answer {
@@ -81,23 +81,23 @@ pub(crate) fn evaluate<'a>(snapshot: &'a Snapshot, query: &Query<'a>) -> Answer 
         && ["Admin", "NetworkPolicy", "Baseline"].contains(&&*egress.decided_by)
         && is_home_of(&naive.destination, pod)
     {
-        naive.notes.insert(Note::OwnNode);
+        naive.notes.insert(Caveat::OwnNode);
     }
     if egress.allowed && naive.depends_on_masquerade(&ingress) {
-        naive.notes.insert(Note::TranslatedSource);
+        naive.notes.insert(Caveat::TranslatedSource);
     }
     Answer { egress, ingress, notes: naive.notes }
 }
 
-fn end(snapshot: &Snapshot, party: Party<'_>, notes: &mut BTreeSet<Note>) -> End {
+fn end(snapshot: &Snapshot, party: ConnectionPeer<'_>, notes: &mut BTreeSet<Caveat>) -> End {
     let nobody = |ips: Vec<IpAddr>| End { pod: None, host_pod: None, node: None, ips };
     let (pod, ips) = match party {
-        Party::Pod(pod) => (pod.clone(), pod.ips.to_vec()),
-        Party::PodAt(pod, ip) => (pod.clone(), vec![ip]),
-        Party::NodeAt(node, ip) => {
+        ConnectionPeer::Pod(pod) => (pod.clone(), pod.ips.to_vec()),
+        ConnectionPeer::PodAt(pod, ip) => (pod.clone(), vec![ip]),
+        ConnectionPeer::NodeAt(node, ip) => {
             return End { node: Some(node.clone()), ..nobody(vec![ip.to_canonical()]) };
         }
-        Party::Ip(ip) => {
+        ConnectionPeer::Ip(ip) => {
             let ip = ip.to_canonical();
             let owns = |pod: &&Arc<Pod>| !pod.host_network && !pod.is_finished() && pod.ips.contains(&ip);
             match snapshot.pods().filter(owns).max_by_key(|pod| (pod.created, pod.key.clone())) {
@@ -111,16 +111,16 @@ fn end(snapshot: &Snapshot, party: Party<'_>, notes: &mut BTreeSet<Note>) -> End
         }
     };
     if pod.is_finished() {
-        notes.insert(Note::FinishedPod);
+        notes.insert(Caveat::FinishedPod);
         return nobody(ips);
     }
     if pod.host_network {
-        notes.insert(Note::HostNetwork);
+        notes.insert(Caveat::HostNetwork);
         let node = snapshot.nodes().find(|node| Some(&node.name) == pod.node.as_ref()).cloned();
         return End { host_pod: Some(pod), node, ..nobody(ips) };
     }
     if pod.ips.is_empty() && pod.phase != netpol_agent::model::PodPhase::Declared {
-        notes.insert(Note::NoAddress);
+        notes.insert(Caveat::NoAddress);
         return nobody(ips);
     }
     End { pod: Some(pod), ..nobody(ips) }
@@ -181,7 +181,7 @@ impl Naive<'_> {
                 side.decided_by = "self".to_owned();
                 return side;
             }
-            self.notes.insert(Note::Hairpin);
+            self.notes.insert(Caveat::Hairpin);
         }
         let subject = match direction {
             PolicyDirection::Egress => &self.source,
@@ -217,7 +217,7 @@ impl Naive<'_> {
             self.tier(Tier::Baseline, direction, pod, side, &mut names_may_accept);
         }
         if names_may_accept && !side.allowed {
-            self.notes.insert(Note::DomainName);
+            self.notes.insert(Caveat::DomainName);
         }
     }
 
@@ -261,16 +261,16 @@ impl Naive<'_> {
         side.allowed = !side.allowing.is_empty();
         let by_block_only = side.allowed && !by_labels;
         if by_block_only && self.peer(direction).pod.is_some() {
-            self.notes.insert(Note::BlockMatchesPod);
+            self.notes.insert(Caveat::BlockMatchesPod);
         }
         if (by_block_only && self.via_service.is_some()) || (!side.allowed && maybe_before_translation) {
-            self.notes.insert(Note::TranslatedAddress);
+            self.notes.insert(Caveat::TranslatedAddress);
         }
         if !side.allowed && self.admit_host_pod(direction, &isolating) {
-            self.notes.insert(Note::HostNetwork);
+            self.notes.insert(Caveat::HostNetwork);
         }
         if !self.protocol.has_ports() {
-            self.notes.insert(Note::Protocol);
+            self.notes.insert(Caveat::Protocol);
         }
         true
     }
@@ -378,7 +378,7 @@ impl Naive<'_> {
                 let other = self.first_match(rival, direction, &mut false);
                 self.notes = notes;
                 if other.is_some_and(|(_, other)| effect(other) != effect(action)) {
-                    self.notes.insert(Note::EqualPriority);
+                    self.notes.insert(Caveat::EqualPriority);
                 }
             }
             let name = policy.id.to_string();
@@ -402,7 +402,7 @@ impl Naive<'_> {
     ) -> Option<(u32, Action)> {
         for (rule, index) in policy.rules(direction).iter().zip(0..) {
             if rule.peers.is_empty() || rule.peers.iter().any(|peer| matches!(peer, TierPeer::Unknown)) {
-                self.notes.insert(Note::UnknownPeer);
+                self.notes.insert(Caveat::UnknownPeer);
                 if effect(rule.action) == "accept" {
                     continue;
                 }
@@ -415,7 +415,7 @@ impl Naive<'_> {
             let by_labels = rule.peers.iter().any(|p| self.is_tier_peer(direction, p));
             if on_port && (by_labels || by_network) {
                 if !by_labels && self.via_service.is_some() {
-                    self.notes.insert(Note::TranslatedAddress);
+                    self.notes.insert(Caveat::TranslatedAddress);
                 }
                 return Some((index, rule.action));
             }
@@ -426,7 +426,7 @@ impl Naive<'_> {
             }
             let before = |ip: IpAddr| networks(rule).any(|cidr| cidr.contains(&ip));
             if networks(rule).next().is_some() && self.before_translation(direction, &before) {
-                self.notes.insert(Note::TranslatedAddress);
+                self.notes.insert(Caveat::TranslatedAddress);
             }
         }
         None

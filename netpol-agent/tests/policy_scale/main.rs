@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use netpol_agent::{
     cluster::manifests,
     model::Protocol,
-    policy::{Engine, Party, Query},
+    policy::{ConnectionPeer, Engine, Query},
 };
 
 const CLUSTER: &str = r#"
@@ -76,7 +76,10 @@ fn ask(engine: &Engine, query: &Query<'_>) -> usize {
         .into_iter()
         .map(|side| side.isolating().len() + side.allowing().count() + side.rejecting().count())
         .sum();
-    reasons + usize::from(verdict.allowed()) + usize::from(verdict.defined()) + verdict.notes().iter().count()
+    reasons
+        + usize::from(verdict.allowed())
+        + usize::from(verdict.defined())
+        + verdict.caveats().iter().count()
 }
 
 #[test]
@@ -86,17 +89,17 @@ fn evaluation_allocates_nothing() {
     let engine = Engine::compile(&manifests.snapshot());
     let snapshot = engine.snapshot();
     let (a, b) = (snapshot.pod("shop/a").expect("a"), snapshot.pod("shop/b").expect("b"));
-    let ip = |text: &str| Party::Ip(text.parse().expect("an address"));
+    let ip = |text: &str| ConnectionPeer::Ip(text.parse().expect("an address"));
     let ends = [
-        Party::Pod(a),
-        Party::Pod(b),
-        Party::PodAt(a, a.ips[0]),
+        ConnectionPeer::Pod(a),
+        ConnectionPeer::Pod(b),
+        ConnectionPeer::PodAt(a, a.ips[0]),
         ip("8.8.8.8"),
         ip("192.168.0.1"),
         ip("fd00::1"),
         ip("169.254.169.254"),
     ];
-    let addresses = engine.service_addresses(Party::Pod(b));
+    let addresses = engine.service_addresses(ConnectionPeer::Pod(b));
     let mut told = 0;
     let counted = allocation_counter::measure(|| {
         for source in ends {

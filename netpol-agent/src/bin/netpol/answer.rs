@@ -2,7 +2,7 @@
 
 use netpol_agent::{
     model::cluster_policy::Action,
-    policy::{DecidedBy, Judgement, Verdict},
+    policy::{DecidedBy, DirectionVerdict, Verdict},
 };
 use serde::Serialize;
 
@@ -35,13 +35,13 @@ impl Answer {
             defined: verdict.defined(),
             egress: Direction::new(&verdict.egress),
             ingress: Direction::new(&verdict.ingress),
-            notes: verdict.notes().iter().map(|note| note.text()).collect(),
+            notes: verdict.caveats().iter().map(|note| note.text()).collect(),
         }
     }
 }
 
 impl Direction {
-    fn new(judgement: &Judgement<'_>) -> Self {
+    fn new(judgement: &DirectionVerdict<'_>) -> Self {
         Self {
             verdict: if judgement.allowed { "allow" } else { "deny" },
             subject: judgement.subject.map(|pod| pod.key.to_string()),

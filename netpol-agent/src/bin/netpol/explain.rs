@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::{Args, ValueEnum};
 use netpol_agent::{
     model::{FieldPath, PolicyDirection, PolicyRef, Protocol},
-    policy::{DecidedBy, Judgement, Mismatch, Query, TierRule, Verdict},
+    policy::{CompiledTierRule, DecidedBy, DirectionVerdict, Mismatch, Query, Verdict},
 };
 use serde::Serialize;
 
@@ -142,7 +142,7 @@ fn text(explanation: &Explanation, verdict: &Verdict<'_>) -> String {
 }
 
 /// What happened in one direction, in order.
-fn steps(state: &State, judgement: &Judgement<'_>) -> Vec<Step> {
+fn steps(state: &State, judgement: &DirectionVerdict<'_>) -> Vec<Step> {
     let direction = judgement.direction;
     let says = |text: &str| Step { direction, text: text.to_owned(), policy: None, path: None, place: None };
     let mut steps = Vec::new();
@@ -166,7 +166,7 @@ fn steps(state: &State, judgement: &Judgement<'_>) -> Vec<Step> {
     steps
 }
 
-fn of_tier_rule(state: &State, rule: &TierRule, text: &str) -> Step {
+fn of_tier_rule(state: &State, rule: &CompiledTierRule, text: &str) -> Step {
     let path = FieldPath::parse(&format!("spec.{}[{}]", rule.direction, rule.index));
     let policy = &rule.policy.id;
     Step {
@@ -178,7 +178,7 @@ fn of_tier_rule(state: &State, rule: &TierRule, text: &str) -> Step {
     }
 }
 
-fn of_network_policies(state: &State, judgement: &Judgement<'_>) -> Vec<Step> {
+fn of_network_policies(state: &State, judgement: &DirectionVerdict<'_>) -> Vec<Step> {
     let direction = judgement.direction;
     let step = |text: String, policy: &PolicyRef, path: &str| {
         let path = FieldPath::parse(path);

@@ -7,11 +7,11 @@ use clap::Args;
 use netpol_agent::{
     cluster::{
         ObjectRef, Snapshot,
-        manifests::{self, LoadError, Manifests},
-        watch::{Credentials, Forbidden, Listing, Trouble, connect, list},
+        manifests::{self, ManifestError, Manifests},
+        watch::{Credentials, Forbidden, Listing, WatchError, connect, list},
     },
     model::{FieldPath, ObjectKind, PolicyRef},
-    policy::{Engine, Party},
+    policy::{ConnectionPeer, Engine},
 };
 
 /// Where the declared state comes from.
@@ -83,7 +83,9 @@ fn live(credentials: &Credentials) -> Result<Manifests> {
         runtime.block_on(async { anyhow::Ok(list(&connect(credentials).await?).await) })?;
     for (kind, trouble) in troubles {
         let why = match trouble {
-            Trouble::Forbidden(Forbidden { verb, resource, .. }) => format!("you may not {verb} {resource}"),
+            WatchError::Forbidden(Forbidden { verb, resource, .. }) => {
+                format!("you may not {verb} {resource}")
+            }
             trouble => trouble.to_string(),
         };
         // Without these, every answer would be a guess.
@@ -98,9 +100,9 @@ fn live(credentials: &Credentials) -> Result<Manifests> {
     Ok(manifests)
 }
 
-fn unread(object: &ObjectRef, reason: String) -> LoadError {
+fn unread(object: &ObjectRef, reason: String) -> ManifestError {
     let (object, path) = (Some(object.to_string()), FieldPath::default());
-    LoadError { file: "the cluster".into(), line: 0, object, path, reason }
+    ManifestError { file: "the cluster".into(), line: 0, object, path, reason }
 }
 
 impl State {
@@ -139,10 +141,12 @@ impl FromStr for End {
 }
 
 impl End {
-    pub(crate) fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<Party<'a>> {
+    pub(crate) fn find<'a>(&self, snapshot: &'a Snapshot) -> Result<ConnectionPeer<'a>> {
         match self {
-            Self::Ip(ip) => Ok(Party::Ip(*ip)),
-            Self::Pod(key) => snapshot.pod(key).map(Party::Pod).with_context(|| unknown_pod(key, snapshot)),
+            Self::Ip(ip) => Ok(ConnectionPeer::Ip(*ip)),
+            Self::Pod(key) => {
+                snapshot.pod(key).map(ConnectionPeer::Pod).with_context(|| unknown_pod(key, snapshot))
+            }
         }
     }
 }

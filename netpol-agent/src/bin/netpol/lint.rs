@@ -14,7 +14,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use clap::{Args, ValueEnum};
-use netpol_agent::cluster::manifests::LoadError;
+use netpol_agent::cluster::manifests::ManifestError;
 
 use self::{
     cluster::Cluster,
@@ -73,7 +73,7 @@ impl Lint {
 }
 
 /// An object that could not be loaded is a finding like any other.
-fn refused(error: &LoadError) -> Finding {
+fn refused(error: &ManifestError) -> Finding {
     Finding {
         code: Code::InvalidObject,
         severity: Code::InvalidObject.severity(),

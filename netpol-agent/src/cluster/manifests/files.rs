@@ -22,7 +22,7 @@ pub struct FileError {
 
 /// A file's name and content.
 #[derive(Debug)]
-pub struct Source {
+pub struct ManifestFile {
     /// The path as the user would write it.
     pub name: Arc<str>,
     /// The content.
@@ -35,7 +35,7 @@ pub struct Source {
 /// # Errors
 ///
 /// Where a path is not there or can't be read.
-pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, FileError> {
+pub fn sources(paths: &[PathBuf]) -> Result<Vec<ManifestFile>, FileError> {
     let mut files = Vec::new();
     for path in paths {
         let fail = |cause| FileError { path: path.clone(), cause };
@@ -48,7 +48,7 @@ pub fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, FileError> {
     files.sort();
     files.dedup();
     let read = |path: PathBuf| match fs::read(&path) {
-        Ok(bytes) => Ok(Source { name: path.to_string_lossy().into(), bytes }),
+        Ok(bytes) => Ok(ManifestFile { name: path.to_string_lossy().into(), bytes }),
         Err(cause) => Err(FileError { path, cause }),
     };
     files.into_iter().map(read).collect()

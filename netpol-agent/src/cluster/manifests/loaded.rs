@@ -13,9 +13,9 @@ pub struct Manifests {
     /// The objects, in the order in which they are written. No name occurs twice.
     pub objects: Vec<Object>,
     /// What could not be loaded.
-    pub errors: Vec<LoadError>,
+    pub errors: Vec<ManifestError>,
     /// What was left out or looks odd, without being wrong.
-    pub notes: Vec<Note>,
+    pub notes: Vec<ManifestNote>,
     /// Where each object is written.
     pub(super) origins: HashMap<ObjectRef, Origin>,
     /// Where in `objects` each is.
@@ -35,7 +35,7 @@ pub struct Origin {
 
 /// A document, object or field that could not be loaded, and what to do about it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct LoadError {
+pub struct ManifestError {
     /// The file.
     pub file: Arc<str>,
     /// The line, from 1; 0 where the object is in no file.
@@ -50,7 +50,7 @@ pub struct LoadError {
 
 /// Something that was left out or looks odd.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Note {
+pub struct ManifestNote {
     /// The file.
     pub file: Arc<str>,
     /// The line, from 1.
@@ -90,7 +90,7 @@ impl Origin {
 }
 
 /// `file:line: object: field: reason`.
-impl fmt::Display for LoadError {
+impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.line {
             0 => write!(f, "{}: ", self.file)?,
@@ -106,7 +106,7 @@ impl fmt::Display for LoadError {
     }
 }
 
-impl fmt::Display for Note {
+impl fmt::Display for ManifestNote {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}: {}", self.file, self.line, self.text)
     }

@@ -6,8 +6,8 @@ mod files;
 mod loaded;
 mod read;
 
-pub use files::{FileError, Source, sources};
-pub use loaded::{LoadError, Manifests, Note, Origin};
+pub use files::{FileError, ManifestFile, sources};
+pub use loaded::{ManifestError, ManifestNote, Manifests, Origin};
 
 use std::path::PathBuf;
 
@@ -34,6 +34,6 @@ pub fn parse(name: &str, text: &str) -> Manifests {
 #[must_use]
 pub fn parse_bytes(name: &str, bytes: &[u8]) -> Manifests {
     let mut manifests = Manifests::default();
-    read::source(&Source { name: name.into(), bytes: bytes.to_vec() }, &mut manifests);
+    read::source(&ManifestFile { name: name.into(), bytes: bytes.to_vec() }, &mut manifests);
     manifests
 }

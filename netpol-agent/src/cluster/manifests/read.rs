@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use super::{LoadError, Manifests, Note, Origin, Source};
+use super::{ManifestError, ManifestFile, ManifestNote, Manifests, Origin};
 use crate::{
     cluster::{
         Object,
-        wire::{self, Invalid},
+        api::{self, Invalid},
         yaml::{self, Value, Yaml},
     },
     model::{FieldPath, ObjectKind},
 };
 
 /// Reads a file into the manifests.
-pub(super) fn source(source: &Source, manifests: &mut Manifests) {
+pub(super) fn source(source: &ManifestFile, manifests: &mut Manifests) {
     let text = match std::str::from_utf8(&source.bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -82,7 +82,7 @@ impl Reader<'_> {
 
     fn object(&mut self, document: Yaml, type_: &Type) {
         let Some(kind) = kind(type_) else { return self.other(&document, type_) };
-        let object = wire::object(kind, &document);
+        let object = api::object(kind, &document);
         let object = object.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match object {
             Ok(object) => self.add(object, document),
@@ -138,11 +138,11 @@ impl Reader<'_> {
     }
 
     fn fail(&mut self, line: u32, object: Option<String>, path: FieldPath, reason: String) {
-        self.manifests.errors.push(LoadError { file: self.file.clone(), line, object, path, reason });
+        self.manifests.errors.push(ManifestError { file: self.file.clone(), line, object, path, reason });
     }
 
     fn note(&mut self, line: u32, text: String) {
-        self.manifests.notes.push(Note { file: self.file.clone(), line, text });
+        self.manifests.notes.push(ManifestNote { file: self.file.clone(), line, text });
     }
 }
 

@@ -17,7 +17,7 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{Trouble, resource::Resource, trouble::chain};
+use super::{WatchError, resource::Resource, watch_error::chain};
 
 /// How many objects to ask for at a time.
 const PAGE: u32 = 500;
@@ -49,24 +49,24 @@ pub(super) enum Since<'a> {
 
 /// One kind, at the API server.
 #[derive(Clone)]
-pub(super) struct Api {
+pub(super) struct ApiClient {
     client: Client,
     resource: Resource,
 }
 
-impl Api {
+impl ApiClient {
     pub(super) fn new(client: Client, resource: Resource) -> Self {
         Self { client, resource }
     }
 
     /// A small document at a path.
-    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, Trouble> {
+    pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, WatchError> {
         let text = self.text("get", Request::new(path).list(&ListParams::default())).await?;
-        serde_json::from_str(&text).map_err(|error| Trouble::Malformed(error.to_string()))
+        serde_json::from_str(&text).map_err(|error| WatchError::Malformed(error.to_string()))
     }
 
     /// A page of the list, as text.
-    pub(super) async fn page(&self, version: &str, cursor: Cursor<'_>) -> Result<String, Trouble> {
+    pub(super) async fn page(&self, version: &str, cursor: Cursor<'_>) -> Result<String, WatchError> {
         let mut params = ListParams::default().limit(PAGE);
         if let Cursor::After(token) = cursor {
             params = params.continue_token(token);
@@ -79,7 +79,7 @@ impl Api {
         &self,
         version: &str,
         since: Since<'_>,
-    ) -> Result<impl AsyncBufRead + use<>, Trouble> {
+    ) -> Result<impl AsyncBufRead + use<>, WatchError> {
         let (params, from) = match since {
             // Not "0", which asks for any state that the server still has: of several servers, one may be far behind.
             Since::Everything => (WatchParams::streaming_lists(), ""),
@@ -88,21 +88,21 @@ impl Api {
         let params = params.timeout(WATCH / 2 + fastrand::u32(..=WATCH / 2));
         let request = Request::new(self.resource.path(version)).watch(&params, from);
         let answer = timeout(ANSWER, self.answer("watch", request)).await;
-        let body = answer.map_err(|_| Trouble::Silent(ANSWER))??.into_body();
+        let body = answer.map_err(|_| WatchError::Silent(ANSWER))??.into_body();
         Ok(body.into_data_stream().map_err(io::Error::other).into_async_read())
     }
 
     /// An answer that comes as a whole.
-    async fn text(&self, verb: &'static str, request: Prepared) -> Result<String, Trouble> {
+    async fn text(&self, verb: &'static str, request: Prepared) -> Result<String, WatchError> {
         let text = async { text(self.answer(verb, request).await?.into_body()).await };
-        timeout(ANSWER, text).await.map_err(|_| Trouble::Silent(ANSWER))?
+        timeout(ANSWER, text).await.map_err(|_| WatchError::Silent(ANSWER))?
     }
 
     /// An answer that begins, and is no error.
-    async fn answer(&self, verb: &'static str, request: Prepared) -> Result<Response<Body>, Trouble> {
-        let request = request.map_err(|error| Trouble::Malformed(error.to_string()))?;
+    async fn answer(&self, verb: &'static str, request: Prepared) -> Result<Response<Body>, WatchError> {
+        let request = request.map_err(|error| WatchError::Malformed(error.to_string()))?;
         let answer = self.client.send(request.map(Body::from)).await;
-        let answer = answer.map_err(|error| Trouble::Unreachable(chain(&error)))?;
+        let answer = answer.map_err(|error| WatchError::Unreachable(chain(&error)))?;
         let code = answer.status();
         if !code.is_client_error() && !code.is_server_error() {
             return Ok(answer);
@@ -114,11 +114,11 @@ impl Api {
         let message = status.as_ref().map_or(text.trim(), |status| &status.message);
         let asked = status.as_ref().and_then(|status| status.details.as_ref());
         let wait = wait.unwrap_or(0).max(asked.map_or(0, |details| details.retry_after_seconds));
-        Err(Trouble::of_answer(code.as_u16(), message, wait, self.resource.forbidden(verb)))
+        Err(WatchError::of_answer(code.as_u16(), message, wait, self.resource.forbidden(verb)))
     }
 }
 
-async fn text(body: Body) -> Result<String, Trouble> {
-    let bytes = body.collect_bytes().await.map_err(|error| Trouble::Unreachable(chain(&error)))?;
-    String::from_utf8(bytes.into()).map_err(|error| Trouble::Malformed(error.to_string()))
+async fn text(body: Body) -> Result<String, WatchError> {
+    let bytes = body.collect_bytes().await.map_err(|error| WatchError::Unreachable(chain(&error)))?;
+    String::from_utf8(bytes.into()).map_err(|error| WatchError::Malformed(error.to_string()))
 }

@@ -7,7 +7,7 @@ use kube::{
     config::{KubeConfigOptions, Kubeconfig},
 };
 
-use super::trouble::chain;
+use super::watch_error::chain;
 
 /// Where to learn which API server, and as whom.
 #[derive(Clone, Debug, Default)]

@@ -6,7 +6,7 @@ use futures::future::{join, join_all};
 use kube::Client;
 use tokio::sync::mpsc;
 
-use super::{Freshness, News, Settings, Trouble, watcher::Watcher};
+use super::{SyncTracker, WatchError, WatchEvent, WatchSettings, watcher::Watcher};
 use crate::{
     cluster::{Object, ObjectRef},
     model::ObjectKind,
@@ -23,24 +23,25 @@ pub struct Listing {
     /// Those that can't be read: which, and the field with what is wrong with it.
     pub unreadable: Vec<(ObjectRef, String)>,
     /// Kinds that can't be had. Policies of a CRD that is not installed are not among them: there are none.
-    pub troubles: Vec<(ObjectKind, Trouble)>,
+    pub troubles: Vec<(ObjectKind, WatchError)>,
 }
 
 /// Lists all objects of all kinds.
 pub async fn list(client: &Client) -> Listing {
-    let (news, mut told) = mpsc::channel(BACKLOG);
-    let settings = Settings { freshness: Freshness::new(Instant::now()), look_again: Duration::MAX };
+    let (watch_event, mut told) = mpsc::channel(BACKLOG);
+    let settings =
+        WatchSettings { sync_tracker: SyncTracker::new(Instant::now()), rediscovery_interval: Duration::MAX };
     let lists = ObjectKind::ALL.map(|kind| {
-        let watcher = Watcher::new(client, kind, &settings, &news);
+        let watcher = Watcher::new(client, kind, &settings, &watch_event);
         async move { (kind, watcher.once().await) }
     });
-    drop(news);
+    drop(watch_event);
     let take_in = async {
         let mut listing = Listing::default();
-        while let Some(news) = told.recv().await {
-            match news {
-                News::Applied(object) => listing.objects.push(object),
-                News::Unreadable { reference, why } => listing.unreadable.push((reference, why)),
+        while let Some(watch_event) = told.recv().await {
+            match watch_event {
+                WatchEvent::Apply(object) => listing.objects.push(object),
+                WatchEvent::Unreadable { reference, why } => listing.unreadable.push((reference, why)),
                 _ => {}
             }
         }

@@ -6,24 +6,24 @@
 //!   resume, start anew
 //! ```
 //!
-//! A watcher never ends: whatever the server does, it says so in [`News::Trouble`] and tries again.
+//! A watcher never ends: whatever the server does, it says so in [`WatchEvent::Failed`] and tries again.
 
 mod api;
 mod backoff;
 mod connect;
-mod freshness;
 mod line;
 mod listing;
-mod news;
 mod raw;
 mod resource;
-mod trouble;
+mod sync_tracker;
+mod watch_error;
+mod watch_event;
 mod watcher;
 
 pub use backoff::Backoff;
 pub use connect::{ConnectError, Credentials, connect};
-pub use freshness::{Freshness, Knowledge};
 pub use listing::{Listing, list};
-pub use news::News;
-pub use trouble::{Forbidden, Trouble};
-pub use watcher::{Settings, watchers};
+pub use sync_tracker::{SyncStatus, SyncTracker};
+pub use watch_error::{Forbidden, WatchError};
+pub use watch_event::WatchEvent;
+pub use watcher::{WatchSettings, watchers};

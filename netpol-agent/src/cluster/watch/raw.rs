@@ -6,9 +6,9 @@ use kube::core::Status;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{Trouble, resource::Resource};
+use super::{WatchError, resource::Resource};
 use crate::{
-    cluster::{Object, ObjectRef, wire},
+    cluster::{Object, ObjectRef, api},
     model::ObjectKind,
 };
 
@@ -16,14 +16,14 @@ use crate::{
 #[derive(Debug, Deserialize)]
 pub(super) struct Page<'a> {
     #[serde(default)]
-    pub(super) metadata: ListHead,
+    pub(super) metadata: ListMeta,
     #[serde(borrow, default)]
     pub(super) items: Option<Vec<&'a RawValue>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct ListHead {
+pub(super) struct ListMeta {
     pub(super) resource_version: String,
     #[serde(rename = "continue")]
     pub(super) next: Option<String>,
@@ -31,7 +31,7 @@ pub(super) struct ListHead {
 
 /// What a version of an API group has.
 #[derive(Debug, Deserialize)]
-pub(super) struct Group {
+pub(super) struct ApiGroup {
     resources: Vec<GroupResource>,
 }
 
@@ -40,7 +40,7 @@ struct GroupResource {
     name: String,
 }
 
-impl Group {
+impl ApiGroup {
     pub(super) fn has(&self, kind: ObjectKind) -> bool {
         self.resources.iter().any(|resource| resource.name == kind.plural())
     }
@@ -48,19 +48,19 @@ impl Group {
 
 /// A line of a watch.
 #[derive(Debug)]
-pub(super) enum Event<'a> {
+pub(super) enum RawWatchEvent<'a> {
     /// An object is there, or has changed.
-    Applied(Head, &'a RawValue),
+    Applied(PartialObjectMeta, &'a RawValue),
     /// An object is gone.
-    Deleted(Head),
+    Deleted(PartialObjectMeta),
     /// Nothing has happened up to a version.
-    Bookmark(Head),
+    Bookmark(PartialObjectMeta),
     /// The server ends the watch.
     Failed(Status),
 }
 
 #[derive(Deserialize)]
-struct WireEvent<'a> {
+struct RawEvent<'a> {
     #[serde(rename = "type", borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
@@ -70,7 +70,7 @@ struct WireEvent<'a> {
 /// An object's metadata, as far as the watch itself needs it.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-pub(super) struct Head {
+pub(super) struct PartialObjectMeta {
     name: String,
     namespace: Option<String>,
     pub(super) resource_version: String,
@@ -79,32 +79,32 @@ pub(super) struct Head {
 
 #[derive(Deserialize)]
 struct Headed {
-    metadata: Head,
+    metadata: PartialObjectMeta,
 }
 
-impl<'a> Event<'a> {
-    pub(super) fn read(line: &'a [u8]) -> Result<Self, Trouble> {
-        let malformed = |error: serde_json::Error| Trouble::Malformed(format!("a watch event: {error}"));
-        let event: WireEvent<'a> = serde_json::from_slice(line).map_err(malformed)?;
+impl<'a> RawWatchEvent<'a> {
+    pub(super) fn read(line: &'a [u8]) -> Result<Self, WatchError> {
+        let malformed = |error: serde_json::Error| WatchError::Malformed(format!("a watch event: {error}"));
+        let event: RawEvent<'a> = serde_json::from_slice(line).map_err(malformed)?;
         if event.name == "ERROR" {
             return Ok(Self::Failed(serde_json::from_str(event.object.get()).map_err(malformed)?));
         }
-        let head = Head::of(event.object)?;
+        let head = PartialObjectMeta::of(event.object)?;
         match &*event.name {
             "ADDED" | "MODIFIED" => Ok(Self::Applied(head, event.object)),
             "DELETED" => Ok(Self::Deleted(head)),
             "BOOKMARK" => Ok(Self::Bookmark(head)),
-            other => Err(Trouble::Malformed(format!("a watch event of type {other:?}"))),
+            other => Err(WatchError::Malformed(format!("a watch event of type {other:?}"))),
         }
     }
 }
 
-impl Head {
-    pub(super) fn of(object: &RawValue) -> Result<Self, Trouble> {
+impl PartialObjectMeta {
+    pub(super) fn of(object: &RawValue) -> Result<Self, WatchError> {
         let headed: Result<Headed, _> = serde_json::from_str(object.get());
         headed
             .map(|headed| headed.metadata)
-            .map_err(|error| Trouble::Malformed(format!("an object: {error}")))
+            .map_err(|error| WatchError::Malformed(format!("an object: {error}")))
     }
 
     /// Whether this bookmark says that all objects have been sent.
@@ -121,7 +121,7 @@ impl Head {
 /// Reads and checks an object, of which all but what is used is dropped.
 pub(super) fn object(resource: Resource, json: &RawValue) -> Result<Object, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
-    match wire::object(resource.kind, &mut deserializer) {
+    match api::object(resource.kind, &mut deserializer) {
         Ok(Ok(object)) => Ok(object),
         Ok(Err(invalid)) => Err(invalid.to_string()),
         Err(error) => Err(error.to_string()),

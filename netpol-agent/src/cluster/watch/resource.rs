@@ -1,6 +1,6 @@
 //! Where the API keeps each kind, and how to read it.
 
-use super::trouble::Forbidden;
+use super::watch_error::Forbidden;
 use crate::model::ObjectKind;
 
 /// A kind as the API serves it.

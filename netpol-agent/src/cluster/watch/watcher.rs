@@ -10,11 +10,11 @@ use kube::Client;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    Freshness, News, Trouble,
-    api::{Api, Cursor, Since},
+    SyncTracker, WatchError, WatchEvent,
+    api::{ApiClient, Cursor, Since},
     backoff::Backoff,
-    line::Lines,
-    raw::{self, Event, Group, Head, Page},
+    line::LineReader,
+    raw::{self, ApiGroup, Page, PartialObjectMeta, RawWatchEvent},
     resource::Resource,
 };
 use crate::model::ObjectKind;
@@ -28,27 +28,27 @@ const SHORT: Duration = Duration::from_secs(1);
 
 /// What all watchers share.
 #[derive(Clone, Debug)]
-pub struct Settings {
+pub struct WatchSettings {
     /// Where to note that a kind is current.
-    pub freshness: Freshness,
+    pub sync_tracker: SyncTracker,
     /// How often to look for kinds that the server did not know, such as those that are installed as CRDs.
-    pub look_again: Duration,
+    pub rediscovery_interval: Duration,
 }
 
 /// One watcher for each kind. They end when nobody takes the news any more.
 pub fn watchers(
     client: &Client,
-    settings: &Settings,
-    news: &mpsc::Sender<News>,
+    settings: &WatchSettings,
+    watch_event: &mpsc::Sender<WatchEvent>,
 ) -> Vec<impl Future<Output = ()> + Send + 'static> {
-    ObjectKind::ALL.into_iter().map(|kind| Watcher::new(client, kind, settings, news).run()).collect()
+    ObjectKind::ALL.into_iter().map(|kind| Watcher::new(client, kind, settings, watch_event).run()).collect()
 }
 
 pub(super) struct Watcher {
-    api: Api,
+    api: ApiClient,
     resource: Resource,
-    settings: Settings,
-    news: mpsc::Sender<News>,
+    settings: WatchSettings,
+    watch_event: mpsc::Sender<WatchEvent>,
     /// The version of the API by which the server has the kind, once known.
     served: Option<&'static str>,
     /// The resource version up to which all is told; `None` where all objects have to be read.
@@ -64,15 +64,15 @@ impl Watcher {
     pub(super) fn new(
         client: &Client,
         kind: ObjectKind,
-        settings: &Settings,
-        news: &mpsc::Sender<News>,
+        settings: &WatchSettings,
+        watch_event: &mpsc::Sender<WatchEvent>,
     ) -> Self {
         let resource = Resource::of(kind);
         Self {
-            api: Api::new(client.clone(), resource),
+            api: ApiClient::new(client.clone(), resource),
             resource,
             settings: settings.clone(),
-            news: news.clone(),
+            watch_event: watch_event.clone(),
             served: None,
             position: None,
             streams: true,
@@ -82,27 +82,27 @@ impl Watcher {
     }
 
     /// Tells all objects of this moment, and nothing of what comes after.
-    pub(super) async fn once(mut self) -> Result<(), Trouble> {
+    pub(super) async fn once(mut self) -> Result<(), WatchError> {
         match self.discover().await {
             Ok(served) => self.list(served).await,
-            Err(Trouble::Absent) if !self.resource.built_in => Ok(()),
-            Err(trouble) => Err(trouble),
+            Err(WatchError::NotServed) if !self.resource.built_in => Ok(()),
+            Err(watch_error) => Err(watch_error),
         }
     }
 
     async fn run(mut self) {
-        while !self.news.is_closed() {
-            let Err(trouble) = self.follow().await else { continue };
-            let wait = self.handle(trouble).await;
+        while !self.watch_event.is_closed() {
+            let Err(watch_error) = self.follow().await else { continue };
+            let wait = self.handle(watch_error).await;
             tokio::select! {
-                () = self.news.closed() => {}
+                () = self.watch_event.closed() => {}
                 () = sleep(wait) => {}
             }
         }
     }
 
     /// One attempt: as far as the end of a watch.
-    async fn follow(&mut self) -> Result<(), Trouble> {
+    async fn follow(&mut self) -> Result<(), WatchError> {
         let served = match self.served {
             Some(version) => version,
             None => self.discover().await?,
@@ -114,75 +114,75 @@ impl Watcher {
         let start = Instant::now();
         self.watch(served).await?;
         if start.elapsed() < SHORT {
-            return Err(Trouble::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
+            return Err(WatchError::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
         }
         Ok(())
     }
 
     /// Tells what has to be told, and how long to wait.
-    async fn handle(&mut self, trouble: Trouble) -> Duration {
+    async fn handle(&mut self, watch_error: WatchError) -> Duration {
         let kind = self.resource.kind;
         let random = fastrand::f64();
-        let silence = if let Trouble::Silent(time) = &trouble { *time } else { Duration::ZERO };
+        let silence = if let WatchError::Silent(time) = &watch_error { *time } else { Duration::ZERO };
         let now = Instant::now();
-        self.settings.freshness.lost(kind, now.checked_sub(silence).unwrap_or(now));
+        self.settings.sync_tracker.lost(kind, now.checked_sub(silence).unwrap_or(now));
         // Whatever is wrong with a list as a watch need not be wrong with pages: they are what every server knows.
         let is_listing = self.served.is_some() && self.position.is_none();
-        let is_of_stream = self.streams && is_listing && !trouble.is_general();
+        let is_of_stream = self.streams && is_listing && !watch_error.is_general();
         self.streams &= !is_of_stream;
-        match &trouble {
+        match &watch_error {
             // Nowhere: what has been served may be so by another version now.
-            Trouble::Absent if !self.resource.built_in && self.served.is_none() => {
+            WatchError::NotServed if !self.resource.built_in && self.served.is_none() => {
                 self.position = None;
-                self.tell(News::Absent(kind)).await;
+                self.tell(WatchEvent::NotServed(kind)).await;
                 self.well().await;
-                return self.settings.look_again.mul_f64(0.5 + random / 2.0);
+                return self.settings.rediscovery_interval.mul_f64(0.5 + random / 2.0);
             }
             // A server that does not know what was asked for may also say nothing.
-            Trouble::Unsupported(_) | Trouble::Silent(_) if is_of_stream => return Duration::ZERO,
-            Trouble::Absent => (self.served, self.position) = (None, None),
-            Trouble::Expired | Trouble::Unsupported(_) | Trouble::Malformed(_) => {
+            WatchError::Unsupported(_) | WatchError::Silent(_) if is_of_stream => return Duration::ZERO,
+            WatchError::NotServed => (self.served, self.position) = (None, None),
+            WatchError::Expired | WatchError::Unsupported(_) | WatchError::Malformed(_) => {
                 self.position = None;
             }
-            Trouble::Forbidden(_)
-            | Trouble::Refused { .. }
-            | Trouble::Unreachable(_)
-            | Trouble::Silent(_) => {}
+            WatchError::Forbidden(_)
+            | WatchError::Refused { .. }
+            | WatchError::Unreachable(_)
+            | WatchError::Silent(_) => {}
         }
-        let asked = match &trouble {
-            Trouble::Refused { retry_after, .. } => *retry_after,
+        let asked = match &watch_error {
+            WatchError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         };
         self.troubled = true;
-        self.tell(News::Trouble(kind, trouble)).await;
+        self.tell(WatchEvent::Failed(kind, watch_error)).await;
         self.backoff.next(asked, random)
     }
 
     /// The version by which the server has the kind.
-    async fn discover(&self) -> Result<&'static str, Trouble> {
+    async fn discover(&self) -> Result<&'static str, WatchError> {
         let versions = self.resource.versions;
         if self.resource.built_in {
-            return versions.first().copied().ok_or(Trouble::Absent);
+            return versions.first().copied().ok_or(WatchError::NotServed);
         }
         for version in versions {
-            match self.api.get::<Group>(self.resource.group_path(version)).await {
+            match self.api.get::<ApiGroup>(self.resource.group_path(version)).await {
                 Ok(group) if group.has(self.resource.kind) => return Ok(version),
-                Ok(_) | Err(Trouble::Absent) => {}
-                Err(trouble) => return Err(trouble),
+                Ok(_) | Err(WatchError::NotServed) => {}
+                Err(watch_error) => return Err(watch_error),
             }
         }
-        Err(Trouble::Absent)
+        Err(WatchError::NotServed)
     }
 
     /// Reads all objects, page by page.
-    async fn list(&mut self, served: &str) -> Result<(), Trouble> {
-        self.tell(News::Listing(self.resource.kind)).await;
+    async fn list(&mut self, served: &str) -> Result<(), WatchError> {
+        self.tell(WatchEvent::Init(self.resource.kind)).await;
         let mut next: Option<String> = None;
         loop {
             let cursor = next.as_deref().map_or(Cursor::Start, Cursor::After);
             let text = self.api.page(served, cursor).await?;
             let page: Page<'_> = serde_json::from_str(&text)
-                .map_err(|error| Trouble::Malformed(format!("a list: {error}")))?;
+                .map_err(|error| WatchError::Malformed(format!("a list: {error}")))?;
             for item in page.items.into_iter().flatten() {
                 self.apply(item).await?;
             }
@@ -192,38 +192,38 @@ impl Watcher {
                 break;
             }
         }
-        self.tell(News::Listed(self.resource.kind)).await;
+        self.tell(WatchEvent::InitDone(self.resource.kind)).await;
         self.well().await;
         Ok(())
     }
 
     /// Follows changes until the server ends the watch; reads all objects first where that has not been done.
-    async fn watch(&mut self, served: &str) -> Result<(), Trouble> {
+    async fn watch(&mut self, served: &str) -> Result<(), WatchError> {
         let since = self.position.as_deref().map_or(Since::Everything, Since::Version);
         let mut answer = pin!(self.api.watch(served, since).await?);
-        let mut lines = Lines::new(&mut answer);
+        let mut lines = LineReader::new(&mut answer);
         if self.position.is_none() {
-            self.tell(News::Listing(self.resource.kind)).await;
+            self.tell(WatchEvent::Init(self.resource.kind)).await;
         }
         while let Some(line) = self.next(&mut lines).await? {
-            let version = match Event::read(line)? {
-                Event::Applied(head, object) => {
+            let version = match RawWatchEvent::read(line)? {
+                RawWatchEvent::Applied(head, object) => {
                     self.apply(object).await?;
                     head.resource_version
                 }
-                Event::Deleted(head) => {
-                    self.tell(News::Deleted(head.reference(self.resource))).await;
+                RawWatchEvent::Deleted(head) => {
+                    self.tell(WatchEvent::Delete(head.reference(self.resource))).await;
                     head.resource_version
                 }
-                Event::Bookmark(head) => {
+                RawWatchEvent::Bookmark(head) => {
                     if self.position.is_none() && head.ends_list() {
                         self.position = Some(String::new());
-                        self.tell(News::Listed(self.resource.kind)).await;
+                        self.tell(WatchEvent::InitDone(self.resource.kind)).await;
                     }
                     head.resource_version
                 }
-                Event::Failed(status) => {
-                    return Err(Trouble::of_status(&status, self.resource.forbidden("watch")));
+                RawWatchEvent::Failed(status) => {
+                    return Err(WatchError::of_status(&status, self.resource.forbidden("watch")));
                 }
             };
             if let Some(position) = &mut self.position {
@@ -239,8 +239,8 @@ impl Watcher {
     /// where nothing comes for a while, nothing has happened since.
     async fn next<'l, R: AsyncBufRead + Unpin>(
         &mut self,
-        lines: &'l mut Lines<R>,
-    ) -> Result<Option<&'l [u8]>, Trouble> {
+        lines: &'l mut LineReader<R>,
+    ) -> Result<Option<&'l [u8]>, WatchError> {
         let mut line = pin!(lines.next(PATIENCE));
         if self.position.is_some() {
             tokio::select! {
@@ -253,25 +253,28 @@ impl Watcher {
     }
 
     /// Tells of an object that is there.
-    async fn apply(&self, json: &serde_json::value::RawValue) -> Result<(), Trouble> {
-        let news = match raw::object(self.resource, json) {
-            Ok(object) => News::Applied(object),
-            Err(why) => News::Unreadable { reference: Head::of(json)?.reference(self.resource), why },
+    async fn apply(&self, json: &serde_json::value::RawValue) -> Result<(), WatchError> {
+        let watch_event = match raw::object(self.resource, json) {
+            Ok(object) => WatchEvent::Apply(object),
+            Err(why) => WatchEvent::Unreadable {
+                reference: PartialObjectMeta::of(json)?.reference(self.resource),
+                why,
+            },
         };
-        self.tell(news).await;
+        self.tell(watch_event).await;
         Ok(())
     }
 
     /// All that is known of the kind is current.
     async fn well(&mut self) {
-        self.settings.freshness.current(self.resource.kind);
+        self.settings.sync_tracker.current(self.resource.kind);
         if std::mem::take(&mut self.troubled) {
-            self.tell(News::Recovered(self.resource.kind)).await;
+            self.tell(WatchEvent::Recovered(self.resource.kind)).await;
         }
     }
 
-    async fn tell(&self, news: News) {
+    async fn tell(&self, watch_event: WatchEvent) {
         // Nobody listens any more: `run` is about to end.
-        let _ = self.news.send(news).await;
+        let _ = self.watch_event.send(watch_event).await;
     }
 }

@@ -92,7 +92,7 @@ fn forged() {
             let mut world = World::new(protocol);
             story.iter().for_each(|step| world.step(step));
             world.step("wait 0");
-            let mark = |attempt: &Attempt| if attempt.foreign_veth.is_some() { "forged " } else { "" };
+            let mark = |attempt: &Attempt| if attempt.spoof_candidate.is_some() { "forged " } else { "" };
             let mut told: Vec<String> = world
                 .out
                 .iter()

@@ -9,21 +9,24 @@ use crate::flow::entry::Entry;
 /// pod came later than the agent.
 #[test]
 fn datagrams_at_the_start() {
-    for (attached_ms, born, pre_existing) in
+    for (attached_ms, created, pre_existing) in
         [(159_000, false, true), (60_000, false, true), (10_000, false, false), (159_000, true, false)]
     {
         let mut world = World::new(Protocol::Udp);
         world.now = 160_000 * MILLISECOND;
-        world.veths.gone(2, 0);
-        world.veths.attached(2, "veth".into(), attached_ms * MILLISECOND);
-        world.veths.set_addresses(2, vec![peer('b', 0).address]);
-        if born {
-            world.veths.born(2, attached_ms * MILLISECOND);
+        world.interfaces.gone(2, 0);
+        world.interfaces.attached(2, "veth".into(), attached_ms * MILLISECOND);
+        world.interfaces.set_addresses(2, vec![peer('b', 0).address]);
+        if created {
+            world.interfaces.created(2, attached_ms * MILLISECOND);
         }
         for step in ["data a<b @2out", "wait 6000"] {
             world.step(step);
         }
-        assert_eq!(world.out[0].pre_existing, pre_existing, "attached at {attached_ms} ms, born: {born}");
+        assert_eq!(
+            world.out[0].pre_existing, pre_existing,
+            "attached at {attached_ms} ms, created: {created}"
+        );
     }
 }
 
@@ -60,7 +63,7 @@ fn long_conversations() {
             then.iter().for_each(|step| world.step(step));
             world.step("wait 5000");
         }
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.goes_on)).collect();
+        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.is_recheck)).collect();
         assert_eq!(told, expected, "{name}");
     }
 }
@@ -101,21 +104,21 @@ fn forgets_translations() {
 fn eviction_takes_decided_ones_first() {
     let limits = Limits { entries: 2, ..Limits::default() };
     let mut table = FlowTable::new(limits, None);
-    let (veths, mut out) = (veths(), Vec::new());
+    let (interfaces, mut out) = (interfaces(), Vec::new());
     let mut send = |table: &mut FlowTable, port, signal, reply: bool| {
         let opened = Tuple { protocol: Protocol::Tcp, source: peer('a', port), destination: peer('r', 80) };
         let (tuple, direction) =
             if reply { (opened.reversed(), Direction::ToPod) } else { (opened, Direction::FromPod) };
         let packet =
             Packet { time_ns: u64::from(port), ifindex: 1, direction, tuple, signal, packets: 1, bytes: 0 };
-        table.packet(&packet, &veths, &mut out);
+        table.packet(&packet, &interfaces, &mut out);
     };
-    send(&mut table, 1, Signal::Open(1), false);
-    send(&mut table, 2, Signal::Open(1), false);
-    send(&mut table, 2, Signal::Accept, true);
-    send(&mut table, 3, Signal::Open(1), false);
+    send(&mut table, 1, PacketKind::Open(1), false);
+    send(&mut table, 2, PacketKind::Open(1), false);
+    send(&mut table, 2, PacketKind::Accept, true);
+    send(&mut table, 3, PacketKind::Open(1), false);
     assert_eq!((table.stats().evicted, table.stats().evicted_undecided), (1, 0));
-    send(&mut table, 4, Signal::Open(1), false);
+    send(&mut table, 4, PacketKind::Open(1), false);
     assert_eq!((table.stats().evicted, table.stats().evicted_undecided, table.len()), (1, 1, 2));
 }
 
@@ -125,7 +128,7 @@ proptest! {
     fn bound(steps in proptest::collection::vec((0u16..40, 0u8..6, 0u32..4, any::<bool>(), 0u64..3_000), 1..400)) {
         let limits = Limits { entries: 16, ..Limits::default() };
         let mut table = FlowTable::new(limits, Some(HOST));
-        let (veths, mut out, mut now) = (veths(), Vec::new(), 1_000 * MILLISECOND);
+        let (interfaces, mut out, mut now) = (interfaces(), Vec::new(), 1_000 * MILLISECOND);
         for (port, signal, ifindex, reply, gap) in steps {
             now += gap * MILLISECOND;
             let protocol = if port % 3 == 0 { Protocol::Udp } else { Protocol::Tcp };
@@ -133,26 +136,26 @@ proptest! {
             let tuple = if reply { forward.reversed() } else { forward };
             let direction = if reply == (ifindex == 1) { Direction::ToPod } else { Direction::FromPod };
             let signal = match (protocol, signal) {
-                (Protocol::Udp, _) => Signal::Datagram,
-                (_, 0 | 1) => Signal::Open(gap as u32 % 3),
-                (_, 2) => Signal::Accept,
-                (_, 3) => Signal::Reset,
-                _ => Signal::Close,
+                (Protocol::Udp, _) => PacketKind::Datagram,
+                (_, 0 | 1) => PacketKind::Open(gap as u32 % 3),
+                (_, 2) => PacketKind::Accept,
+                (_, 3) => PacketKind::Reset,
+                _ => PacketKind::Close,
             };
-            if signal == Signal::Close && gap % 5 == 0 {
+            if signal == PacketKind::Close && gap % 5 == 0 {
                 let drop = KernelDrop { time_ns: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
                 table.kernel_drop(&drop, &reasons());
             } else {
                 let packet = Packet { time_ns: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
-                table.packet(&packet, &veths, &mut out);
+                table.packet(&packet, &interfaces, &mut out);
             }
-            table.expire(now, &veths, &mut out);
+            table.expire(now, &interfaces, &mut out);
             prop_assert!(table.len() <= 16);
         }
         // In time everything is decided and forgotten, and nothing stays behind in the queues.
         for _ in 0..1_000 {
             now += 10_000 * MILLISECOND;
-            table.expire(now, &veths, &mut out);
+            table.expire(now, &interfaces, &mut out);
         }
         prop_assert!(table.is_empty());
         prop_assert_eq!(table.next_deadline(), None);

@@ -7,4 +7,4 @@ mod object;
 mod rate;
 mod writer;
 
-pub(super) use writer::{Writer, open};
+pub(super) use writer::{EventWriter, open};

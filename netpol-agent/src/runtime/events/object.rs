@@ -7,7 +7,7 @@ use k8s_openapi::{
 
 use crate::{
     model::{Pod, PolicyRef},
-    sink::Event,
+    sink::PodEvent,
 };
 
 /// Who tells it.
@@ -17,8 +17,8 @@ pub(super) const REPORTER: &str = "netpol-agent";
 const LONGEST_INSTANCE: usize = 128;
 
 /// The object, under a name of its own: where an attempt to write it is repeated, it is still the same Event.
-pub(super) fn object(event: &Event, instance: &str) -> Object {
-    let Event { r#type, reason, regarding, related, note, time } = event;
+pub(super) fn object(event: &PodEvent, instance: &str) -> Object {
+    let PodEvent { r#type, reason, regarding, related, note, time } = event;
     let name = format!("{REPORTER}.{:x}.{:08x}", time.as_nanosecond(), fastrand::u32(..));
     Object {
         metadata: ObjectMeta {

@@ -16,9 +16,9 @@ use super::{
     rate::Rate,
 };
 use crate::{
-    cluster::watch::{Backoff, Forbidden, Trouble, connect},
-    runtime::{ApiOptions, Source},
-    sink::{Event, Events, Metrics, events},
+    cluster::watch::{Backoff, Forbidden, WatchError, connect},
+    runtime::{ApiOptions, SourceOptions},
+    sink::{Events, Metrics, PodEvent, events},
 };
 
 /// How long an answer may take.
@@ -30,8 +30,8 @@ const ATTEMPTS: u32 = 20;
 const FORBIDDEN: Forbidden = Forbidden { verb: "create", resource: "events", group: "events.k8s.io" };
 
 /// Writes what comes out of the queue.
-pub(crate) struct Writer {
-    queue: mpsc::Receiver<Event>,
+pub(crate) struct EventWriter {
+    queue: mpsc::Receiver<PodEvent>,
     client: Client,
     /// The node, by which it is known who wrote an Event.
     instance: String,
@@ -47,14 +47,14 @@ pub(crate) struct Writer {
 ///
 /// It is not known which API server to tell, and as whom.
 pub(crate) async fn open(
-    source: &Source,
+    source: &SourceOptions,
     node: Option<&str>,
     metrics: &Metrics,
-) -> Result<Option<(Events, Writer)>> {
-    let Source::Api(ApiOptions { credentials, events: true, .. }) = source else { return Ok(None) };
+) -> Result<Option<(Events, EventWriter)>> {
+    let SourceOptions::Api(ApiOptions { credentials, events: true, .. }) = source else { return Ok(None) };
     let client = connect(credentials).await?;
     let (events, queue) = events(node.map(str::to_owned));
-    let writer = Writer {
+    let writer = EventWriter {
         queue,
         client,
         instance: node.unwrap_or(REPORTER).to_owned(),
@@ -65,7 +65,7 @@ pub(crate) async fn open(
     Ok(Some((events, writer)))
 }
 
-impl Writer {
+impl EventWriter {
     /// Writes until no more can come.
     pub(crate) async fn run(mut self) {
         while let Some(event) = self.queue.recv().await {
@@ -84,14 +84,14 @@ impl Writer {
                 return self.metrics.event_failed(trouble.name());
             }
             let asked = match trouble {
-                Trouble::Refused { retry_after, .. } => retry_after,
+                WatchError::Refused { retry_after, .. } => retry_after,
                 _ => None,
             };
             sleep(backoff.next(asked, fastrand::f64())).await;
         }
     }
 
-    async fn create(&self, object: &Object) -> Result<(), Trouble> {
+    async fn create(&self, object: &Object) -> Result<(), WatchError> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
         match timeout(ANSWER, api.create(&PostParams::default(), object)).await {
@@ -99,7 +99,7 @@ impl Writer {
             // An earlier attempt came there, and its answer did not come back.
             Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(()),
             Ok(Err(error)) => Err(trouble(&error)),
-            Err(_) => Err(Trouble::Silent(ANSWER)),
+            Err(_) => Err(WatchError::Silent(ANSWER)),
         }
     }
 
@@ -111,29 +111,29 @@ impl Writer {
     }
 
     /// Says what is wrong once, not of every Event.
-    fn say(&mut self, trouble: &Trouble) {
+    fn say(&mut self, trouble: &WatchError) {
         if self.said.replace(trouble.name()) != Some(trouble.name()) {
             warn!("findings can't be told as Events: {trouble}");
         }
     }
 }
 
-fn trouble(error: &kube::Error) -> Trouble {
+fn trouble(error: &kube::Error) -> WatchError {
     match error {
         // What RBAC refuses says what may not be done. All else is refused for a reason of its own: the pod's namespace
         // is about to go, or a quota is used up.
         kube::Error::Api(status) if status.code == 403 && !status.message.contains("cannot create") => {
-            Trouble::Refused { code: status.code, message: status.message.clone(), retry_after: None }
+            WatchError::Refused { code: status.code, message: status.message.clone(), retry_after: None }
         }
-        error => Trouble::from_client(error, FORBIDDEN),
+        error => WatchError::from_client(error, FORBIDDEN),
     }
 }
 
 /// Whether the same Event may be taken later. A missing right is none of that: the next Event shows whether it came.
-const fn may_pass(trouble: &Trouble) -> bool {
+const fn may_pass(trouble: &WatchError) -> bool {
     match trouble {
-        Trouble::Unreachable(_) | Trouble::Silent(_) => true,
-        Trouble::Refused { code, .. } => *code == 429 || *code >= 500,
+        WatchError::Unreachable(_) | WatchError::Silent(_) => true,
+        WatchError::Refused { code, .. } => *code == 429 || *code >= 500,
         _ => false,
     }
 }

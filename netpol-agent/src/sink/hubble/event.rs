@@ -14,7 +14,7 @@ use super::{
     },
 };
 use crate::model::{
-    Denial, Expected, Flow, Observed, Peer, PolicyDirection, PolicyKind, PolicyRef, Protocol, Tuple,
+    Denial, Expected, Flow, Observed, PolicyDirection, PolicyKind, PolicyRef, Protocol, SocketAddress, Tuple,
 };
 
 /// Types of Hubble's events (Cilium's monitor API).
@@ -28,14 +28,14 @@ const MATCH_PEERS_AND_PORTS: u32 = 2;
 
 /// Who tells.
 #[derive(Clone, Debug)]
-pub(super) struct Origin {
+pub(super) struct FlowOrigin {
     /// The node's name.
     pub(super) node: String,
     /// Tells this run from all others.
     pub(super) run: u64,
 }
 
-impl Origin {
+impl FlowOrigin {
     /// An answer that holds a flow of this time.
     pub(super) fn flow(&self, flow: flow::Flow, at: Timestamp) -> GetFlowsResponse {
         self.response(ResponseTypes::Flow(flow), at)
@@ -67,8 +67,8 @@ struct Kind {
 
 /// The flow with this number since the start.
 #[expect(deprecated, reason = "old clients show these fields alone")]
-pub(super) fn convert(flow: &Flow, number: u64, origin: &Origin) -> flow::Flow {
-    let Origin { node, run } = origin;
+pub(super) fn convert(flow: &Flow, number: u64, origin: &FlowOrigin) -> flow::Flow {
+    let FlowOrigin { node, run } = origin;
     let Kind { verdict, event: (r#type, sub_type), point, reason, policy_match } = kind(flow);
     let tuple = &flow.attempt.tuple;
     let [egress_allowed, ingress_allowed] = allowed_by(&flow.expected);
@@ -115,11 +115,11 @@ fn kind(flow: &Flow) -> Kind {
         policy_match,
     };
     match &flow.expected {
-        Expected::Denied { by } if observed.got_there() => {
+        Expected::Denied { by } if observed.reached_destination() => {
             verdict(Verdict::Audit, denial_match(by), DropReason::Unknown)
         }
         Expected::Denied { by } => verdict(Verdict::Dropped, denial_match(by), denial_reason(by)),
-        Expected::Allowed { by } if !by.is_empty() && observed.got_there() => {
+        Expected::Allowed { by } if !by.is_empty() && observed.reached_destination() => {
             verdict(Verdict::Forwarded, MATCH_PEERS_AND_PORTS, DropReason::Unknown)
         }
         _ if stopped => Kind {
@@ -133,10 +133,10 @@ fn kind(flow: &Flow) -> Kind {
 /// No policy decides, and nothing stopped it.
 fn trace(flow: &Flow) -> Kind {
     let attempt = &flow.attempt;
-    let verdict = if attempt.observed.got_there() { Verdict::Forwarded } else { Verdict::Traced };
-    let (sub_type, point) = if attempt.destination_veth.is_some() {
+    let verdict = if attempt.observed.reached_destination() { Verdict::Forwarded } else { Verdict::Traced };
+    let (sub_type, point) = if attempt.destination_interface.is_some() {
         (0, TraceObservationPoint::ToEndpoint)
-    } else if attempt.observed.got_there() {
+    } else if attempt.observed.reached_destination() {
         (11, TraceObservationPoint::ToNetwork)
     } else {
         (5, TraceObservationPoint::FromEndpoint)
@@ -168,7 +168,7 @@ fn direction(flow: &Flow) -> TrafficDirection {
             PolicyDirection::Egress => TrafficDirection::Egress,
         };
     }
-    match (flow.attempt.destination_veth, flow.attempt.source_veth) {
+    match (flow.attempt.destination_interface, flow.attempt.source_interface) {
         (Some(_), _) => TrafficDirection::Ingress,
         (None, Some(_)) => TrafficDirection::Egress,
         (None, None) => TrafficDirection::Unknown,
@@ -177,7 +177,7 @@ fn direction(flow: &Flow) -> TrafficDirection {
 
 fn interface(flow: &Flow) -> Option<flow::NetworkInterface> {
     let attempt = &flow.attempt;
-    let index = attempt.destination_veth.or(attempt.source_veth)?;
+    let index = attempt.destination_interface.or(attempt.source_interface)?;
     Some(flow::NetworkInterface { index, name: String::new() })
 }
 
@@ -232,7 +232,7 @@ fn ip(tuple: &Tuple) -> flow::Ip {
 fn layer_4(tuple: &Tuple) -> Option<flow::Layer4> {
     use flow::layer4::Protocol as Layer;
     let [source_port, destination_port] =
-        [tuple.source, tuple.destination].map(|Peer { port, .. }| u32::from(port));
+        [tuple.source, tuple.destination].map(|SocketAddress { port, .. }| u32::from(port));
     let protocol = match tuple.protocol {
         Protocol::Tcp => Layer::Tcp(flow::Tcp {
             source_port,

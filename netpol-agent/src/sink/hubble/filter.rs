@@ -50,7 +50,7 @@ fn list(name: &str, filters: Vec<FlowFilter>) -> Result<Vec<Filter>, Status> {
         return Err(Status::invalid_argument(format!("{name}: {} filters, at most {MOST}", filters.len())));
     }
     let compile = |(index, filter)| {
-        Filter::new(filter).map_err(|Invalid { field, why }| match field {
+        Filter::new(filter).map_err(|InvalidSelector { field, why }| match field {
             "experimental.cel_expression" => Status::unimplemented(format!("{name}[{index}].{field}: {why}")),
             _ => Status::invalid_argument(format!("{name}[{index}].{field}: {why}")),
         })
@@ -59,7 +59,7 @@ fn list(name: &str, filters: Vec<FlowFilter>) -> Result<Vec<Filter>, Status> {
 }
 
 /// A field that can't be used.
-struct Invalid {
+struct InvalidSelector {
     field: &'static str,
     why: String,
 }
@@ -69,7 +69,7 @@ impl Filter {
         self.0.iter().all(|test| test(flow))
     }
 
-    fn new(filter: FlowFilter) -> Result<Self, Invalid> {
+    fn new(filter: FlowFilter) -> Result<Self, InvalidSelector> {
         // In full, so that no field is forgotten.
         let FlowFilter {
             source_ip,
@@ -183,7 +183,7 @@ impl Filter {
         }
         if experimental.is_some_and(|experimental| !experimental.cel_expression.is_empty()) {
             let why = "expressions in CEL are not supported".to_owned();
-            return Err(Invalid { field: "experimental.cel_expression", why });
+            return Err(InvalidSelector { field: "experimental.cel_expression", why });
         }
         Ok(Self(tests.0))
     }
@@ -200,9 +200,9 @@ impl Tests {
         values: &[String],
         parse: impl Fn(&str) -> Result<T, String>,
         test: impl Fn(&T, &Flow) -> bool + Send + Sync + 'static,
-    ) -> Result<(), Invalid> {
+    ) -> Result<(), InvalidSelector> {
         let parsed: Result<Vec<T>, String> = values.iter().map(|value| parse(value)).collect();
-        self.any(parsed.map_err(|why| Invalid { field, why })?, test);
+        self.any(parsed.map_err(|why| InvalidSelector { field, why })?, test);
         Ok(())
     }
 

@@ -19,7 +19,7 @@ mod tests;
 mod tls;
 
 pub use observer::Observer;
-pub use peers::{Nodes, Peers};
+pub use peers::{Nodes, PeerList};
 pub use ring::{Recorder, Recording, recorder};
 pub use server::{Listener, serve};
 pub use tls::{Tls, TlsFiles};

@@ -7,7 +7,7 @@ use tonic::{Request, Response, Status, async_trait};
 
 use super::{
     endpoint::CLUSTER,
-    event::Origin,
+    event::FlowOrigin,
     proto::observer::{
         GetAgentEventsRequest, GetAgentEventsResponse, GetDebugEventsRequest, GetDebugEventsResponse,
         GetFlowsRequest, GetFlowsResponse, GetNamespacesRequest, GetNamespacesResponse, GetNodesRequest,
@@ -16,7 +16,7 @@ use super::{
     },
     proto::relay::NodeState,
     reader::Reader,
-    ring::{Event, Fill, Recording, Ring},
+    ring::{Fill, Recording, Ring, RingEvent},
 };
 
 /// What clients see as the version of the server.
@@ -26,7 +26,7 @@ const VERSION: &str = concat!("netpol ", env!("CARGO_PKG_VERSION"));
 #[derive(Clone, Debug)]
 pub struct Observer {
     ring: Arc<Ring>,
-    origin: Origin,
+    origin: FlowOrigin,
     started: Instant,
 }
 
@@ -36,7 +36,7 @@ impl Observer {
     /// Of the node with this name.
     #[must_use]
     pub fn new(Recording(ring): Recording, node: String) -> Self {
-        Self { ring, origin: Origin { node, run: fastrand::u64(..) }, started: Instant::now() }
+        Self { ring, origin: FlowOrigin { node, run: fastrand::u64(..) }, started: Instant::now() }
     }
 
     fn uptime_ns(&self) -> u64 {
@@ -105,7 +105,7 @@ impl Service for Observer {
         let (_, events) = self.ring.read(0, usize::MAX);
         let mut names = BTreeSet::new();
         for event in &events {
-            if let Event::Flow(_, flow) = &**event {
+            if let RingEvent::Flow(_, flow) = &**event {
                 let pods = [&flow.source, &flow.destination].map(|end| end.pod().map(|pod| pod.namespace()));
                 names.extend(pods.into_iter().flatten());
             }

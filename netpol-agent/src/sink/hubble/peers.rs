@@ -21,15 +21,15 @@ pub type Nodes = BTreeMap<Arc<str>, IpAddr>;
 
 /// Where the nodes are told.
 #[derive(Clone, Debug)]
-pub struct Peers(watch::Sender<Nodes>);
+pub struct PeerList(watch::Sender<Nodes>);
 
-impl Default for Peers {
+impl Default for PeerList {
     fn default() -> Self {
         Self(watch::Sender::new(Nodes::new()))
     }
 }
 
-impl Peers {
+impl PeerList {
     /// From now on it is these.
     pub fn set(&self, nodes: Nodes) {
         self.0.send_if_modified(|known| {

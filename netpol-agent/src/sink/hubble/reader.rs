@@ -11,7 +11,7 @@ use tokio::task::consume_budget;
 use tonic::Status;
 
 use super::{
-    event::{Origin, convert},
+    event::{FlowOrigin, convert},
     filter::Filters,
     mask::Mask,
     proto::{
@@ -19,7 +19,7 @@ use super::{
         flow::LostEventSource,
         observer::{GetFlowsRequest, GetFlowsResponse},
     },
-    ring::{Event, Ring},
+    ring::{Ring, RingEvent},
 };
 use crate::model::Flow;
 
@@ -32,7 +32,7 @@ const MISSED_EVERY: Duration = Duration::from_secs(1);
 /// What a request asks for, and how far its answer is.
 pub(super) struct Reader {
     ring: Arc<Ring>,
-    origin: Origin,
+    origin: FlowOrigin,
     filters: Filters,
     mask: Option<Mask>,
     since: Option<Timestamp>,
@@ -54,7 +54,7 @@ impl Reader {
     /// The request is not valid.
     pub(super) async fn open(
         ring: Arc<Ring>,
-        origin: Origin,
+        origin: FlowOrigin,
         request: GetFlowsRequest,
     ) -> Result<Self, Status> {
         let GetFlowsRequest {
@@ -103,7 +103,7 @@ impl Reader {
         let (positions, events) = self.ring.read(0, usize::MAX);
         let mut left = number;
         for (position, event) in positions.clone().rev().zip(events.iter().rev()) {
-            if let Event::Flow(number, flow) = &**event {
+            if let RingEvent::Flow(number, flow) = &**event {
                 left -= u64::from(self.wanted(*number, flow).is_some());
             }
             if left == 0 {
@@ -153,14 +153,14 @@ impl Reader {
         Ok(())
     }
 
-    fn take(&mut self, event: &Event) -> Result<(), Status> {
+    fn take(&mut self, event: &RingEvent) -> Result<(), Status> {
         match event {
             // These pass every filter, and are not among what was asked for.
-            Event::Lost(at, count) => {
+            RingEvent::Lost(at, count) => {
                 let lost = self.origin.lost(LostEventSource::PerfEventRingBuffer, *count, *at);
                 self.ready.push_back(lost);
             }
-            Event::Flow(number, flow) => {
+            RingEvent::Flow(number, flow) => {
                 if let Some(wanted) = self.wanted(*number, flow) {
                     let masked = self.mask.as_ref().map(|mask| mask.apply(&wanted)).transpose()?;
                     self.ready.push_back(self.origin.flow(masked.unwrap_or(wanted), flow.time));

@@ -16,7 +16,7 @@ const LOST_EVERY: SignedDuration = SignedDuration::from_secs(1);
 
 /// What readers get.
 #[derive(Debug)]
-pub(super) enum Event {
+pub(super) enum RingEvent {
     /// A judged connection, and its number since the start.
     Flow(u64, Box<Flow>),
     /// So many records were lost between kernel and agent.
@@ -33,7 +33,7 @@ pub(super) struct Ring {
 
 #[derive(Debug)]
 struct State {
-    events: VecDeque<Arc<Event>>,
+    events: VecDeque<Arc<RingEvent>>,
     /// The position of the oldest event: those before it are gone.
     first: u64,
     capacity: usize,
@@ -60,7 +60,7 @@ impl Ring {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, event: impl FnOnce(&mut State) -> Event) {
+    fn push(&self, event: impl FnOnce(&mut State) -> RingEvent) {
         let mut state = self.state();
         let event = Arc::new(event(&mut state));
         // The oldest is let go of outside of the lock.
@@ -78,7 +78,7 @@ impl Ring {
     }
 
     /// Up to so many events from a position on, and their positions, which begin later if some were missed.
-    pub(super) fn read(&self, from: u64, most: usize) -> (Range<u64>, Vec<Arc<Event>>) {
+    pub(super) fn read(&self, from: u64, most: usize) -> (Range<u64>, Vec<Arc<RingEvent>>) {
         let state = self.state();
         let from = from.clamp(state.first, state.end());
         let skip = usize::try_from(from - state.first).unwrap_or(usize::MAX);
@@ -140,7 +140,7 @@ impl Recorder {
     pub fn flow(&self, flow: Flow) {
         self.ring.push(|state| {
             state.flows += 1;
-            Event::Flow(state.flows, Box::new(flow))
+            RingEvent::Flow(state.flows, Box::new(flow))
         });
     }
 
@@ -149,7 +149,7 @@ impl Recorder {
         let recently = self.told.is_some_and(|told| now.duration_since(told) < LOST_EVERY);
         if total > self.lost && !recently {
             let count = total - self.lost;
-            self.ring.push(|_| Event::Lost(now, count));
+            self.ring.push(|_| RingEvent::Lost(now, count));
             (self.lost, self.told) = (total, Some(now));
         }
     }

@@ -29,9 +29,9 @@ enum Test {
 
 /// What is wrong with a selector.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Invalid(String);
+pub(super) struct InvalidSelector(String);
 
-impl fmt::Display for Invalid {
+impl fmt::Display for InvalidSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
@@ -42,7 +42,7 @@ impl fmt::Display for Invalid {
 }
 
 impl Selector {
-    pub(super) fn parse(text: &str) -> Result<Self, Invalid> {
+    pub(super) fn parse(text: &str) -> Result<Self, InvalidSelector> {
         split(text).into_iter().map(Requirement::parse).collect::<Result<_, _>>().map(Self)
     }
 
@@ -67,8 +67,8 @@ fn split(text: &str) -> Vec<&str> {
 }
 
 impl Requirement {
-    fn parse(text: &str) -> Result<Self, Invalid> {
-        let invalid = || Invalid(text.trim().to_owned());
+    fn parse(text: &str) -> Result<Self, InvalidSelector> {
+        let invalid = || InvalidSelector(text.trim().to_owned());
         let (key, test) = Self::parts(text.trim()).ok_or_else(invalid)?;
         let key = Key::parse(key).ok_or_else(invalid)?;
         Ok(Self { key, test })

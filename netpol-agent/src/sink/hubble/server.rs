@@ -13,7 +13,7 @@ use tonic::transport::{Server, server::Router};
 use tracing::debug;
 
 use super::{
-    Observer, Peers, Tls,
+    Observer, PeerList, Tls,
     proto::{DESCRIPTORS, observer::observer_server::ObserverServer, peer::peer_server::PeerServer},
 };
 
@@ -57,7 +57,7 @@ impl Listener {
 /// # Errors
 ///
 /// The server fails.
-pub async fn serve(listener: Listener, observer: Observer, peers: &Peers) -> Result<()> {
+pub async fn serve(listener: Listener, observer: Observer, peers: &PeerList) -> Result<()> {
     let Listener { listener, tls, port } = listener;
     let router = router(observer, peers, port, tls.is_some()).await?;
     match tls {
@@ -67,7 +67,7 @@ pub async fn serve(listener: Listener, observer: Observer, peers: &Peers) -> Res
     .context("the server")
 }
 
-async fn router(observer: Observer, peers: &Peers, port: u16, tls: bool) -> Result<Router> {
+async fn router(observer: Observer, peers: &PeerList, port: u16, tls: bool) -> Result<Router> {
     let (reporter, health) = tonic_health::server::health_reporter();
     reporter.set_service_status(SERVICE, tonic_health::ServingStatus::Serving).await;
     let descriptors = || {

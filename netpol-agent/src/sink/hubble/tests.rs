@@ -7,7 +7,7 @@ use prost_types::FieldMask;
 use tonic::Code;
 
 use super::{
-    event::{Origin, convert},
+    event::{FlowOrigin, convert},
     filter::Filters,
     mask::Mask,
     proto::{
@@ -21,15 +21,15 @@ use super::{
     ring::{Recorder, Recording, recorder},
 };
 use crate::model::{
-    Attempt, Denial, DropHook, Endpoint, Expected, Flow, Labels, NotApplicable, Observed, Outcome, Peer, Pod,
-    PodClass, PodPhase, PolicyDirection, PolicyKind, PolicyRef, Protocol, RuleRef, Tuple, Undecidable,
-    Workload,
+    Attempt, Denial, DropHook, Endpoint, Expected, Flow, Labels, NotApplicable, Observed, Outcome, Pod,
+    PodClass, PodPhase, PolicyDirection, PolicyKind, PolicyRef, Protocol, RuleRef, SocketAddress, Tuple,
+    Undecidable, Workload,
 };
 
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
-fn origin() -> Origin {
-    Origin { node: "node-1".into(), run: 7 }
+fn origin() -> FlowOrigin {
+    FlowOrigin { node: "node-1".into(), run: 7 }
 }
 
 fn pod(name: &str, labels: &[(&str, &str)]) -> Endpoint {
@@ -67,7 +67,7 @@ fn allowed() -> Expected {
 
 /// From `shop/web-1` to `shop/db-1:5432` through the Service `shop/db`, established at so many seconds.
 fn flow(second: i64) -> Flow {
-    let peer = |address: &str, port| Peer { address: address.parse().unwrap(), port };
+    let peer = |address: &str, port| SocketAddress { address: address.parse().unwrap(), port };
     Flow {
         time: Timestamp::from_second(second).unwrap(),
         attempt: Attempt {
@@ -76,20 +76,20 @@ fn flow(second: i64) -> Flow {
                 source: peer("10.0.0.1", 40_000),
                 destination: peer("10.0.0.2", 5432),
             },
-            addressed: None,
+            service_address: None,
             first_ns: 0,
             decided_ns: 0,
             observed: Observed::Established,
             retransmissions: 0,
             drops: 0,
             other_drop: None,
-            source_veth: Some(11),
-            destination_veth: Some(12),
-            foreign_veth: None,
+            source_interface: Some(11),
+            destination_interface: Some(12),
+            spoof_candidate: None,
             pre_existing: false,
             records_lost: false,
             revised: false,
-            goes_on: false,
+            is_recheck: false,
         },
         drop_reason: None,
         source: pod("shop/web-1", &[("app", "web"), ("pod-template-hash", "abc")]),
@@ -202,13 +202,14 @@ fn every_outcome() {
 /// Where a flow was seen: the far end is on another node, or the near one is.
 #[test]
 fn one_end_only() {
-    for (source_veth, destination_veth, observed, line) in [
+    for (source_interface, destination_interface, observed, line) in [
         (Some(11), None, Observed::Established, "FORWARDED 4:11 match 0 EGRESS"),
         (Some(11), None, Observed::Unanswered, "TRACED 4:5 match 0 EGRESS"),
         (None, Some(12), Observed::Established, "FORWARDED 4:0 match 0 INGRESS"),
     ] {
         let mut flow = judged(Expected::Allowed { by: Vec::new() }, observed, Outcome::Conforming);
-        (flow.attempt.source_veth, flow.attempt.destination_veth) = (source_veth, destination_veth);
+        (flow.attempt.source_interface, flow.attempt.destination_interface) =
+            (source_interface, destination_interface);
         let shown = shown(&convert(&flow, 1, &origin()));
         assert!(shown.starts_with(line), "{shown}");
     }

@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 
 use super::{
-    super::{Clock, Held, Judge},
-    CLUSTER, DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, engine, judge, reasons, veths, why,
+    super::{Clock, Judge, RecheckQueue},
+    CLUSTER, DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, engine, interfaces, judge, reasons, why,
     without_policy,
 };
 use crate::model::{Observed, Outcome, Undecidable};
@@ -14,13 +14,13 @@ use crate::model::{Observed, Outcome, Undecidable};
 fn news_after_the_decision() {
     let mut judge = judge();
     let wrong = attempt(FREE, DB, 5432, Observed::Established);
-    assert_eq!(judge.judge(wrong, &veths()).outcome, Outcome::NotEnforced);
+    assert_eq!(judge.judge(wrong, &interfaces()).outcome, Outcome::NotEnforced);
     judge.set_state(engine(&without_policy()), 101 * SECOND + SECOND / 5);
     for (until, outcome, reason) in [
         (101 * SECOND, Outcome::NotEnforced, None),
         (103 * SECOND, Outcome::Undecidable, Some(Undecidable::RecentChange)),
     ] {
-        let flow = judge.judge_until(wrong, &veths(), until);
+        let flow = judge.judge_until(wrong, &interfaces(), until);
         assert_eq!((flow.outcome, why(&flow)), (outcome, reason.as_ref()), "{until}");
     }
 }
@@ -29,18 +29,18 @@ fn news_after_the_decision() {
 #[test]
 fn held_attempts() {
     let judge = judge();
-    let mut held = Held::default();
-    let mut takes = |from: &str, observed, decided: u64| {
+    let mut rechecks = RecheckQueue::default();
+    let mut push_if_suspect = |from: &str, observed, decided: u64| {
         let mut attempt = attempt(from, DB, 5432, observed);
         attempt.decided_ns = decided * SECOND;
-        held.takes(&judge.judge(attempt, &veths()))
+        rechecks.push_if_suspect(&judge.judge(attempt, &interfaces()))
     };
-    assert!(!takes(FREE, DROPPED, 100), "right, and nothing like it is held");
-    assert!(takes(FREE, Observed::Established, 101), "wrong");
-    assert!(takes(FREE, DROPPED, 102), "right, after a wrong one");
-    assert!(!takes(FREE, Observed::Unanswered, 102), "proves nothing");
-    assert!(!takes(WEB, Observed::Established, 102), "right, and from elsewhere");
-    let mut due = |second: u64| held.due(second * SECOND).map(|attempt| attempt.observed);
+    assert!(!push_if_suspect(FREE, DROPPED, 100), "right, and nothing like it is held");
+    assert!(push_if_suspect(FREE, Observed::Established, 101), "wrong");
+    assert!(push_if_suspect(FREE, DROPPED, 102), "right, after a wrong one");
+    assert!(!push_if_suspect(FREE, Observed::Unanswered, 102), "proves nothing");
+    assert!(!push_if_suspect(WEB, Observed::Established, 102), "right, and from elsewhere");
+    let mut due = |second: u64| rechecks.pop_due(second * SECOND).map(|attempt| attempt.observed);
     assert_eq!(due(102), None);
     assert_eq!(due(103), Some(Observed::Established));
     assert_eq!(due(103), None);
@@ -68,7 +68,7 @@ fn pods_that_are_not_known() {
         ("10.0.7.9", DB, DROPPED, Outcome::Enforced),
         ("10.0.7.9", FREE, Observed::Established, Outcome::Conforming),
     ] {
-        let flow = judge.judge(attempt(from, to, 5432, observed), &veths());
+        let flow = judge.judge(attempt(from, to, 5432, observed), &interfaces());
         assert_eq!(flow.outcome, outcome, "{from} -> {to} {observed}: {:?}", flow.expected);
         if outcome == Outcome::Undecidable {
             assert_eq!(why(&flow), Some(&Undecidable::UnknownAddress), "{from} -> {to}");
@@ -100,7 +100,7 @@ fn services_that_refuse() {
     ] {
         let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
         judge.set_state(engine(&service(spec)), SECOND);
-        let flow = judge.judge(attempt(WEB, "10.96.0.9", 80, DROPPED), &veths());
+        let flow = judge.judge(attempt(WEB, "10.96.0.9", 80, DROPPED), &interfaces());
         assert_eq!(flow.outcome, outcome, "{spec}: {:?}", flow.expected);
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 use super::{
     super::{Clock, Judge},
-    DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, reasons, veths,
+    DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, interfaces, reasons,
 };
 use crate::{
     cluster::{Index, Object, manifests},
@@ -157,10 +157,10 @@ fn a_new_pod() {
         ),
     ] {
         let judge = judge(&states);
-        let mut veths = veths();
-        veths.born(1, if name.starts_with("known") { ms(80_000) } else { ms(BORN) });
-        assert_eq!(judge.awaits(&attempt, &veths), None, "{name}");
-        let flow = judge.judge(attempt, &veths);
+        let mut interfaces = interfaces();
+        interfaces.created(1, if name.starts_with("known") { ms(80_000) } else { ms(BORN) });
+        assert_eq!(judge.awaits(&attempt, &interfaces), None, "{name}");
+        let flow = judge.judge(attempt, &interfaces);
         assert_eq!(flow.source.kind(), "pod", "{name}");
         assert_eq!(flow.outcome, expected, "{name}: {:?} {:?}", flow.source, flow.expected);
     }
@@ -173,7 +173,7 @@ fn an_end_that_was_not_seen() {
     use Outcome::{NotEnforced, Undecidable};
     let judge = judge(&[(START, format!("{BASE} web"))]);
     let until = Some(ms(102_000));
-    let unseen = |attempt| Attempt { first_ns: ms(100_000), destination_veth: None, ..attempt };
+    let unseen = |attempt| Attempt { first_ns: ms(100_000), destination_interface: None, ..attempt };
     let open = attempt(WEB, DB, 22, Observed::Established);
     for (name, attempt, gone, awaits, outcome) in [
         ("seen", Attempt { first_ns: ms(100_000), ..open }, None, None, NotEnforced),
@@ -184,14 +184,14 @@ fn an_end_that_was_not_seen() {
         ("nobody answered", unseen(attempt(WEB, DB, 22, DROPPED)), None, None, Outcome::Enforced),
         (
             "the source",
-            Attempt { source_veth: None, first_ns: ms(100_000), ..open },
+            Attempt { source_interface: None, first_ns: ms(100_000), ..open },
             None,
             until,
             NotEnforced,
         ),
         (
             "a made-up source",
-            Attempt { source_veth: None, foreign_veth: Some(3), ..open },
+            Attempt { source_interface: None, spoof_candidate: Some(3), ..open },
             None,
             None,
             Undecidable,
@@ -204,12 +204,12 @@ fn an_end_that_was_not_seen() {
             Undecidable,
         ),
     ] {
-        let mut veths = veths();
+        let mut interfaces = interfaces();
         if let Some(at) = gone {
-            veths.gone(2, ms(at));
+            interfaces.gone(2, ms(at));
         }
-        assert_eq!(judge.awaits(&attempt, &veths), awaits, "{name}");
-        let flow = judge.judge(attempt, &veths);
+        assert_eq!(judge.awaits(&attempt, &interfaces), awaits, "{name}");
+        let flow = judge.judge(attempt, &interfaces);
         assert_eq!(flow.outcome, outcome, "{name}: {:?}", flow.expected);
         let is_named = gone.is_none_or(|at| at > 102_000);
         assert_eq!(flow.destination.kind() == "pod", is_named, "{name}");

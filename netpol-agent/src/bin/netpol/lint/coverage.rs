@@ -8,7 +8,7 @@ use netpol_agent::{
         FieldPath, LabelSelector, NetworkPolicy, Pod, PolicyDirection, Protocol,
         network_policy::{PolicyTypes, Port, PortNumber},
     },
-    policy::{DecidedBy, Party, Query, Verdict},
+    policy::{ConnectionPeer, DecidedBy, Query, Verdict},
 };
 
 use super::{
@@ -103,11 +103,11 @@ fn without_dns(cluster: &Cluster<'_>) -> Vec<Finding> {
         let missing: Vec<String> = DNS
             .into_iter()
             .filter(|(protocol, port)| {
-                let egress = |to: Party<'_>| {
+                let egress = |to: ConnectionPeer<'_>| {
                     let verdict = ask(cluster, pod, to, *protocol, *port);
                     verdict.egress.allowed || verdict.egress.decided_by == DecidedBy::Default
                 };
-                let to_server = servers.iter().any(|server| egress(Party::Pod(server)));
+                let to_server = servers.iter().any(|server| egress(ConnectionPeer::Pod(server)));
                 let to_some = servers.is_empty() && admits_somewhere(cluster, pod, *protocol, *port);
                 !to_server && !to_some
             })
@@ -142,11 +142,12 @@ fn without_dns(cluster: &Cluster<'_>) -> Vec<Finding> {
 fn ask<'a>(
     cluster: &Cluster<'a>,
     from: &'a std::sync::Arc<Pod>,
-    to: Party<'a>,
+    to: ConnectionPeer<'a>,
     protocol: Protocol,
     port: u16,
 ) -> Verdict<'a> {
-    let query = Query { source: Party::Pod(from), destination: to, protocol, port, via_service: None };
+    let query =
+        Query { source: ConnectionPeer::Pod(from), destination: to, protocol, port, via_service: None };
     cluster.engine().evaluate(&query)
 }
 

@@ -7,7 +7,7 @@ use netpol_agent::{
         NetworkPolicy, Pod, PolicyDirection, Protocol,
         network_policy::{PortNumber, Rule},
     },
-    policy::{Judgement, Party, Query},
+    policy::{ConnectionPeer, DirectionVerdict, Query},
 };
 
 use super::{
@@ -45,7 +45,7 @@ fn of_rule(
                     PolicyDirection::Egress => (*pod, other),
                 };
                 let (protocol, port) = some_port(rule, to)?;
-                let (source, destination) = (Party::Pod(from), Party::Pod(to));
+                let (source, destination) = (ConnectionPeer::Pod(from), ConnectionPeer::Pod(to));
                 let query = Query { source, destination, protocol, port, via_service: None };
                 let verdict = cluster.engine().evaluate(&query);
                 let (this, that) = match direction {
@@ -69,7 +69,7 @@ fn finding(
     from: &Pod,
     to: &Pod,
     (protocol, port): (Protocol, u16),
-    denied: &Judgement<'_>,
+    denied: &DirectionVerdict<'_>,
 ) -> Finding {
     let by: Vec<String> = match denied.tier_rule {
         Some(rule) => vec![rule.policy.id.to_string()],

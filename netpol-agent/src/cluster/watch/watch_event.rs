@@ -1,0 +1,33 @@
+//! What watchers tell.
+
+use super::WatchError;
+use crate::{
+    cluster::{Object, ObjectRef},
+    model::ObjectKind,
+};
+
+/// What a watcher tells, in the order in which it happens.
+#[derive(Debug)]
+pub enum WatchEvent {
+    /// A list of all objects of a kind begins: what is applied until it is complete is all there is.
+    Init(ObjectKind),
+    /// An object is there, or has changed.
+    Apply(Object),
+    /// An object is gone.
+    Delete(ObjectRef),
+    /// An object can't be read. An older form of it is not in force any more.
+    Unreadable {
+        /// Which.
+        reference: ObjectRef,
+        /// The field, and what is wrong with it.
+        why: String,
+    },
+    /// The list is complete.
+    InitDone(ObjectKind),
+    /// The server does not know the kind: there is none of it.
+    NotServed(ObjectKind),
+    /// Objects of a kind can't be had at present; the watcher goes on trying.
+    Failed(ObjectKind, WatchError),
+    /// Trouble has ended: changes come in again.
+    Recovered(ObjectKind),
+}

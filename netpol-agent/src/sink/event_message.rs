@@ -1,0 +1,102 @@
+//! What an Event says of a finding, in plain words.
+
+use super::format;
+use crate::model::{Finding, FindingEndpoint, FindingKind, FindingStatus};
+
+/// What the API takes, in bytes.
+const LONGEST: usize = 1024;
+
+/// Stands for what was cut off.
+const CUT: &str = "…";
+
+/// Who to whom, what was seen, and which policies say otherwise. These come last: only they can be many.
+pub(super) fn note(finding: &Finding) -> String {
+    let key = &finding.key;
+    let ends = [party(&key.source), party(&key.destination)];
+    let way = if key.protocol.has_ports() {
+        format!("on {} port {}", key.protocol, key.port)
+    } else {
+        format!("by {}", key.protocol)
+    };
+    let what = match finding.status {
+        FindingStatus::Open => opened(key.kind, &ends, &way, &finding.evidence),
+        FindingStatus::Resolved | FindingStatus::Expired => closed(key.kind, &ends, &way),
+    };
+    cut(format!("{what} {}.", policies(finding)), LONGEST)
+}
+
+fn opened(kind: FindingKind, [source, destination]: &[String; 2], way: &str, evidence: &str) -> String {
+    match kind {
+        FindingKind::NotEnforced => {
+            format!("{source} got through to {destination} {way}, which policies deny. Seen: {evidence}.")
+        }
+        FindingKind::OverBlocked => {
+            format!(
+                "{source} did not get through to {destination} {way}, which the policies allow. Seen: {evidence}."
+            )
+        }
+    }
+}
+
+/// Whether the enforcement or the policies have changed is not told apart.
+fn closed(kind: FindingKind, [source, destination]: &[String; 2], way: &str) -> String {
+    match kind {
+        FindingKind::NotEnforced => {
+            format!("{source} no longer gets through to {destination} {way} against the policies.")
+        }
+        FindingKind::OverBlocked => {
+            format!("{source} is no longer kept from {destination} {way} against the policies.")
+        }
+    }
+}
+
+fn party(party: &FindingEndpoint) -> String {
+    match party.kind {
+        "pod" => party.name.to_string(),
+        kind => format!("{} ({kind})", party.name),
+    }
+}
+
+fn policies(finding: &Finding) -> String {
+    let was = if finding.status == FindingStatus::Open { "It is" } else { "It was" };
+    match finding.key.kind {
+        FindingKind::NotEnforced => {
+            let denials: Vec<String> = finding.denials.iter().map(format::denial).collect();
+            format!("{was} denied: {}", denials.join("; "))
+        }
+        FindingKind::OverBlocked if finding.policies.is_empty() => {
+            format!("{was} allowed, for no policy selects either side")
+        }
+        FindingKind::OverBlocked => format!("{was} allowed by {}", format::policies(&finding.policies)),
+    }
+}
+
+/// Cuts a text to so many bytes, between two characters.
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        text.truncate(text.floor_char_boundary(most - CUT.len()));
+        text.push_str(CUT);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cut_between_characters() {
+        for (text, most, expected) in [
+            ("deny", 4, "deny"),
+            ("denied", 5, "de…"),
+            ("denied", 3, "…"),
+            // Two bytes each, three bytes each.
+            ("ééé", 6, "ééé"),
+            ("ééé", 5, "é…"),
+            ("éééé", 6, "é…"),
+            ("€€€", 8, "€…"),
+        ] {
+            assert_eq!(cut(text.to_owned(), most), expected, "{text} {most}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! Names that both text and JSON use.
+
+use std::fmt::Write as _;
+
+use crate::model::{
+    Attempt, Denial, Endpoint, Expected, Flow, NotApplicable, PolicyRef, SocketAddress, Undecidable,
+};
+
+/// The expectation's name in metrics and JSON.
+pub(super) const fn expected(expected: &Expected) -> &'static str {
+    match expected {
+        Expected::Allowed { .. } => "allowed",
+        Expected::Denied { .. } => "denied",
+        Expected::NotApplicable(_) => "not_applicable",
+        Expected::Undecidable(_) => "undecidable",
+    }
+}
+
+/// Why no policy speaks of a connection: a metric's label.
+pub(super) const fn not_applicable(why: NotApplicable) -> &'static str {
+    match why {
+        NotApplicable::NoPod => "no_pod",
+        NotApplicable::HostNetwork => "host_network",
+        NotApplicable::SelfTraffic => "self_traffic",
+        NotApplicable::NodeTraffic => "node_traffic",
+    }
+}
+
+/// Why a connection can't be judged: a metric's label.
+pub(super) const fn undecidable(why: &Undecidable) -> &'static str {
+    match why {
+        Undecidable::UnknownAddress => "unknown_address",
+        Undecidable::Undefined(_) => "undefined",
+        Undecidable::DomainName => "domain_name",
+        Undecidable::SpoofedSource => "spoofed_source",
+        Undecidable::RecentChange => "recent_change",
+        Undecidable::PreExisting => "pre_existing",
+        Undecidable::RecordsLost => "records_lost",
+        Undecidable::UnseenOrigin => "unseen_origin",
+        Undecidable::ServiceAddress => "service_address",
+        Undecidable::Stale => "stale",
+    }
+}
+
+/// `namespace/name:port` of a pod or Service, else the address; without a port for an ICMP echo.
+pub(super) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -> String {
+    let mut text = match (endpoint.name(), peer.address) {
+        (Some(name), _) => name.to_string(),
+        (None, address) if address.is_ipv6() && attempt.tuple.protocol.has_ports() => format!("[{address}]"),
+        (None, address) => address.to_string(),
+    };
+    if attempt.tuple.protocol.has_ports() {
+        // Writing to a string does not fail.
+        let _ = write!(text, ":{}", peer.port);
+    }
+    if endpoint.name().is_none() {
+        let _ = write!(text, " ({})", endpoint.kind());
+    }
+    text
+}
+
+/// ` (via shop/db:5432)`, where a Service was addressed and another destination is known; without the Service's name,
+/// the address that was translated.
+pub(super) fn via(flow: &Flow) -> String {
+    match (&flow.service, flow.attempt.service_address) {
+        (Some(service), Some(service_address)) => format!(" (via {service}:{})", service_address.port),
+        (None, Some(service_address)) => format!(" (via {service_address})"),
+        (_, None) => String::new(),
+    }
+}
+
+/// `ingress of shop/db by shop/default-deny, shop/db`.
+pub(super) fn denial(denial: &Denial) -> String {
+    format!("{} of {} by {}", denial.direction, denial.subject, policies(&denial.policies))
+}
+
+/// Names, with the kind of the cluster-wide ones.
+pub(super) fn policies(policies: &[PolicyRef]) -> String {
+    let names: Vec<String> = policies
+        .iter()
+        .map(|policy| match policy.namespace {
+            Some(_) => policy.to_string(),
+            None => format!("{:?} {policy}", policy.kind),
+        })
+        .collect();
+    names.join(", ")
+}
