@@ -5,17 +5,17 @@
 
 #![expect(clippy::unwrap_used, reason = "a benchmark that can't run has nothing better to do than to stop")]
 
-use std::{collections::BTreeMap, fmt::Write as _, hint::black_box, net::Ipv4Addr};
+use std::{collections::BTreeMap, fmt::Write as _, hint::black_box, net::Ipv4Addr, time::Duration};
 
 use divan::{Bencher, counter::ItemsCount};
 use jiff::Timestamp;
 use netpol_agent::{
-    cluster::manifests,
+    cluster::{SyncStatus, manifests},
     flow::Limits,
-    model::DropReasons,
-    policy::Engine,
-    runtime::{Pipeline, Setup},
-    sink::Metrics,
+    model::{DropReasons, Monotonic, Output},
+    pipeline::{Input, InterfaceChange, Pipeline, PipelineConfig},
+    policy::{ClusterView, Engine},
+    sink::{Sink as _, metrics::Metrics},
     verify::Clock,
 };
 use netpol_common::{ABI_VERSION, Direction, FlowTuple, PacketRecord, RecordHead, RecordKind, tcp};
@@ -32,8 +32,13 @@ fn decode_to_verdict(bencher: Bencher<'_, '_>) {
     let records = records();
     bencher.counter(ItemsCount::new(records.len())).with_inputs(pipeline).bench_local_values(
         |mut pipeline| {
+            let mut metrics = Metrics::default();
             for record in &records {
-                black_box(pipeline.record(record));
+                pipeline.step(Input::Record(record), &mut |output| match black_box(output) {
+                    Output::Flow(flow) => metrics.flow(&flow),
+                    Output::Finding { finding, time } => metrics.finding(&finding, time),
+                    _ => {}
+                });
             }
             pipeline
         },
@@ -62,20 +67,24 @@ fn pipeline() -> Pipeline {
              ingress: [{from: [{podSelector: {matchLabels: {parity: odd}}}]}]}}\n";
     let manifests = manifests::parse("bench.yaml", &yaml);
     assert!(manifests.errors.is_empty(), "{:?}", manifests.errors);
-    let setup = Setup {
+    let mut pipeline = Pipeline::new(PipelineConfig {
         limits: Limits::default(),
-        grace_ns: 0,
+        grace: Duration::ZERO,
+        stale_after: Duration::MAX,
         host_netns: None,
         reasons: DropReasons::new(BTreeMap::new()),
         clock: Clock { boot: Timestamp::UNIX_EPOCH },
-        track: Box::new(|_| None),
-    };
-    let mut pipeline = Pipeline::new(setup, Metrics::default());
-    pipeline.set_state(Engine::compile(&manifests.snapshot()), 0);
+        node: None,
+    });
+    let mut feed = |input| pipeline.step(input, &mut |_| {});
+    let view = ClusterView { engine: Engine::compile(&manifests.snapshot()), sync: SyncStatus::current() };
+    feed(Input::View { view, at: Monotonic::ZERO });
     for pod in 1..=PODS {
-        let ifindex = u32::from(pod);
-        pipeline.veths_mut().attached(ifindex, format!("veth{pod}").into(), 0);
-        pipeline.veths_mut().set_addresses(ifindex, vec![address(pod).into()]);
+        let (ifindex, at) = (u32::from(pod), Monotonic::ZERO);
+        let name = format!("veth{pod}").into();
+        feed(Input::Interface(InterfaceChange::Attached { ifindex, name, at, created_at: None }));
+        let addresses = vec![address(pod).into()];
+        feed(Input::Interface(InterfaceChange::Addresses { ifindex, addresses }));
     }
     pipeline
 }

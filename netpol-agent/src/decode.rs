@@ -10,7 +10,8 @@ use netpol_common::{
 use thiserror::Error;
 
 use crate::model::{
-    Direction, IcmpError, IcmpKind, KernelDrop, Packet, PacketKind, Protocol, Record, SocketAddress, Tuple,
+    Direction, IcmpError, IcmpKind, KernelDrop, Monotonic, Packet, PacketKind, Protocol, Record,
+    SocketAddress, Tuple,
 };
 
 /// Why bytes are no record. Each is a metric's label.
@@ -62,7 +63,7 @@ fn read<T: AnyBitPattern>(bytes: &[u8]) -> Result<T, DecodeError> {
 fn packet(record: &PacketRecord) -> Result<Packet, DecodeError> {
     let tuple = tuple(&record.tuple)?;
     Ok(Packet {
-        time_ns: record.head.time_ns,
+        time: Monotonic::from_nanos(record.head.time_ns),
         ifindex: record.head.ifindex,
         direction: direction(record.head.direction)?,
         tuple,
@@ -75,7 +76,7 @@ fn packet(record: &PacketRecord) -> Result<Packet, DecodeError> {
 
 fn icmp_error(record: &IcmpErrorRecord) -> Result<IcmpError, DecodeError> {
     Ok(IcmpError {
-        time_ns: record.head.time_ns,
+        time: Monotonic::from_nanos(record.head.time_ns),
         ifindex: record.head.ifindex,
         direction: direction(record.head.direction)?,
         reporter: address(record.tuple.family, record.tuple.source)?,
@@ -87,7 +88,7 @@ fn icmp_error(record: &IcmpErrorRecord) -> Result<IcmpError, DecodeError> {
 fn kernel_drop(record: &DropRecord) -> Result<KernelDrop, DecodeError> {
     let tuple = tuple(&record.tuple)?;
     Ok(KernelDrop {
-        time_ns: record.head.time_ns,
+        time: Monotonic::from_nanos(record.head.time_ns),
         netns: (record.netns != 0).then_some(record.netns),
         tuple,
         signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence),

@@ -9,12 +9,14 @@
 //!                     cluster ──► Snapshot ──────┘
 //! ```
 
+pub mod capture;
 pub mod cluster;
 pub mod decode;
 pub mod flow;
 pub mod identity;
 pub mod kernel;
 pub mod model;
+pub mod pipeline;
 pub mod policy;
 pub mod runtime;
 pub mod sink;

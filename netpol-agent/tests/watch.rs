@@ -7,7 +7,7 @@ use std::{
     convert::Infallible,
     net::Ipv4Addr,
     sync::{Arc, Mutex},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -18,7 +18,7 @@ use axum::{
 };
 use futures::{StreamExt as _, stream};
 use netpol_agent::{
-    cluster::watch::{Credentials, SyncTracker, WatchError, WatchEvent, WatchSettings, connect, watchers},
+    cluster::watch::{Credentials, WatchError, WatchEvent, WatchSettings, connect, watchers},
     model::ObjectKind,
 };
 use serde_json::{Value, json};
@@ -162,8 +162,7 @@ async fn run_kind(kind: ObjectKind, answers: Vec<Answer>, last: &str) -> (Vec<St
     std::fs::write(kubeconfig.path(), text.to_string()).unwrap();
     let kubeconfig = Some(kubeconfig.path().to_owned());
     let client = connect(&Credentials { kubeconfig, context: None }).await.unwrap();
-    let settings =
-        WatchSettings { sync_tracker: SyncTracker::new(Instant::now()), rediscovery_interval: PATIENCE };
+    let settings = WatchSettings { rediscovery_interval: PATIENCE };
     let (sender, mut news) = mpsc::channel(1);
     watchers(&client, &settings, &sender).into_iter().for_each(|watcher| drop(tasks.spawn(watcher)));
 
@@ -189,6 +188,8 @@ fn line(news: &WatchEvent, watched: ObjectKind) -> Option<String> {
             (*kind, format!("refused for {} s", time.as_secs()))
         }
         WatchEvent::Failed(kind, trouble) => (*kind, trouble.name().to_owned()),
+        WatchEvent::Current(kind) => (*kind, "current".to_owned()),
+        WatchEvent::Lost(kind, _) => (*kind, "lost".to_owned()),
         WatchEvent::Recovered(kind) => (*kind, "recovered".to_owned()),
     };
     (kind == watched).then_some(line)
@@ -213,10 +214,13 @@ async fn streamed_list() {
             "Pod shop/a",
             "Pod shop/b",
             "listed",
+            "current",
             "Pod shop/a",
             "no Pod shop/b",
+            "lost",
             "unreachable",
             "Pod shop/c",
+            "current",
             "recovered",
         ]
     );
@@ -249,6 +253,7 @@ async fn paged_list() {
             "Pod shop/b",
             "Pod shop/c",
             "listed",
+            "current",
             "recovered",
             "Pod shop/d",
         ]
@@ -279,16 +284,21 @@ async fn troubles() {
             "Pod shop/a",
             "Pod shop/b? spec.containers[0].ports[0].containerPort: 99999 is no port: use 1 to 65535",
             "listed",
+            "current",
             "recovered",
+            "lost",
             "expired",
             "listing",
             "Pod shop/c",
             "listed",
+            "current",
             "recovered",
+            "lost",
             "malformed",
             "listing",
             "Pod shop/c",
             "listed",
+            "current",
             "recovered",
             "Pod shop/d",
         ]
@@ -325,8 +335,8 @@ async fn watches_that_fail_at_once() {
         watch(&[event("ADDED", "a", "2"), bookmark("2", true)]),
     ];
     let (told, _) = run(answers, "recovered").await;
-    let list = ["listing", "Pod shop/a", "listed"];
-    let troubles = ["unreachable", "unreachable", "expired"];
+    let list = ["listing", "Pod shop/a", "listed", "current"];
+    let troubles = ["lost", "unreachable", "unreachable", "expired"];
     assert_eq!(told, [&list[..], &troubles, &list, &["recovered"]].concat());
 }
 
@@ -335,7 +345,29 @@ async fn watches_that_fail_at_once() {
 async fn a_watch_without_events() {
     let list = [event("ADDED", "a", "1"), bookmark("1", true)];
     let (told, _) = run(vec![broken(&list), watch(&[])], "recovered").await;
-    assert_eq!(told, ["listing", "Pod shop/a", "listed", "unreachable", "recovered"]);
+    assert_eq!(
+        told,
+        ["listing", "Pod shop/a", "listed", "current", "lost", "unreachable", "current", "recovered"]
+    );
+}
+
+/// A watch that is resumed begins with what has happened in the meantime: until all of that has come, the kind is as old as
+/// before, however many events come at once.
+#[tokio::test]
+async fn a_resumed_watch_is_current_once_it_has_caught_up() {
+    let list = [event("ADDED", "a", "1"), bookmark("1", true)];
+    let missed = [event("ADDED", "b", "2"), event("ADDED", "c", "3"), event("ADDED", "d", "4")];
+    let with_bookmark = [&missed[..], &[bookmark("4", false), event("ADDED", "e", "5")]].concat();
+    for (name, resumed, last) in [
+        ("a bookmark says so", watch(&with_bookmark), "Pod shop/e"),
+        ("nothing more comes", watch(&missed), "recovered"),
+    ] {
+        let (told, _) = run(vec![broken(&list), resumed], last).await;
+        let before = ["listing", "Pod shop/a", "listed", "current", "lost", "unreachable"];
+        let after = ["Pod shop/b", "Pod shop/c", "Pod shop/d", "current", "recovered"];
+        let rest = if last == "recovered" { &[][..] } else { &[last] };
+        assert_eq!(told, [&before[..], &after, rest].concat(), "{name}");
+    }
 }
 
 fn group(kinds: &[&str]) -> Answer {
@@ -360,11 +392,11 @@ async fn a_version_that_goes() {
         let list = broken(&[policy("a"), bookmark("1", true)]);
         vec![not_found(), group(&[policies]), list, not_found()]
     };
-    let before = ["listing", "ClusterNetworkPolicy a", "listed", "unreachable", "absent"];
+    let before = ["listing", "ClusterNetworkPolicy a", "listed", "current", "lost", "unreachable", "absent"];
 
     let moved = [group(&[policies]), watch(&[policy("b"), bookmark("2", true)])];
     let (told, asked) = run_kind(kind, begin().into_iter().chain(moved).collect(), "recovered").await;
-    let after = ["listing", "ClusterNetworkPolicy b", "listed", "recovered"];
+    let after = ["listing", "ClusterNetworkPolicy b", "listed", "current", "recovered"];
     assert_eq!(told, [&before[..], &after].concat());
     assert_eq!(asked[4], "v1beta1");
 
@@ -380,5 +412,8 @@ async fn a_server_that_asks_to_wait() {
     let list = [event("ADDED", "a", "1"), bookmark("1", true)];
     let answers = vec![throttled("1"), throttled("soon"), watch(&list)];
     let (told, _) = run(answers, "recovered").await;
-    assert_eq!(told, ["refused for 1 s", "refused", "listing", "Pod shop/a", "listed", "recovered"]);
+    assert_eq!(
+        told,
+        ["refused for 1 s", "refused", "listing", "Pod shop/a", "listed", "current", "recovered"]
+    );
 }

@@ -1,21 +1,26 @@
 //! The node daemon.
 
 use std::{
-    io::IsTerminal as _,
-    net::{IpAddr, SocketAddr},
+    fs::File,
+    io::{BufReader, IsTerminal as _},
+    net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
     time::Duration,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
     kernel::{AttachMode, LoadOptions},
-    runtime::{self, ApiOptions, HubbleOptions, Options, SourceOptions},
-    sink::{Format, hubble::TlsFiles},
+    runtime::{self, ApiOptions, Options, SourceOptions, replay},
+    sink::{
+        SinkArgs,
+        hubble::socket_address,
+        lines::{Format, LineArgs},
+    },
 };
 use tracing_subscriber::EnvFilter;
 
@@ -32,6 +37,26 @@ struct Cli {
 enum Command {
     /// Watch this node until SIGTERM or SIGINT.
     Run(Run),
+    /// Judge once more what a run took in (`run --capture FILE`), without a cluster and without rights.
+    Replay(Replay),
+}
+
+#[derive(clap::Args)]
+struct Replay {
+    /// The capture.
+    file: PathBuf,
+
+    /// How lines look.
+    #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "compact")]
+    output: Format,
+
+    /// Print findings, and no connections.
+    #[arg(long)]
+    findings_only: bool,
+
+    /// Print connections by outcome, and the open findings, at the end.
+    #[arg(long)]
+    summary: bool,
 }
 
 #[derive(clap::Args)]
@@ -61,47 +86,12 @@ struct Run {
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     rediscovery_interval: u64,
 
-    /// Tell findings as Kubernetes Events of the pods that they are about. Takes the right to create events in
-    /// events.k8s.io.
-    #[arg(long, conflicts_with = "manifests")]
-    events: bool,
-
-    /// Print each connection and finding on standard output.
-    #[arg(long, short, value_enum, value_name = "FORMAT")]
-    output: Option<Output>,
-
-    /// Print findings, and no connections (needs --output).
-    #[arg(long, requires = "output")]
-    findings_only: bool,
+    #[command(flatten)]
+    sinks: SinkArgs,
 
     /// Serve /metrics, /healthz and /readyz on this address.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     metrics_addr: Option<SocketAddr>,
-
-    /// Serve Hubble's API (gRPC) on this address: without TLS on a loopback one, or everybody can read along.
-    #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
-    hubble_addr: Option<SocketAddr>,
-
-    /// Flows to keep for clients of Hubble's API.
-    #[arg(long, value_name = "COUNT", default_value_t = 4095, requires = "hubble_addr",
-          value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_535))]
-    hubble_flows: usize,
-
-    /// The certificate for Hubble's API, in PEM; read anew when it changes. Clients then have to show one, too.
-    #[arg(long, value_name = "FILE", requires_all = ["hubble_addr", "hubble_tls_key", "hubble_tls_client_ca"])]
-    hubble_tls_cert: Option<PathBuf>,
-
-    /// Its private key.
-    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
-    hubble_tls_key: Option<PathBuf>,
-
-    /// The authorities that clients' certificates have to come from.
-    #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
-    hubble_tls_client_ca: Option<PathBuf>,
-
-    /// Print connections by outcome, and the open findings, at the end (needs --output).
-    #[arg(long, requires = "output")]
-    summary: bool,
 
     /// This node's name in the cluster: with it, the pods whose traffic is not seen are counted.
     #[arg(long, env = "NETPOL_NODE", value_name = "NAME")]
@@ -127,14 +117,11 @@ struct Run {
     /// Let the eBPF programs write log lines (level debug).
     #[arg(long)]
     debug_programs: bool,
-}
 
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    /// Lines for people, in Hubble's compact style.
-    Compact,
-    /// One JSON object a line.
-    Json,
+    /// Write all that the agent takes in to this file, at most 1 GiB, for `netpol-agent replay`. It has names and addresses
+    /// of the cluster, and no payload of any packet.
+    #[arg(long, value_name = "FILE")]
+    capture: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -155,22 +142,15 @@ impl Run {
             context,
             stale_after,
             rediscovery_interval,
-            events,
-            output,
-            findings_only,
+            sinks,
             metrics_addr,
-            hubble_addr,
-            hubble_flows,
-            hubble_tls_cert,
-            hubble_tls_key,
-            hubble_tls_client_ca,
-            summary,
             node,
             grace,
             max_connections,
             ring_kib,
             attach,
             debug_programs,
+            capture,
         } = self;
         if !ring_kib.is_power_of_two() || !(4..=1 << 20).contains(&ring_kib) {
             bail!("--ring-kib {ring_kib}: must be a power of two from 4 to 1048576");
@@ -180,25 +160,15 @@ impl Run {
                 credentials: Credentials { kubeconfig, context },
                 stale_after: Duration::from_secs(stale_after),
                 rediscovery_interval: Duration::from_secs(rediscovery_interval),
-                events,
             })
         } else {
             SourceOptions::Manifests(manifests)
         };
-        let tls = match (hubble_tls_cert, hubble_tls_key, hubble_tls_client_ca) {
-            (Some(certificate), Some(key), Some(client_ca)) => Some(TlsFiles { certificate, key, client_ca }),
-            _ => None,
-        };
         Ok(Options {
             source,
-            output: output.map(|output| match output {
-                Output::Compact => Format::Compact,
-                Output::Json => Format::Json,
-            }),
-            findings_only,
+            sinks,
             metrics: metrics_addr,
-            hubble: hubble_addr.map(|address| HubbleOptions { address, tls, flows: hubble_flows }),
-            summary,
+            capture,
             node,
             grace: Duration::from_secs(grace),
             load: LoadOptions {
@@ -215,22 +185,12 @@ impl Run {
     }
 }
 
-/// An IPv6 address may do without its brackets: Kubernetes hands out addresses as they are (`status.hostIP`).
-fn socket_address(text: &str) -> Result<SocketAddr, String> {
-    let plain = || {
-        let (address, port) = text.rsplit_once(':')?;
-        Some(SocketAddr::new(address.parse::<IpAddr>().ok()?, port.parse().ok()?))
-    };
-    text.parse().ok().or_else(plain).ok_or_else(|| "not an IP address, a colon and a port".to_owned())
-}
-
 fn main() -> ExitCode {
-    let Cli { command: Command::Run(run) } = Cli::parse();
-    // What libraries have to say of failures, the agent says in its own words.
-    let default = if run.debug_programs {
-        "info,kube_client=off,netpol=debug"
-    } else {
-        "info,kube_client=off,netlink_proto=error"
+    let Cli { command } = Cli::parse();
+    // What libraries log of failures, the agent logs in its own words.
+    let default = match &command {
+        Command::Run(Run { debug_programs: true, .. }) => "info,kube_client=off,netpol=debug",
+        _ => "info,kube_client=off,netlink_proto=error",
     };
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("NETPOL_LOG").unwrap_or_else(|_| EnvFilter::new(default)))
@@ -238,7 +198,11 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
-    match start(run) {
+    let done = match command {
+        Command::Run(run) => start(run),
+        Command::Replay(args) => play(args),
+    };
+    match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("netpol-agent: {error:#}");
@@ -258,24 +222,10 @@ fn start(run: Run) -> Result<()> {
         .block_on(runtime::run(options))
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn socket_addresses() {
-        for (text, address) in [
-            ("127.0.0.1:9965", Some("127.0.0.1:9965")),
-            ("[::]:9965", Some("[::]:9965")),
-            ("fd00::7:9965", Some("[fd00::7]:9965")),
-            ("127.0.0.1", None),
-            ("fd00::7", None),
-            (":9965", None),
-            ("node:9965", None),
-            ("127.0.0.1:99650", None),
-        ] {
-            let address = address.map(|address| address.parse().unwrap());
-            assert_eq!(socket_address(text).ok(), address, "{text:?}");
-        }
-    }
+fn play(args: Replay) -> Result<()> {
+    let Replay { file, output, findings_only, summary } = args;
+    let lines = LineArgs { output: Some(output), findings_only, summary };
+    let input = File::open(&file).with_context(|| format!("cannot open {}", file.display()))?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(replay(BufReader::new(input), lines)).with_context(|| file.display().to_string())
 }

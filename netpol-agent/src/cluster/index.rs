@@ -2,18 +2,20 @@
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
-    net::IpAddr,
     sync::Arc,
 };
 
-use super::{
-    Object, ObjectRef, Snapshot, interner::Interner, ip_history::IpHistoryWriter, ip_index::IpIndex,
-    persistent_map::PersistentMap, snapshot::Changes,
+use super::{Object, ObjectRef, Snapshot, interner::Interner, snapshot::Changes};
+use crate::{
+    identity::AddressIndex,
+    model::{
+        EndpointSlice, Labels, Monotonic, Namespace, ObjectKind, PersistentMap, Pod, Protocol, Service,
+        object::NamespaceOrigin,
+    },
 };
-use crate::model::{
-    EndpointSlice, Labels, Namespace, Node, ObjectKind, Pod, Protocol, Service, SocketAddress,
-    object::NamespaceOrigin,
-};
+
+/// The Service of the Kubernetes API.
+const API_SERVER: &str = "default/kubernetes";
 
 /// How many generations back a reader of snapshots may be and still learn what changed.
 const REMEMBERED: usize = 64;
@@ -26,14 +28,10 @@ pub struct Index {
     published: Arc<Snapshot>,
     pending: Vec<ObjectRef>,
     recent: VecDeque<Changes>,
-    pods_by_ip: IpIndex<IpAddr, Pod>,
-    nodes_by_ip: IpIndex<IpAddr, Node>,
-    services_by_ip: IpIndex<IpAddr, Service>,
-    services_by_port: IpIndex<(Protocol, SocketAddress), Service>,
+    addresses: AddressIndex,
     /// How many pods and policies name each namespace.
     residents: HashMap<Arc<str>, usize>,
-    pool: Interner,
-    ip_history_writer: IpHistoryWriter,
+    interner: Interner,
 }
 
 impl Default for Index {
@@ -51,36 +49,34 @@ impl Index {
             published: Arc::new(Snapshot::empty()),
             pending: Vec::new(),
             recent: VecDeque::new(),
-            pods_by_ip: IpIndex::new(),
-            nodes_by_ip: IpIndex::new(),
-            services_by_ip: IpIndex::new(),
-            services_by_port: IpIndex::new(),
+            addresses: AddressIndex::default(),
             residents: HashMap::new(),
-            pool: Interner::default(),
-            ip_history_writer: IpHistoryWriter::default(),
+            interner: Interner::default(),
         }
     }
 
-    /// What is applied and deleted from now on happens at this time, in nanoseconds of `CLOCK_MONOTONIC`. Without it,
-    /// nothing is remembered of the past.
-    pub fn set_time(&mut self, now_ns: u64) {
-        self.ip_history_writer.set_time(&mut self.state.history, now_ns);
+    /// What is applied and deleted from now on happens at this time, by the kernel's clock. Without it, nothing is remembered of the past.
+    pub fn set_time(&mut self, now: Monotonic) {
+        self.addresses.set_time(now);
     }
 
     /// Adds an object, or replaces the one with its name. One that is as before changes nothing.
     pub fn apply(&mut self, object: Object) {
         let reference = object.reference();
-        let old = self.get(&reference);
+        let old = self.state.object(&reference);
         if old.as_ref() == Some(&object) {
             return;
         }
-        let holders = self.holders([old.as_ref(), Some(&object)]);
         self.remove(&reference);
         self.pending.push(reference);
         match object {
             Object::Pod(pod) => {
-                let pod = self.pool.share(pod);
-                self.pods_by_ip.add(&pod);
+                let pod = self.interner.share(pod);
+                let old = match &old {
+                    Some(Object::Pod(old)) => Some(old),
+                    _ => None,
+                };
+                self.addresses.replace_pod(old, Some(&pod));
                 self.settle(pod.namespace());
                 if let Some(node) = host(&pod) {
                     group(&mut self.state.host_pods, node, |pods| pods.push(pod.clone()));
@@ -91,7 +87,7 @@ impl Index {
                 self.state.namespaces.insert(namespace.name.clone(), namespace);
             }
             Object::Node(node) => {
-                self.nodes_by_ip.add(&node);
+                self.addresses.add_node(&node);
                 if !node.pod_cidrs.is_empty() {
                     let ranges = Arc::make_mut(&mut self.state.pod_ranges);
                     node.pod_cidrs.iter().for_each(|range| ranges.add(*range));
@@ -99,8 +95,7 @@ impl Index {
                 self.state.nodes.insert(node.name.clone(), node);
             }
             Object::Service(service) => {
-                self.services_by_ip.add(&service);
-                self.services_by_port.add(&service);
+                self.addresses.add_service(&service);
                 for port in node_ports(&service) {
                     self.state.node_ports.insert(port, service.clone());
                 }
@@ -108,6 +103,7 @@ impl Index {
             }
             Object::EndpointSlice(slice) => {
                 group(&mut self.state.service_slices, &slice.service, |slices| slices.push(slice.clone()));
+                self.update_api_servers(&slice.service);
                 self.state.slices.insert(slice.key.clone(), slice);
             }
             Object::NetworkPolicy(policy) => {
@@ -116,14 +112,14 @@ impl Index {
             }
             Object::ClusterPolicy(policy) => self.state.cluster_policies.insert(policy.id.clone(), policy),
         }
-        self.remember(holders);
     }
 
     /// Removes an object, where it is there.
     pub fn delete(&mut self, reference: &ObjectRef) {
-        let holders = self.holders([self.get(reference).as_ref(), None]);
+        if let Some(Object::Pod(pod)) = self.state.object(reference) {
+            self.addresses.replace_pod(Some(&pod), None);
+        }
         self.remove(reference);
-        self.remember(holders);
     }
 
     /// A namespace has a NetworkPolicy that can't be read.
@@ -143,33 +139,11 @@ impl Index {
         }
     }
 
-    /// Which pods have the addresses that a change of these may concern.
-    fn holders(&self, objects: [Option<&Object>; 2]) -> Vec<(IpAddr, Option<Arc<Pod>>)> {
-        let pods = objects.into_iter().flatten().filter_map(|object| match object {
-            Object::Pod(pod) => Some(pod),
-            _ => None,
-        });
-        let mut addresses: Vec<IpAddr> = pods.flat_map(|pod| pod.ips.iter().copied()).collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        let holder = |address| (address, self.pods_by_ip.holders().get(&address).cloned());
-        addresses.into_iter().map(holder).collect()
-    }
-
-    /// Notes which addresses have passed to another pod.
-    fn remember(&mut self, holders: Vec<(IpAddr, Option<Arc<Pod>>)>) {
-        for (address, old) in holders {
-            let new = self.pods_by_ip.holders().get(&address);
-            self.ip_history_writer.pass(&mut self.state.history, address, old, new);
-        }
-    }
-
     fn remove(&mut self, reference: &ObjectRef) {
-        let Some(object) = self.get(reference) else { return };
+        let Some(object) = self.state.object(reference) else { return };
         self.pending.push(reference.clone());
         match object {
             Object::Pod(pod) => {
-                self.pods_by_ip.remove(&pod);
                 if let Some(node) = host(&pod) {
                     group(&mut self.state.host_pods, node, |pods| pods.retain(|other| other.key != pod.key));
                 }
@@ -183,7 +157,7 @@ impl Index {
                 }
             }
             Object::Node(node) => {
-                self.nodes_by_ip.remove(&node);
+                self.addresses.remove_node(&node);
                 if !node.pod_cidrs.is_empty() {
                     let ranges = Arc::make_mut(&mut self.state.pod_ranges);
                     node.pod_cidrs.iter().for_each(|range| ranges.remove(*range));
@@ -191,8 +165,7 @@ impl Index {
                 self.state.nodes.remove(&node.name);
             }
             Object::Service(service) => {
-                self.services_by_ip.remove(&service);
-                self.services_by_port.remove(&service);
+                self.addresses.remove_service(&service);
                 for port in node_ports(&service) {
                     if self.state.node_ports.get(&port).is_some_and(|holder| holder.key == service.key) {
                         self.state.node_ports.remove(&port);
@@ -204,6 +177,7 @@ impl Index {
                 let others =
                     |slices: &mut Vec<Arc<EndpointSlice>>| slices.retain(|other| other.key != slice.key);
                 group(&mut self.state.service_slices, &slice.service, others);
+                self.update_api_servers(&slice.service);
                 self.state.slices.remove(&slice.key);
             }
             Object::NetworkPolicy(policy) => {
@@ -223,7 +197,8 @@ impl Index {
             kept.insert(object.reference());
             self.apply(object);
         }
-        let gone: Vec<ObjectRef> = self.references().filter(|reference| !kept.contains(reference)).collect();
+        let gone: Vec<ObjectRef> =
+            self.state.references().filter(|reference| !kept.contains(reference)).collect();
         for reference in gone {
             self.delete(&reference);
         }
@@ -232,7 +207,7 @@ impl Index {
     /// Removes all objects of a kind but these.
     pub fn retain(&mut self, kind: ObjectKind, kept: &HashSet<ObjectRef>) {
         let gone =
-            self.references().filter(|reference| reference.kind() == kind && !kept.contains(reference));
+            self.state.references().filter(|reference| reference.kind() == kind && !kept.contains(reference));
         for reference in gone.collect::<Vec<_>>() {
             self.delete(&reference);
         }
@@ -252,46 +227,19 @@ impl Index {
             self.recent.pop_front();
         }
         self.published = Arc::new(Snapshot {
-            pod_ips: self.pods_by_ip.holders().clone(),
-            node_ips: self.nodes_by_ip.holders().clone(),
-            service_ips: self.services_by_ip.holders().clone(),
-            service_ports: self.services_by_port.holders().clone(),
+            addresses: self.addresses.publish(),
             recent: self.recent.iter().cloned().collect(),
             ..self.state.clone()
         });
         self.published.clone()
     }
 
-    fn get(&self, reference: &ObjectRef) -> Option<Object> {
-        let state = &self.state;
-        match reference {
-            ObjectRef::Pod(key) => state.pods.get(key).cloned().map(Object::Pod),
-            ObjectRef::Namespace(name) => {
-                let declared = state.namespaces.get(name).filter(|n| n.origin == NamespaceOrigin::Declared);
-                declared.cloned().map(Object::Namespace)
-            }
-            ObjectRef::Node(name) => state.nodes.get(name).cloned().map(Object::Node),
-            ObjectRef::Service(key) => state.services.get(key).cloned().map(Object::Service),
-            ObjectRef::EndpointSlice(key) => state.slices.get(key).cloned().map(Object::EndpointSlice),
-            ObjectRef::Policy(id) if id.namespace.is_some() => {
-                state.network_policies.get(id).cloned().map(Object::NetworkPolicy)
-            }
-            ObjectRef::Policy(id) => state.cluster_policies.get(id).cloned().map(Object::ClusterPolicy),
+    /// The slices of a Service have changed.
+    fn update_api_servers(&mut self, service: &str) {
+        if service == API_SERVER {
+            let slices = self.state.service_slices.get(service).cloned().unwrap_or_default();
+            self.addresses.set_api_servers(slices);
         }
-    }
-
-    /// All objects that were applied, implied namespaces left out.
-    fn references(&self) -> impl Iterator<Item = ObjectRef> {
-        let state = &self.state;
-        let declared = state.namespaces.values().filter(|n| n.origin == NamespaceOrigin::Declared);
-        let policies = state.network_policies.keys().chain(state.cluster_policies.keys());
-        declared
-            .map(|namespace| ObjectRef::Namespace(namespace.name.clone()))
-            .chain(state.pods.keys().cloned().map(ObjectRef::Pod))
-            .chain(state.nodes.keys().cloned().map(ObjectRef::Node))
-            .chain(state.services.keys().cloned().map(ObjectRef::Service))
-            .chain(state.slices.keys().cloned().map(ObjectRef::EndpointSlice))
-            .chain(policies.cloned().map(ObjectRef::Policy))
     }
 
     /// Something came to live in a namespace, which then exists, whether an object says so or not.

@@ -2,13 +2,15 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::{
     ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, ObjectKind, Pod, PolicyKind, PolicyRef,
     Service,
 };
 
 /// An object of the cluster.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Object {
     /// A pod.
     Pod(Arc<Pod>),
@@ -27,7 +29,7 @@ pub enum Object {
 }
 
 /// Which object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ObjectRef {
     /// A pod, by `namespace/name`.
     Pod(Arc<str>),

@@ -2,15 +2,14 @@
 
 use std::{net::IpAddr, sync::Arc};
 
-use super::{
-    ObjectRef,
-    cidr_set::CidrSet,
-    ip_history::{IpAssignment, IpHistory},
-    persistent_map::PersistentMap,
-};
-use crate::model::{
-    ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, Pod, PolicyRef, Protocol, Service,
-    SocketAddress, object::ServicePort,
+use super::{Object, ObjectRef, cidr_set::CidrSet};
+use crate::{
+    identity::Addresses,
+    model::{
+        ClusterPolicy, EndpointSlice, Namespace, NetworkPolicy, Node, PersistentMap, Pod, PolicyRef,
+        Protocol, Service, SocketAddress,
+        object::{NamespaceOrigin, ServicePort},
+    },
 };
 
 /// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
@@ -20,19 +19,14 @@ pub struct Snapshot {
     /// The generation that changed a policy last.
     pub(super) policies_since: u64,
     pub(super) pods: PersistentMap<Arc<str>, Arc<Pod>>,
-    pub(super) pod_ips: PersistentMap<IpAddr, Arc<Pod>>,
+    pub(super) addresses: Addresses,
     /// The pods in each node's network.
     pub(super) host_pods: PersistentMap<Arc<str>, Arc<[Arc<Pod>]>>,
-    /// Who had those addresses of late.
-    pub(super) history: IpHistory,
     pub(super) namespaces: PersistentMap<Arc<str>, Arc<Namespace>>,
     pub(super) nodes: PersistentMap<Arc<str>, Arc<Node>>,
-    pub(super) node_ips: PersistentMap<IpAddr, Arc<Node>>,
     /// What the nodes give to their pods.
     pub(super) pod_ranges: Arc<CidrSet>,
     pub(super) services: PersistentMap<Arc<str>, Arc<Service>>,
-    pub(super) service_ips: PersistentMap<IpAddr, Arc<Service>>,
-    pub(super) service_ports: PersistentMap<(Protocol, SocketAddress), Arc<Service>>,
     pub(super) node_ports: PersistentMap<(Protocol, u16), Arc<Service>>,
     pub(super) slices: PersistentMap<Arc<str>, Arc<EndpointSlice>>,
     /// The slices of each Service.
@@ -56,16 +50,12 @@ impl Snapshot {
             generation: 0,
             policies_since: 0,
             pods: PersistentMap::default(),
-            pod_ips: PersistentMap::default(),
+            addresses: Addresses::default(),
             host_pods: PersistentMap::default(),
-            history: IpHistory::default(),
             namespaces: PersistentMap::default(),
             nodes: PersistentMap::default(),
-            node_ips: PersistentMap::default(),
             pod_ranges: Arc::default(),
             services: PersistentMap::default(),
-            service_ips: PersistentMap::default(),
-            service_ports: PersistentMap::default(),
             node_ports: PersistentMap::default(),
             slices: PersistentMap::default(),
             service_slices: PersistentMap::default(),
@@ -97,25 +87,19 @@ impl Snapshot {
     /// The pod that has an address now. Finished pods have none any more, and a host-network pod's is its node's.
     #[must_use]
     pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
-        self.pod_ips.get(&ip.to_canonical())
+        self.addresses.pod(ip)
     }
 
-    /// The pods that had an address of late and have it no longer, oldest first.
+    /// Who has which address, and had it of late.
     #[must_use]
-    pub fn past_holders(&self, ip: IpAddr) -> &[IpAssignment] {
-        self.history.past(ip.to_canonical())
-    }
-
-    /// Since when the pod that has an address has it, in nanoseconds of `CLOCK_MONOTONIC`; 0 where that is long ago.
-    #[must_use]
-    pub fn holder_since(&self, ip: IpAddr) -> u64 {
-        self.history.since(ip.to_canonical())
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// The node that has an address.
     #[must_use]
     pub fn node_by_ip(&self, ip: IpAddr) -> Option<&Arc<Node>> {
-        self.node_ips.get(&ip.to_canonical())
+        self.addresses.node(ip)
     }
 
     /// Whether an address is of those that a node gives to its pods (`spec.podCIDRs`). Not all plugins take them from
@@ -188,14 +172,14 @@ impl Snapshot {
     /// The Service that has an address: its cluster addresses and those of its load balancers.
     #[must_use]
     pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
-        self.service_ips.get(&ip.to_canonical())
+        self.addresses.service(ip)
     }
 
     /// Whether an address is a Service's inside the cluster, and not one that a load balancer gave it.
     #[must_use]
     pub fn is_cluster_ip(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
-        self.service_ips.get(&ip).is_some_and(|service| service.cluster_ips.contains(&ip))
+        self.addresses.service(ip).is_some_and(|service| service.cluster_ips.contains(&ip))
     }
 
     /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
@@ -211,7 +195,7 @@ impl Snapshot {
         let service = self.service_by_ip(at.address);
         // Most addresses are no Service's, and most ports no node port.
         if service.is_some()
-            && let Some(service) = self.service_ports.get(&(protocol, at))
+            && let Some(service) = self.addresses.service_port(protocol, at)
         {
             let port = service.ports.iter().find(|port| (port.protocol, port.port) == (protocol, at.port));
             return Some((service, port));
@@ -236,6 +220,43 @@ impl Snapshot {
     /// All cluster-wide policies, in no order.
     pub fn cluster_policies(&self) -> impl Iterator<Item = &Arc<ClusterPolicy>> {
         self.cluster_policies.values()
+    }
+
+    /// An object that was applied; a namespace that is only implied is none.
+    #[must_use]
+    pub fn object(&self, reference: &ObjectRef) -> Option<Object> {
+        match reference {
+            ObjectRef::Pod(key) => self.pods.get(key).cloned().map(Object::Pod),
+            ObjectRef::Namespace(name) => {
+                let declared = self.namespaces.get(name).filter(|n| n.origin == NamespaceOrigin::Declared);
+                declared.cloned().map(Object::Namespace)
+            }
+            ObjectRef::Node(name) => self.nodes.get(name).cloned().map(Object::Node),
+            ObjectRef::Service(key) => self.services.get(key).cloned().map(Object::Service),
+            ObjectRef::EndpointSlice(key) => self.slices.get(key).cloned().map(Object::EndpointSlice),
+            ObjectRef::Policy(id) if id.namespace.is_some() => {
+                self.network_policies.get(id).cloned().map(Object::NetworkPolicy)
+            }
+            ObjectRef::Policy(id) => self.cluster_policies.get(id).cloned().map(Object::ClusterPolicy),
+        }
+    }
+
+    /// All objects that were applied, in no order; namespaces that are only implied are left out.
+    pub fn references(&self) -> impl Iterator<Item = ObjectRef> {
+        let declared = self.namespaces.values().filter(|n| n.origin == NamespaceOrigin::Declared);
+        let policies = self.network_policies.keys().chain(self.cluster_policies.keys());
+        declared
+            .map(|namespace| ObjectRef::Namespace(namespace.name.clone()))
+            .chain(self.pods.keys().cloned().map(ObjectRef::Pod))
+            .chain(self.nodes.keys().cloned().map(ObjectRef::Node))
+            .chain(self.services.keys().cloned().map(ObjectRef::Service))
+            .chain(self.slices.keys().cloned().map(ObjectRef::EndpointSlice))
+            .chain(policies.cloned().map(ObjectRef::Policy))
+    }
+
+    /// The namespaces with a NetworkPolicy that can't be read, in no order.
+    pub fn unreadable_namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.unreadable.keys()
     }
 
     /// Which objects changed after an earlier generation; one may be named more than once. `None` where that is too

@@ -1,19 +1,24 @@
 //! What is known of one attempt, and what follows from it.
 
-use crate::model::{
-    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, PacketKind,
-    PodInterfaces, Protocol, Tuple,
+use std::time::Duration;
+
+use crate::{
+    identity::PodInterfaces,
+    model::{
+        Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed,
+        Packet, PacketKind, Protocol, Tuple,
+    },
 };
 
 use super::{Limits, losses::Losses, nat::NatMapping};
 
 /// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
 /// would be told, had a packet filter of this node sent it.
-const RESET_WAIT_NS: u64 = 250_000_000;
+pub(super) const RESET_WAIT: Duration = Duration::from_millis(250);
 
 /// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
 /// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
-const TRANSLATED_WITHIN_NS: u64 = 1_000_000_000;
+const TRANSLATED_WITHIN: Duration = Duration::from_secs(1);
 
 /// In whose network namespace a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +35,7 @@ pub(super) enum DropPlace {
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     observed: Observed,
-    at_ns: u64,
+    at: Monotonic,
 }
 
 /// A drop by an enforcer.
@@ -39,7 +44,7 @@ struct EnforcerDrop {
     reason: u32,
     hook: DropHook,
     reply: bool,
-    first_ns: u64,
+    began: Monotonic,
 }
 
 /// What kept an attempt from getting there, or may have. Few have any of it.
@@ -59,16 +64,16 @@ struct BlockingEvidence {
 pub(super) struct Entry {
     /// Tells this attempt from an earlier one of the same tuple; datagrams have none, nor has what was open before.
     pub(super) number: Option<u32>,
-    pub(super) last_ns: u64,
+    pub(super) last_seen: Monotonic,
     /// When the table looks at it again; the queue's item of this moment is the valid one.
-    pub(super) armed_ns: u64,
+    pub(super) armed: Monotonic,
     /// What it was decided to be, once it was.
     pub(super) decided: Option<Observed>,
     /// Over: only late packets may come.
     pub(super) closed: bool,
     /// Its tuple stands for another attempt from now on: what becomes of this one will not be seen.
     pub(super) overtaken: bool,
-    first_ns: u64,
+    began: Monotonic,
     retransmissions: u16,
     source_interface: Option<u32>,
     destination_interface: Option<u32>,
@@ -83,15 +88,15 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn new(number: Option<u32>, now_ns: u64) -> Self {
+    pub(super) fn new(number: Option<u32>, now: Monotonic) -> Self {
         Self {
             number,
-            last_ns: now_ns,
-            armed_ns: 0,
+            last_seen: now,
+            armed: Monotonic::ZERO,
             decided: None,
             closed: false,
             overtaken: false,
-            first_ns: now_ns,
+            began: now,
             retransmissions: 0,
             source_interface: None,
             destination_interface: None,
@@ -105,23 +110,23 @@ impl Entry {
     }
 
     /// One that was open before the agent looked.
-    pub(super) fn pre_existing(now_ns: u64) -> Self {
-        Self { pre_existing: true, ..Self::new(None, now_ns) }
+    pub(super) fn pre_existing(now: Monotonic) -> Self {
+        Self { pre_existing: true, ..Self::new(None, now) }
     }
 
     /// Whether it is time to look anew at what becomes of its packets.
-    pub(super) fn is_to_be_renewed(&self, now_ns: u64, limits: &Limits) -> bool {
-        self.decided.is_some() && !self.pre_existing && now_ns >= self.first_ns + limits.renew_ns
+    pub(super) fn is_to_be_renewed(&self, now: Monotonic, limits: &Limits) -> bool {
+        self.decided.is_some() && !self.pre_existing && now >= self.began + limits.renew
     }
 
     /// Begins anew, with the same tuple. Unless it was stopped on its way it goes on, and those who enforce may let it
     /// for that reason alone, whatever the policies are by now.
-    pub(super) fn renew(&mut self, now_ns: u64) {
+    pub(super) fn renew(&mut self, now: Monotonic) {
         *self = Self {
             is_recheck: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
-            armed_ns: self.armed_ns,
+            armed: self.armed,
             translation: self.translation.take(),
-            ..Self::new(self.number, now_ns)
+            ..Self::new(self.number, now)
         };
     }
 
@@ -132,13 +137,13 @@ impl Entry {
 
     /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
     /// found so far. Where records were lost, the packet's own sender may be among them.
-    pub(super) fn may_be_translated(&self, protocol: Protocol, now_ns: u64, losses: &Losses) -> bool {
+    pub(super) fn may_be_translated(&self, protocol: Protocol, now: Monotonic, losses: &Losses) -> bool {
         self.translation.is_none()
             && self.decided.is_none()
-            && now_ns.saturating_sub(self.last_ns) < TRANSLATED_WITHIN_NS
+            && now.since(self.last_seen) < TRANSLATED_WITHIN
             && self.source_interface.is_some()
             && self.destination_interface.is_none()
-            && !losses.may_touch(protocol, self.first_ns)
+            && !losses.may_touch(protocol, self.began)
     }
 
     /// Takes note of a translation.
@@ -200,7 +205,7 @@ impl Entry {
 
     /// A reset by the destination's address, at a veth.
     pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
-        let Packet { ifindex, direction, time_ns: now_ns, .. } = *packet;
+        let Packet { ifindex, direction, time: now, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
             Direction::FromPod if interfaces.carries(ifindex, destination) == Some(false) => return,
@@ -210,12 +215,12 @@ impl Entry {
             Direction::ToPod if interfaces.owner(destination).is_some() => Observed::Rejected,
             Direction::ToPod => Observed::Reset,
         };
-        self.refuse(observed, now_ns);
+        self.refuse(observed, now);
     }
 
-    fn refuse(&mut self, observed: Observed, now_ns: u64) {
+    fn refuse(&mut self, observed: Observed, now: Monotonic) {
         let blocking = self.blocking.get_or_insert_default();
-        blocking.refusal.get_or_insert(Refusal { observed, at_ns: now_ns });
+        blocking.refusal.get_or_insert(Refusal { observed, at: now });
     }
 
     /// An ICMP error that quotes the opening packet.
@@ -236,7 +241,7 @@ impl Entry {
             // Any router may send one, whatever the policies; and an enforcer may take the destination's address.
             Direction::ToPod => Observed::Reset,
         };
-        self.refuse(observed, error.time_ns);
+        self.refuse(observed, error.time);
     }
 
     /// The kernel dropped the opening packet or, with `reply`, the answer to it.
@@ -261,7 +266,7 @@ impl Entry {
         {
             refusal.observed = Observed::Rejected;
         }
-        let first = EnforcerDrop { reason: drop.reason, hook, reply, first_ns: drop.time_ns };
+        let first = EnforcerDrop { reason: drop.reason, hook, reply, began: drop.time };
         blocking.dropped.get_or_insert(first);
     }
 
@@ -297,7 +302,7 @@ impl Entry {
     pub(super) fn review(
         &mut self,
         tuple: &Tuple,
-        now_ns: u64,
+        now: Monotonic,
         losses: &Losses,
         interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
@@ -309,14 +314,14 @@ impl Entry {
             (None, None) => is_over,
             (None, Some(_)) => false,
         };
-        if is_decided { self.conclude(tuple, now_ns, losses, interfaces) } else { None }
+        if is_decided { self.conclude(tuple, now, losses, interfaces) } else { None }
     }
 
     /// Decides it with what is known; once that was done, again only if it turns out to be established.
     pub(super) fn conclude(
         &mut self,
         tuple: &Tuple,
-        now_ns: u64,
+        now: Monotonic,
         losses: &Losses,
         interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
@@ -324,7 +329,7 @@ impl Entry {
         if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
             return None;
         }
-        let attempt = self.attempt(*tuple, observed, now_ns, losses);
+        let attempt = self.attempt(*tuple, observed, now, losses);
         self.decided = Some(observed);
         Some(attempt)
     }
@@ -344,44 +349,44 @@ impl Entry {
     }
 
     /// When there is something to do about it, if nothing comes: decide it, or forget it.
-    pub(super) fn due_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+    pub(super) fn due(&self, protocol: Protocol, limits: &Limits) -> Monotonic {
         match self.decided {
-            None => self.settle_ns(protocol, limits),
-            Some(observed) => self.forget_ns(observed, protocol, limits),
+            None => self.settle(protocol, limits),
+            Some(observed) => self.forget(observed, protocol, limits),
         }
     }
 
     /// When to settle it, if nothing comes.
-    fn settle_ns(&self, protocol: Protocol, limits: &Limits) -> u64 {
+    fn settle(&self, protocol: Protocol, limits: &Limits) -> Monotonic {
         // Other refusals decide at once.
         if let Some(refusal) = self.refusal() {
-            return refusal.at_ns + RESET_WAIT_NS;
+            return refusal.at + RESET_WAIT;
         }
         if let Some(drop) = self.enforcer_drop() {
-            return drop.first_ns + limits.settle_ns;
+            return drop.began + limits.settle;
         }
         let one_way = self.destination_interface.is_some() && protocol == Protocol::Udp;
-        self.first_ns + if one_way { limits.settle_ns } else { limits.unanswered_ns }
+        self.began + if one_way { limits.settle } else { limits.unanswered }
     }
 
     /// When to forget it, once it is decided.
-    fn forget_ns(&self, observed: Observed, protocol: Protocol, limits: &Limits) -> u64 {
-        self.last_ns
+    fn forget(&self, observed: Observed, protocol: Protocol, limits: &Limits) -> Monotonic {
+        self.last_seen
             + match (self.closed, observed, protocol) {
-                (true, ..) => limits.closed_ns,
-                (false, Observed::Established, Protocol::Tcp | Protocol::Sctp) => limits.established_ns,
-                (false, Observed::Established, Protocol::Udp) => limits.answered_ns,
-                _ => limits.idle_ns,
+                (true, ..) => limits.closed,
+                (false, Observed::Established, Protocol::Tcp | Protocol::Sctp) => limits.established,
+                (false, Observed::Established, Protocol::Udp) => limits.answered,
+                _ => limits.idle,
             }
     }
 
     /// The outcome as a value.
-    fn attempt(&self, tuple: Tuple, observed: Observed, now_ns: u64, losses: &Losses) -> Attempt {
+    fn attempt(&self, tuple: Tuple, observed: Observed, now: Monotonic, losses: &Losses) -> Attempt {
         Attempt {
             tuple,
             service_address: self.translation().and_then(NatMapping::service_address),
-            first_ns: self.first_ns,
-            decided_ns: now_ns,
+            began: self.began,
+            decided: now,
             observed,
             retransmissions: self.retransmissions,
             drops: self.blocking.as_ref().map_or(0, |blocking| blocking.drops),
@@ -390,7 +395,7 @@ impl Entry {
             destination_interface: self.destination_interface,
             spoof_candidate: self.spoof_candidate(),
             pre_existing: self.pre_existing,
-            records_lost: losses.may_touch(tuple.protocol, self.first_ns),
+            records_lost: losses.may_touch(tuple.protocol, self.began),
             revised: self.decided.is_some(),
             is_recheck: self.is_recheck,
         }

@@ -1,6 +1,6 @@
 //! The connection table: from records to connection attempts and their fate.
 //!
-//! Time is an argument: nanoseconds of `CLOCK_MONOTONIC`, as the records have them.
+//! Time is an argument: moments of the clock that the records have.
 
 mod entry;
 mod losses;

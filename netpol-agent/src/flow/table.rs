@@ -1,75 +1,89 @@
 //! All attempts of late, within a fixed bound.
 
-use hashbrown::{HashMap, hash_map::EntryRef};
+use std::time::Duration;
 
-use crate::model::{
-    Attempt, Direction, DropReasons, IcmpError, KernelDrop, Packet, PacketKind, PodInterfaces, Protocol,
-    Tuple,
+use hashbrown::{HashMap, hash_map::EntryRef};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    identity::PodInterfaces,
+    model::{
+        Attempt, Direction, DropReasons, IcmpError, KernelDrop, Monotonic, Packet, PacketKind, Protocol,
+        Tuple,
+    },
 };
 
 use super::{
-    entry::{DropPlace, Entry},
+    entry::{DropPlace, Entry, RESET_WAIT},
     losses::Losses,
     nat::{NatKey, NatMapping, NatTable},
     timer_queue::TimerQueue,
 };
 
-/// How much is remembered, and for how long (nanoseconds).
-#[derive(Clone, Copy, Debug)]
+/// How much is remembered, and for how long.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
     /// Attempts in the table; one more pushes out another.
     pub entries: usize,
     /// From an enforcer's drop, or a one-way datagram's delivery, to the decision: the time in which the first TCP
     /// retransmission (1 s, RFC 6298) may still get through.
-    pub settle_ns: u64,
+    pub settle: Duration,
     /// From the first packet to the decision that nobody answers.
-    pub unanswered_ns: u64,
+    pub unanswered: Duration,
     /// Without a packet, until a decided attempt is forgotten. Longer than the gap before the last but one SYN
     /// retransmission of Linux (32 s with `tcp_syn_retries` = 6), so that those do not look like new attempts.
-    pub idle_ns: u64,
+    pub idle: Duration,
     /// Without a datagram, until an answered UDP conversation is forgotten: not before those who enforce forget it, for
     /// until then either side may go on. Connection tracking takes 120 s (`nf_conntrack_udp_timeout_stream`), and a
     /// datagram may be recorded 5 s late.
-    pub answered_ns: u64,
+    pub answered: Duration,
     /// Without a control packet, until an established TCP or SCTP connection is forgotten.
-    pub established_ns: u64,
+    pub established: Duration,
     /// From the begin of an attempt that has packets all the time, and no control packets, until it is looked at anew.
-    pub renew_ns: u64,
+    pub renew: Duration,
     /// From the end of a connection until it is forgotten.
-    pub closed_ns: u64,
+    pub closed: Duration,
     /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
     /// for one. As long as an answered conversation is remembered.
-    pub startup_ns: u64,
+    pub startup: Duration,
 }
 
-const SECOND: u64 = 1_000_000_000;
+const fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             entries: 65_536,
-            settle_ns: 2 * SECOND,
-            unanswered_ns: 5 * SECOND,
-            idle_ns: 70 * SECOND,
-            answered_ns: 130 * SECOND,
-            established_ns: 3600 * SECOND,
-            renew_ns: 600 * SECOND,
-            closed_ns: SECOND,
-            startup_ns: 130 * SECOND,
+            settle: seconds(2),
+            unanswered: seconds(5),
+            idle: seconds(70),
+            answered: seconds(130),
+            established: seconds(3600),
+            renew: seconds(600),
+            closed: seconds(1),
+            startup: seconds(130),
         }
     }
 }
 
 /// When a new attempt is looked at first: most connections are over by then, and their place is free again.
-const FIRST_LOOK_NS: u64 = SECOND;
+const FIRST_LOOK: Duration = seconds(1);
+
+/// How far apart two calls of [`FlowTable::expire`] are, at most.
+const EXPIRE_INTERVAL: Duration = seconds(1);
 
 /// No attempt waits longer in the queue before it is looked at, so that items of attempts that are gone do not
 /// gather there.
-const HORIZON_NS: u64 = 10 * SECOND;
+const HORIZON: Duration = seconds(10);
+
+/// The smallest step of the clock: what is looked at now is looked at later again.
+const TICK: Duration = Duration::from_nanos(1);
 
 /// An attempt that is due earlier than it will be looked at is put into the queue once more only if that saves more
 /// than this.
-const SLACK_NS: u64 = SECOND / 4;
+const SLACK: Duration = Duration::from_millis(250);
 
 /// How many undecided attempts are passed over to find a decided one to push out.
 const EVICTION_TRIES: usize = 32;
@@ -105,6 +119,13 @@ pub struct FlowTable {
 }
 
 impl FlowTable {
+    /// The longest time from the begin of an attempt to the decision on it, where the table is looked at several times a
+    /// second.
+    #[must_use]
+    pub fn max_delay(limits: &Limits) -> Duration {
+        limits.unanswered + limits.settle.max(RESET_WAIT) + EXPIRE_INTERVAL
+    }
+
     /// An empty table. `host_netns` is the inode of the network namespace in which enforcers act: a drop in another
     /// one is a pod's own.
     #[must_use]
@@ -146,13 +167,13 @@ impl FlowTable {
     }
 
     /// Tells how many records the kernel has lost until now.
-    pub fn set_lost(&mut self, lost: u64, now_ns: u64) {
-        self.losses.note(lost, now_ns);
+    pub fn set_lost(&mut self, lost: u64, now: Monotonic) {
+        self.losses.note(lost, now);
     }
 
     /// When [`Self::expire`] has something to do next.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<u64> {
+    pub fn next_deadline(&self) -> Option<Monotonic> {
         self.queue.next()
     }
 
@@ -178,12 +199,12 @@ impl FlowTable {
                 self.nat.remember(nat_key, tuple);
             }
             Direction::FromPod => {}
-            Direction::ToPod => self.link(nat_key, tuple, packet.time_ns),
+            Direction::ToPod => self.link(nat_key, tuple, packet.time),
         }
     }
 
     /// Finds the attempt that a packet belongs to in translated form.
-    fn link(&mut self, nat_key: NatKey, seen: Tuple, now_ns: u64) {
+    fn link(&mut self, nat_key: NatKey, seen: Tuple, now: Monotonic) {
         let Some(sent) = self.nat.candidate(nat_key) else { return };
         let translation = NatMapping { sent, seen };
         let own = translation.tuple();
@@ -192,13 +213,13 @@ impl FlowTable {
             matches!(nat_key, NatKey::Sender(..)) || entry.number.map(NatKey::Number) == Some(nat_key);
         let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let free = own == sent || !self.entries.contains_key(&own);
-        if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now_ns, &self.losses)) {
+        if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now, &self.losses)) {
             return;
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
             entry.translated(translation);
             self.nat.add(&translation);
-            self.queue.push(entry.armed_ns, own);
+            self.queue.push(entry.armed, own);
             self.entries.insert(own, entry);
         }
     }
@@ -210,10 +231,16 @@ impl FlowTable {
     }
 
     /// The tuple stands for another attempt from now on.
-    fn overtake(&mut self, tuple: &Tuple, now_ns: u64, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+    fn overtake(
+        &mut self,
+        tuple: &Tuple,
+        now: Monotonic,
+        interfaces: &PodInterfaces,
+        out: &mut Vec<Attempt>,
+    ) {
         if let Some(entry) = self.entries.get_mut(tuple) {
             entry.overtaken = true;
-            let attempt = entry.conclude(tuple, now_ns, &self.losses, interfaces);
+            let attempt = entry.conclude(tuple, now, &self.losses, interfaces);
             emit(attempt, &mut self.held, out);
             self.forget(tuple);
         }
@@ -226,12 +253,12 @@ impl FlowTable {
             entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, interfaces))
         });
         if !known {
-            self.overtake(&tuple, packet.time_ns, interfaces, out);
+            self.overtake(&tuple, packet.time, interfaces, out);
             self.learn(packet, interfaces);
         }
         let tuple = self.nat.own(packet.tuple);
         if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
-            self.renew(&tuple, packet.time_ns);
+            self.renew(&tuple, packet.time);
         }
         self.touch(tuple, packet, interfaces, |now| Entry::new(Some(number), now), out, Entry::opened);
     }
@@ -249,7 +276,7 @@ impl FlowTable {
         for key in [tuple.reversed(), tuple] {
             let Some(entry) = self.entries.get(&key) else { continue };
             if is_own && entry.is_forged(&key, interfaces) {
-                self.overtake(&key, packet.time_ns, interfaces, out);
+                self.overtake(&key, packet.time, interfaces, out);
             } else {
                 known = Some(key);
                 break;
@@ -264,16 +291,16 @@ impl FlowTable {
             None => self.learn(packet, interfaces),
         }
         let tuple = self.nat.own(packet.tuple);
-        self.renew(&tuple, packet.time_ns);
+        self.renew(&tuple, packet.time);
         self.touch(tuple, packet, interfaces, |now| Entry::new(None, now), out, Entry::opened);
     }
 
     /// Datagrams and echo requests may go on for days: what becomes of them is told from time to time.
-    fn renew(&mut self, tuple: &Tuple, now_ns: u64) {
+    fn renew(&mut self, tuple: &Tuple, now: Monotonic) {
         if let Some(entry) = self.entries.get_mut(tuple)
-            && entry.is_to_be_renewed(now_ns, &self.limits)
+            && entry.is_to_be_renewed(now, &self.limits)
         {
-            entry.renew(now_ns);
+            entry.renew(now);
         }
     }
 
@@ -282,8 +309,8 @@ impl FlowTable {
     fn looks_like_an_answer(&self, packet: &Packet, interfaces: &PodInterfaces) -> bool {
         let Tuple { source, destination, .. } = packet.tuple;
         let before_us = interfaces.get(packet.ifindex).is_some_and(|veth| {
-            let until_ns = veth.attached_ns.saturating_add(self.limits.startup_ns);
-            veth.created_at_ns.is_none() && packet.time_ns < until_ns
+            let until = veth.attached_at + self.limits.startup;
+            veth.created_at.is_none() && packet.time < until
         });
         before_us
             && !is_forged(packet, interfaces)
@@ -297,12 +324,12 @@ impl FlowTable {
         let by_opener = self.entries.contains_key(&tuple);
         let key = if by_opener { tuple } else { tuple.reversed() };
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        entry.last_ns = entry.last_ns.max(packet.time_ns);
+        entry.last_seen = entry.last_seen.max(packet.time);
         if packet.signal == PacketKind::Reset && !by_opener {
             entry.reset(&key, packet, interfaces);
         }
         entry.closed = true;
-        let attempt = entry.review(&key, packet.time_ns, &self.losses, interfaces);
+        let attempt = entry.review(&key, packet.time, &self.losses, interfaces);
         emit(attempt, &mut self.held, out);
         bring_forward(entry, key, &self.limits, &mut self.queue);
     }
@@ -312,7 +339,7 @@ impl FlowTable {
         let tuple = self.nat.own(error.quoted);
         if let Some(entry) = self.entries.get_mut(&tuple) {
             entry.icmp_error(&tuple, error, interfaces);
-            let attempt = entry.review(&tuple, error.time_ns, &self.losses, interfaces);
+            let attempt = entry.review(&tuple, error.time, &self.losses, interfaces);
             emit(attempt, &mut self.held, out);
             bring_forward(entry, tuple, &self.limits, &mut self.queue);
         }
@@ -321,7 +348,7 @@ impl FlowTable {
     /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
         if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
-            self.link(nat_key, drop.tuple, drop.time_ns);
+            self.link(nat_key, drop.tuple, drop.time);
         }
         let place = self.place(drop);
         let own = self.nat.own(drop.tuple);
@@ -351,27 +378,27 @@ impl FlowTable {
         self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
-    /// Decides and forgets what is due. All records until `now_ns` have been taken in, and [`Self::set_lost`] has told
+    /// Decides and forgets what is due. All records until `now` have been taken in, and [`Self::set_lost`] has told
     /// of those that are missing.
-    pub fn expire(&mut self, now_ns: u64, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+    pub fn expire(&mut self, now: Monotonic, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         for mut attempt in self.held.drain(..) {
-            attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.first_ns);
+            attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.began);
             out.push(attempt);
         }
-        while let Some((at, tuple)) = self.queue.pop_due(now_ns) {
-            let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed_ns == at) else {
+        while let Some((at, tuple)) = self.queue.pop_due(now) {
+            let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed == at) else {
                 continue;
             };
-            if entry.due_ns(tuple.protocol, &self.limits) <= now_ns {
+            if entry.due(tuple.protocol, &self.limits) <= now {
                 if entry.decided.is_some() {
                     self.forget(&tuple);
                     continue;
                 }
-                out.extend(entry.conclude(&tuple, now_ns, &self.losses, interfaces));
+                out.extend(entry.conclude(&tuple, now, &self.losses, interfaces));
             }
-            let due = entry.due_ns(tuple.protocol, &self.limits);
-            entry.armed_ns = due.clamp(now_ns + 1, now_ns + HORIZON_NS);
-            self.queue.push(entry.armed_ns, tuple);
+            let due = entry.due(tuple.protocol, &self.limits);
+            entry.armed = due.clamp(now + TICK, now + HORIZON);
+            self.queue.push(entry.armed, tuple);
         }
     }
 
@@ -381,7 +408,7 @@ impl FlowTable {
         tuple: Tuple,
         packet: &Packet,
         interfaces: &PodInterfaces,
-        new: impl FnOnce(u64) -> Entry,
+        new: impl FnOnce(Monotonic) -> Entry,
         out: &mut Vec<Attempt>,
         change: impl FnOnce(&mut Entry, &Tuple, &Packet, &PodInterfaces),
     ) {
@@ -391,15 +418,15 @@ impl FlowTable {
         let entry = match self.entries.entry_ref(&tuple) {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
-                let mut entry = new(packet.time_ns);
-                entry.armed_ns = packet.time_ns + FIRST_LOOK_NS;
-                self.queue.push(entry.armed_ns, tuple);
+                let mut entry = new(packet.time);
+                entry.armed = packet.time + FIRST_LOOK;
+                self.queue.push(entry.armed, tuple);
                 vacant.insert(entry)
             }
         };
-        entry.last_ns = entry.last_ns.max(packet.time_ns);
+        entry.last_seen = entry.last_seen.max(packet.time);
         change(entry, &tuple, packet, interfaces);
-        let attempt = entry.review(&tuple, packet.time_ns, &self.losses, interfaces);
+        let attempt = entry.review(&tuple, packet.time, &self.losses, interfaces);
         emit(attempt, &mut self.held, out);
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
@@ -409,7 +436,7 @@ impl FlowTable {
     fn evict(&mut self) {
         let mut passed = Vec::new();
         while let Some((at, tuple)) = self.queue.pop() {
-            let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.armed_ns == at) else { continue };
+            let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.armed == at) else { continue };
             if entry.decided.is_some() {
                 self.forget(&tuple);
                 self.stats.evicted += 1;
@@ -455,9 +482,9 @@ fn emit(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt
 
 /// After a change: an entry may be due much earlier than it would be looked at.
 fn bring_forward(entry: &mut Entry, tuple: Tuple, limits: &Limits, queue: &mut TimerQueue) {
-    let due = entry.due_ns(tuple.protocol, limits);
-    if due.saturating_add(SLACK_NS) < entry.armed_ns {
-        entry.armed_ns = due;
+    let due = entry.due(tuple.protocol, limits);
+    if due + SLACK < entry.armed {
+        entry.armed = due;
         queue.push(due, tuple);
     }
 }

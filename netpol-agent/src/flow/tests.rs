@@ -3,15 +3,26 @@
 mod doubt;
 mod memory;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{FlowTable, Limits};
-use crate::model::{
-    Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Observed, Packet, PacketKind,
-    PodInterfaces, Protocol, SocketAddress, Tuple,
+use crate::{
+    identity::PodInterfaces,
+    model::{
+        Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed,
+        Packet, PacketKind, Protocol, SocketAddress, Tuple,
+    },
 };
 
-const MILLISECOND: u64 = 1_000_000;
+const fn ms(count: u64) -> Duration {
+    Duration::from_millis(count)
+}
+
+/// Some time after boot.
+fn at_ms(count: u64) -> Monotonic {
+    Monotonic::ZERO + ms(count)
+}
+
 const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
@@ -21,7 +32,7 @@ const NO_SOCKET: u32 = 3;
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
-        interfaces.attached(ifindex, "veth".into(), 0);
+        interfaces.attached(ifindex, "veth".into(), Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     interfaces.set_host([peer('n', 0).address]);
@@ -54,14 +65,14 @@ fn reasons() -> DropReasons {
 struct World {
     table: FlowTable,
     interfaces: PodInterfaces,
-    now: u64,
+    now: Monotonic,
     out: Vec<Attempt>,
     protocol: Protocol,
 }
 
 impl World {
     fn new(protocol: Protocol) -> Self {
-        let now = 60_000 * MILLISECOND;
+        let now = at_ms(60_000);
         let table = FlowTable::new(Limits::default(), Some(HOST));
         Self { table, interfaces: interfaces(), now, out: Vec::new(), protocol }
     }
@@ -70,15 +81,15 @@ impl World {
     /// `drop REASON NETNS a>b SIGNAL`, `wait MS`, `lose N`, `lose N ahead MS` where the counter is read before the records.
     fn step(&mut self, step: &str) {
         let words: Vec<&str> = step.split_whitespace().collect();
-        self.now += MILLISECOND;
+        self.now += ms(1);
         match words[..] {
-            ["wait", ms] => {
-                self.now += ms.parse::<u64>().unwrap() * MILLISECOND;
+            ["wait", count] => {
+                self.now += ms(count.parse().unwrap());
                 self.table.expire(self.now, &self.interfaces, &mut self.out);
             }
             ["lose", count] => self.table.set_lost(count.parse().unwrap(), self.now),
-            ["lose", count, "ahead", ms] => {
-                let read_at = self.now + ms.parse::<u64>().unwrap() * MILLISECOND;
+            ["lose", count, "ahead", time] => {
+                let read_at = self.now + ms(time.parse().unwrap());
                 self.table.set_lost(count.parse().unwrap(), read_at);
             }
             ["icmp", kind, by, ends, place] => self.icmp(kind, by, ends, place),
@@ -101,7 +112,7 @@ impl World {
     fn packet(&mut self, signal: &str, ends: &str, place: &str) {
         let tuple = self.ends(ends, signal);
         let packet = Packet {
-            time_ns: self.now,
+            time: self.now,
             ifindex: place[1..2].parse().unwrap(),
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             tuple,
@@ -114,7 +125,7 @@ impl World {
 
     fn icmp(&mut self, kind: &str, by: &str, ends: &str, place: &str) {
         let error = IcmpError {
-            time_ns: self.now,
+            time: self.now,
             ifindex: place[1..2].parse().unwrap(),
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             reporter: peer(by.chars().next().unwrap(), 0).address,
@@ -130,7 +141,7 @@ impl World {
 
     fn drop(&mut self, reason: &str, netns: &str, ends: &str, signal: &str) {
         let drop = KernelDrop {
-            time_ns: self.now,
+            time: self.now,
             netns: match netns {
                 "host" => Some(HOST),
                 "pod" => Some(7),

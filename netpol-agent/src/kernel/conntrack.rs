@@ -13,19 +13,10 @@ use netlink_packet_netfilter::{
 };
 use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
-use crate::model::{Protocol, SocketAddress, Tuple};
+use crate::model::{ConntrackEntry, Protocol, SocketAddress, Tuple};
 
 /// An answer is some 300 bytes; what a newer kernel adds has room.
 const ANSWER_BYTES: usize = 8192;
-
-/// A connection that is tracked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tracked {
-    /// From the one who opened it to whom that one addressed.
-    pub original: Tuple,
-    /// The answers, before they are translated back: the source is who really answers.
-    pub reply: Tuple,
-}
 
 /// Asks the connection tracking of the network namespace in which it was opened.
 pub struct Conntrack {
@@ -58,7 +49,7 @@ impl Conntrack {
     /// # Errors
     ///
     /// The kernel refuses, for another reason than that.
-    pub fn find(&mut self, tuple: &Tuple) -> io::Result<Option<Tracked>> {
+    pub fn find(&mut self, tuple: &Tuple) -> io::Result<Option<ConntrackEntry>> {
         let Some(question) = self.question(tuple) else { return Ok(None) };
         self.socket.send(&question, 0)?;
         loop {
@@ -120,7 +111,7 @@ impl Conntrack {
 }
 
 /// The connection, if both of its tuples are whole.
-fn tracked(attributes: &[ConntrackAttribute]) -> Option<Tracked> {
+fn tracked(attributes: &[ConntrackAttribute]) -> Option<ConntrackEntry> {
     let (mut original, mut reply) = (None, None);
     for attribute in attributes {
         match attribute {
@@ -129,7 +120,7 @@ fn tracked(attributes: &[ConntrackAttribute]) -> Option<Tracked> {
             _ => {}
         }
     }
-    Some(Tracked { original: original?, reply: reply? })
+    Some(ConntrackEntry { original: original?, reply: reply? })
 }
 
 fn whole(parts: &[WireTuple]) -> Option<Tuple> {

@@ -3,6 +3,7 @@
 //! The only module with `unsafe` code.
 
 mod btf;
+mod clock;
 mod conntrack;
 mod error;
 mod host_addresses;
@@ -13,7 +14,8 @@ mod records;
 mod veths;
 
 pub use btf::{BtfError, KernelTypes};
-pub use conntrack::{Conntrack, Tracked};
+pub use clock::monotonic_now;
+pub use conntrack::Conntrack;
 pub use error::LoadError;
 pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{DropHook, Protocol, SocketAddress, Tuple};
+use super::{DropHook, Monotonic, Protocol, SocketAddress, Tuple};
 
 /// What became of a connection attempt, as far as this node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -73,10 +73,10 @@ pub struct Attempt {
     /// Whom the opener addressed, where that is known not to be who was to answer: a Service's address and port, which
     /// were translated on the way.
     pub service_address: Option<SocketAddress>,
-    /// When its first packet was seen, nanoseconds of `CLOCK_MONOTONIC`.
-    pub first_ns: u64,
+    /// When its first packet was seen.
+    pub began: Monotonic,
     /// When its fate was decided.
-    pub decided_ns: u64,
+    pub decided: Monotonic,
     /// What became of it.
     pub observed: Observed,
     /// How often the opening packet was sent again.
@@ -97,7 +97,7 @@ pub struct Attempt {
     pub records_lost: bool,
     /// Whether it had been decided before, on weaker evidence.
     pub revised: bool,
-    /// Whether it is one that had got there before, and is still going on: `first_ns` is when it was looked at again.
+    /// Whether it is one that had got there before, and is still going on: `began` is when it was looked at again.
     pub is_recheck: bool,
 }
 

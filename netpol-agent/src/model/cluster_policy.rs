@@ -3,12 +3,12 @@
 use std::fmt;
 
 use ipnet::IpNet;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{LabelSelector, PolicyDirection, PolicyRef, network_policy::Port};
 
 /// A ClusterNetworkPolicy, an AdminNetworkPolicy or a BaselineAdminNetworkPolicy.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterPolicy {
     /// Its kind and name.
     pub id: PolicyRef,
@@ -25,7 +25,7 @@ pub struct ClusterPolicy {
 }
 
 /// The tiers around the NetworkPolicies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Tier {
     /// Before the NetworkPolicies: nobody overrides it.
     Admin,
@@ -34,7 +34,7 @@ pub enum Tier {
 }
 
 /// Pods of some namespaces.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodSet {
     /// Which namespaces.
     pub namespaces: LabelSelector,
@@ -43,7 +43,7 @@ pub struct PodSet {
 }
 
 /// One rule: what becomes of the connections that it matches.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TierRule {
     /// Its optional name.
     pub name: Option<Box<str>>,
@@ -56,7 +56,7 @@ pub struct TierRule {
 }
 
 /// What a rule does with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
     /// Admits it, for good (v1alpha2).
     Accept,
@@ -80,7 +80,7 @@ impl fmt::Display for Action {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TierPeer {
     /// Pods.
     Pods(PodSet),
@@ -96,7 +96,7 @@ pub enum TierPeer {
 }
 
 /// A port of a cluster-wide rule.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TierPort {
     /// By protocol and number.
     Port(Port),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// Where an enforcer made the kernel drop a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -42,7 +42,7 @@ impl fmt::Display for DropHook {
 
 /// What the running kernel calls the reasons in `kfree_skb`, by number (`enum skb_drop_reason`, Linux 5.17; those that an
 /// enforcer causes came with 5.18, those of Open vSwitch with 6.6).
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DropReasons(BTreeMap<u32, Arc<str>>);
 
 impl DropReasons {

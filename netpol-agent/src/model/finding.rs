@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::{Denial, Observed, Pod, PolicyRef, Protocol};
+use super::{Denial, Monotonic, Observed, Pod, PolicyRef, Protocol};
 
 /// The two errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -105,8 +105,8 @@ pub struct Finding {
     pub first_seen: Timestamp,
     /// When the last one was.
     pub last_seen: Timestamp,
-    /// When the last one was made by `CLOCK_MONOTONIC`, in nanoseconds: the calendar may jump.
-    pub last_ns: u64,
+    /// When the last one was made by the kernel's clock: the calendar may jump.
+    pub last_began: Monotonic,
     /// How many there were.
     pub count: u64,
 }

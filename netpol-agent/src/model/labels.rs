@@ -1,12 +1,13 @@
 //! A set of labels, shared by all that carry the same.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     hash::{BuildHasher as _, Hash, Hasher, RandomState},
     sync::{Arc, OnceLock},
 };
 
-use serde::{Serialize, ser::SerializeMap as _};
+use serde::{Deserialize, Serialize, ser::SerializeMap as _};
 
 /// Labels sorted by key. A clone shares them; the hash is computed once.
 #[derive(Clone)]
@@ -103,5 +104,11 @@ impl Serialize for Labels {
             map.serialize_entry(key, value)?;
         }
         map.end()
+    }
+}
+
+impl<'de> Deserialize<'de> for Labels {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        BTreeMap::<Arc<str>, Arc<str>>::deserialize(deserializer).map(Self::from_iter)
     }
 }

@@ -1,7 +1,7 @@
 //! Moments of the kernel's monotonic clock.
 
 use std::{
-    ops::{Add, Sub},
+    ops::{Add, AddAssign, Sub},
     time::Duration,
 };
 
@@ -52,6 +52,12 @@ impl Add<Duration> for Monotonic {
 
     fn add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(nanos(duration)))
+    }
+}
+
+impl AddAssign<Duration> for Monotonic {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
     }
 }
 

@@ -4,10 +4,12 @@ use std::{net::IpAddr, sync::Arc};
 
 use ipnet::IpNet;
 
+use serde::{Deserialize, Serialize};
+
 use super::{LabelSelector, PolicyDirection, PolicyKind, PolicyRef, Protocol};
 
 /// A NetworkPolicy whose defaults are applied and whose fields are checked.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPolicy {
     /// Its name.
     pub id: PolicyRef,
@@ -24,7 +26,7 @@ pub struct NetworkPolicy {
 }
 
 /// How a policy came to its types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PolicyTypes {
     /// `policyTypes` lists them.
     Written,
@@ -33,7 +35,7 @@ pub enum PolicyTypes {
 }
 
 /// Admits connections: any of the peers, on any of the ports.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rule {
     /// The peers; empty for all, the outside and nodes included.
     pub peers: Vec<Peer>,
@@ -42,7 +44,7 @@ pub struct Rule {
 }
 
 /// The other end of a connection.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Peer {
     /// Pods: of the matching namespaces, or of the policy's own where that is `None`.
     Pods {
@@ -56,7 +58,7 @@ pub enum Peer {
 }
 
 /// A range of addresses with holes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IpBlock {
     /// The range, host bits cleared.
     pub cidr: IpNet,
@@ -73,7 +75,7 @@ impl IpBlock {
 }
 
 /// A port or ports of one protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Port {
     /// The protocol.
     pub protocol: Protocol,
@@ -82,7 +84,7 @@ pub struct Port {
 }
 
 /// Which ports of a protocol.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PortNumber {
     /// All of them.
     Any,

@@ -2,10 +2,12 @@
 
 use std::{net::IpAddr, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Labels, PodClass, Protocol};
 
 /// A pod.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pod {
     /// `namespace/name`.
     pub key: Arc<str>,
@@ -30,7 +32,7 @@ pub struct Pod {
 }
 
 /// A declared port of a container.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ContainerPort {
     /// The port number, 1 to 65535.
     pub port: u16,
@@ -41,7 +43,7 @@ pub struct ContainerPort {
 }
 
 /// How far a pod is in its life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PodPhase {
     /// A manifest without a status: meant to run, seen nowhere.
     Declared,
@@ -59,7 +61,7 @@ pub enum PodPhase {
 
 /// The controller that made a pod (`metadata.ownerReferences`): for the ReplicaSet of a Deployment that Deployment, for
 /// the Job of a CronJob that CronJob.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Workload {
     /// Its API kind, such as `Deployment`.
     pub kind: Box<str>,
@@ -105,7 +107,7 @@ impl Pod {
 }
 
 /// A namespace.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
     /// Its name.
     pub name: Arc<str>,
@@ -116,7 +118,7 @@ pub struct Namespace {
 }
 
 /// How a namespace came to be known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NamespaceOrigin {
     /// There is a Namespace object.
     Declared,
@@ -137,7 +139,7 @@ impl Namespace {
 }
 
 /// A node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
     /// Its name.
     pub name: Arc<str>,
@@ -150,7 +152,7 @@ pub struct Node {
 }
 
 /// A Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Service {
     /// `namespace/name`.
     pub key: Arc<str>,
@@ -170,7 +172,7 @@ pub struct Service {
 }
 
 /// A port of a Service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ServicePort {
     /// Its name, by which endpoints know it; `None` where there is no other.
     pub name: Option<Box<str>>,
@@ -185,7 +187,7 @@ pub struct ServicePort {
 }
 
 /// Which port of the pods behind a Service.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TargetPort {
     /// By number.
     Number(u16),
@@ -194,7 +196,7 @@ pub enum TargetPort {
 }
 
 /// Some of the endpoints behind a Service.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSlice {
     /// `namespace/name`.
     pub key: Arc<str>,
@@ -207,7 +209,7 @@ pub struct EndpointSlice {
 }
 
 /// A port that all endpoints of a slice have.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndpointPort {
     /// The name of the Service's port; `None` where it has none.
     pub name: Option<Box<str>>,

@@ -6,10 +6,12 @@ use std::{
     net::IpAddr,
 };
 
-use super::Protocol;
+use serde::{Deserialize, Serialize};
+
+use super::{Monotonic, Protocol};
 
 /// An address and a port; for an ICMP echo the port is the identifier.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketAddress {
     /// The address.
     pub address: IpAddr,
@@ -24,7 +26,7 @@ impl fmt::Display for SocketAddress {
 }
 
 /// Who to whom, as one packet has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tuple {
     /// Transport protocol.
     pub protocol: Protocol,
@@ -84,8 +86,8 @@ pub enum PacketKind {
 /// A packet at a veth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
-    pub time_ns: u64,
+    /// When.
+    pub time: Monotonic,
     /// Host end of the veth.
     pub ifindex: u32,
     /// Which way.
@@ -103,8 +105,8 @@ pub struct Packet {
 /// An ICMP error at a veth.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
-    pub time_ns: u64,
+    /// When.
+    pub time: Monotonic,
     /// Host end of the veth.
     pub ifindex: u32,
     /// Which way.
@@ -131,8 +133,8 @@ pub enum IcmpKind {
 /// A packet that the kernel dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelDrop {
-    /// Nanoseconds of `CLOCK_MONOTONIC`.
-    pub time_ns: u64,
+    /// When.
+    pub time: Monotonic,
     /// Inode of the network namespace in which it happened; `None` if unknown.
     pub netns: Option<u32>,
     /// Who to whom.

@@ -6,12 +6,15 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
+use serde::{Deserialize, Serialize};
+
 use super::{ContainerPort, Labels};
 
 /// What pods of one kind share, and all that a selector or a named port can see of a pod.
 ///
 /// It is looked up for every connection that is judged, so its hash is computed once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(from = "Parts")]
 pub struct PodClass {
     /// The namespace.
     pub namespace: Arc<str>,
@@ -19,7 +22,22 @@ pub struct PodClass {
     pub labels: Labels,
     /// Declared ports of its containers and restartable init containers.
     pub ports: Box<[ContainerPort]>,
+    #[serde(skip)]
     hash: u64,
+}
+
+/// What a class is made of.
+#[derive(Deserialize)]
+struct Parts {
+    namespace: Arc<str>,
+    labels: Labels,
+    ports: Box<[ContainerPort]>,
+}
+
+impl From<Parts> for PodClass {
+    fn from(Parts { namespace, labels, ports }: Parts) -> Self {
+        Self::new(namespace, labels, ports)
+    }
 }
 
 impl PodClass {

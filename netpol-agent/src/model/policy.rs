@@ -2,10 +2,10 @@
 
 use std::{fmt, sync::Arc};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The kinds of declared policy, with the names of their API kinds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PolicyKind {
     /// `networking.k8s.io/v1`, namespaced.
     NetworkPolicy,
@@ -32,7 +32,7 @@ impl PolicyKind {
 }
 
 /// Which of a connection's two sides a policy speaks of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyDirection {
     /// What may reach the pod.
@@ -51,7 +51,7 @@ impl fmt::Display for PolicyDirection {
 }
 
 /// One policy object.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyRef {
     /// Its kind.
     pub kind: PolicyKind,
@@ -73,7 +73,7 @@ impl fmt::Display for PolicyRef {
 }
 
 /// One rule of a policy.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleRef {
     /// The policy.
     pub policy: PolicyRef,

@@ -2,18 +2,20 @@
 
 use std::{fmt, sync::Arc};
 
+use serde::{Deserialize, Serialize};
+
 use super::Labels;
 
 /// What labels must be like; all requirements hold at once, and none means that everything matches.
 ///
 /// `matchLabels` and `matchExpressions` are one sorted list here, so that two selectors that mean the same are equal. A clone shares it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LabelSelector {
     requirements: Arc<[Requirement]>,
 }
 
 /// One requirement on one label.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Requirement {
     /// The label's key.
     pub key: Box<str>,
@@ -22,7 +24,7 @@ pub struct Requirement {
 }
 
 /// What the value of a label must be like.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Values {
     /// There, and one of these. `matchLabels` asks for exactly one.
     In(Box<[Box<str>]>),

@@ -14,8 +14,8 @@ use super::{
     selector_index::SelectorIndex,
 };
 use crate::{
-    cluster::{ObjectRef, PersistentMap, Snapshot},
-    model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
+    cluster::{ObjectRef, Snapshot},
+    model::{PersistentMap, PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
 };
 
 /// Compiles each snapshot from what it made of the one before: only what a change touches is compiled anew.

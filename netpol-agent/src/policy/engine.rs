@@ -14,8 +14,8 @@ use super::{
     verdict::Verdict,
 };
 use crate::{
-    cluster::{PersistentMap, Snapshot},
-    model::{Node, Pod, PodClass, PolicyDirection},
+    cluster::Snapshot,
+    model::{Node, PersistentMap, Pod, PodClass, PolicyDirection},
 };
 
 /// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.

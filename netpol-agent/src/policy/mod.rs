@@ -10,6 +10,7 @@
 //! order. Judging a connection is then a walk along those rules, without allocation.
 
 mod caveat;
+mod cluster_view;
 mod compiled_pod_class;
 mod compiler;
 mod direction_verdict;
@@ -28,6 +29,7 @@ mod tiers;
 mod verdict;
 
 pub use caveat::{Caveat, Caveats};
+pub use cluster_view::ClusterView;
 pub use compiler::Compiler;
 pub use direction_verdict::{DecidedBy, DirectionVerdict};
 pub use engine::Engine;

@@ -1,11 +1,10 @@
 //! One agent: from the start to the signal that ends it.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{fs::File, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use netpol_common::PacketRecord;
-use nix::time::{ClockId, clock_gettime};
 use tokio::{
     net::TcpListener,
     signal::unix::{Signal, SignalKind, signal},
@@ -15,17 +14,25 @@ use tokio::{
 };
 use tracing::{debug, info, warn};
 
-use super::{Options, Pipeline, Setup, Track, sinks::Sinks, source};
+use super::{
+    Options, SourceOptions,
+    interfaces::Interfaces,
+    sinks::{SinkHandles, Sinks},
+    source,
+};
 use crate::{
-    cluster::watch::SyncStatus,
-    flow::Limits,
+    capture::CaptureWriter,
     kernel::{
-        AttachError, Conntrack, Counters, InterfaceEvent, InterfaceWatcher, Loaded, Programs, Records, load,
+        Conntrack, Counters, InterfaceEvent, InterfaceWatcher, Loaded, Records, load, monotonic_now,
         own_network_namespace, preflight, raise_file_limit,
     },
-    model::{DropReasons, ObjectKind},
-    policy::Engine,
-    sink::{Health, Metrics, hubble::PeerList, serve},
+    model::{ConntrackEntry, ConntrackQuery, Output},
+    pipeline::{Input, KernelCounts, Pipeline, PipelineConfig},
+    policy::ClusterView,
+    sink::{
+        SinkContext,
+        metrics::{Health, Metrics, serve},
+    },
     verify::Clock,
 };
 
@@ -35,10 +42,10 @@ const BATCH: Duration = Duration::from_millis(10);
 /// How often deadlines and metrics are looked after.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How often it is looked whether all of the node's pods are seen, and what could not be attached is tried again.
-const AUDIT_INTERVAL: Duration = Duration::from_secs(5);
+/// How often it is tried again to attach to interfaces that refused.
+const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Requests to look again at a veth's addresses that may wait.
+/// Requests to read an interface's addresses again that may wait.
 const REFRESH_BACKLOG: usize = 64;
 
 /// Runs until SIGTERM or SIGINT.
@@ -53,82 +60,75 @@ pub async fn run(options: Options) -> Result<()> {
     if let Err(error) = raise_file_limit() {
         warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
     }
+    let Options { source, sinks, metrics: address, capture, node, grace, load: load_options, limits } =
+        options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
-    let sinks = Sinks::open(&options, &metrics).await?;
-    let Options { source, metrics: address, summary, node, grace, load: load_options, limits, .. } = options;
+    // They end with this.
+    let mut tasks = JoinSet::new();
+    let context = SinkContext { node: node.clone(), api: credentials(&source), metrics: metrics.clone() };
+    let (sinks, handles) = Sinks::open(sinks, &context, &mut tasks).await?;
     let source = source::open(source, &metrics).await?;
     let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
     let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
-    let (veth_told, interfaces) = mpsc::unbounded_channel();
-    let (refresh_requests, again_wanted) = mpsc::channel(REFRESH_BACKLOG);
-    let interface_watcher = InterfaceWatcher::new(veth_told)?;
-    let mut pipeline = Pipeline::new(setup(limits, grace, drop_reasons)?, metrics.clone());
-    if let Some(state) = source.first {
-        pipeline.set_state(state, monotonic_ns()?);
-    }
-
-    // They end with this.
-    let mut tasks = JoinSet::new();
-    let (peers, last) = sinks.connect(&mut pipeline, &mut tasks);
+    let (interface_events, interfaces) = mpsc::unbounded_channel();
+    let (refresh, refresh_requests) = mpsc::channel(REFRESH_BACKLOG);
+    let interface_watcher = InterfaceWatcher::new(interface_events)?;
+    let config = PipelineConfig {
+        limits,
+        grace,
+        stale_after: source.stale_after,
+        host_netns: own_network_namespace(),
+        reasons: drop_reasons.unwrap_or_default(),
+        clock: Clock::new(monotonic_now(), Timestamp::now()),
+        node,
+    };
+    let capture = capture.map(|path| CaptureWriter::create(&path, &config)).transpose()?;
     if let Some(address) = address {
         tasks.spawn(metrics_server(address, metrics.clone(), health.clone()).await?);
     }
     tasks.spawn(source.follow);
-    tasks.spawn(async { Ok(interface_watcher.run(again_wanted).await?) });
+    tasks.spawn(async { Ok(interface_watcher.run(refresh_requests).await?) });
     if let Some(log) = log {
         tasks.spawn(async { log.forward().await.context("the programs' log") });
     }
     let agent = Agent {
-        pipeline,
-        programs,
+        stages: Stages {
+            pipeline: Pipeline::new(config),
+            sinks,
+            conntrack: conntrack(),
+            refresh: refresh.clone(),
+            capture,
+            is_ready: false,
+        },
+        interfaces: Interfaces::new(programs, refresh, metrics),
         records,
         batch_records,
         counters,
-        refresh_requests,
-        unattached: BTreeMap::new(),
-        knowledge: source.knowledge,
-        interfaces_known: false,
-        node,
-        peers,
         health,
-        metrics,
     };
-    let result = agent.work(signals, interfaces, source.states, summary).await;
-    last.end().await?;
+    let result = agent.work(signals, interfaces, source.views, handles).await;
     result.map_err(|error| cause(&mut tasks).unwrap_or(error))
 }
 
-fn setup(limits: Limits, grace: Duration, reasons: Option<DropReasons>) -> Result<Setup> {
-    Ok(Setup {
-        limits,
-        grace_ns: u64::try_from(grace.as_nanos()).unwrap_or(u64::MAX),
-        host_netns: own_network_namespace(),
-        reasons: reasons.unwrap_or_default(),
-        clock: Clock::new(monotonic_ns()?, Timestamp::now()),
-        track: track(),
-    })
-}
-
-/// Asks the kernel's connection tracking, where there is one.
-fn track() -> Track {
-    match Conntrack::open() {
-        Ok(mut conntrack) => Box::new(move |tuple| match conntrack.find(tuple) {
-            Ok(tracked) => tracked,
-            Err(error) => {
-                debug!("connection tracking: {error}");
-                None
-            }
-        }),
-        Err(error) => {
-            warn!(
-                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
-            );
-            Box::new(|_| None)
-        }
+fn credentials(source: &SourceOptions) -> Option<crate::cluster::watch::Credentials> {
+    match source {
+        SourceOptions::Api(options) => Some(options.credentials.clone()),
+        SourceOptions::Manifests(_) => None,
     }
 }
 
-/// Binds the address, so that a wrong one is told before anything runs, and serves until it is dropped.
+/// The kernel's connection tracking, where there is one.
+fn conntrack() -> Option<Conntrack> {
+    Conntrack::open()
+        .inspect_err(|error| {
+            warn!(
+                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
+            );
+        })
+        .ok()
+}
+
+/// Binds the address, so that a wrong one is reported before anything runs, and serves until it is dropped.
 async fn metrics_server(
     address: SocketAddr,
     metrics: Metrics,
@@ -140,7 +140,7 @@ async fn metrics_server(
     Ok(async move { match serve(listener, &metrics, health).await {} })
 }
 
-/// Why a task has failed: that says more than the stage that misses it.
+/// Why a task has failed: that explains more than the stage that misses it.
 fn cause(tasks: &mut JoinSet<Result<()>>) -> Option<anyhow::Error> {
     std::iter::from_fn(|| tasks.try_join_next()).find_map(|ended| ended.ok()?.err())
 }
@@ -165,35 +165,70 @@ impl Signals {
     }
 }
 
-/// A veth that the programs are to be attached to.
-struct Unattached {
-    name: Arc<str>,
-    /// When it was heard of, where it came while the agent was watching.
-    heard: Option<Instant>,
-    /// Whether it was said that it can't be done.
-    told: bool,
+/// The pipeline, and those who get its outputs.
+struct Stages {
+    pipeline: Pipeline,
+    sinks: Sinks,
+    conntrack: Option<Conntrack>,
+    refresh: mpsc::Sender<u32>,
+    capture: Option<CaptureWriter<File>>,
+    is_ready: bool,
 }
 
-/// The one task that owns the stages.
+impl Stages {
+    /// Takes in one input, and whatever has to be asked because of it.
+    fn feed(&mut self, input: Input<'_>) {
+        let mut queries = self.step(input);
+        while let Some(query) = queries.pop() {
+            let answer = self.conntrack.as_mut().and_then(|conntrack| find(conntrack, &query));
+            queries.extend(self.step(Input::Conntrack { query, answer }));
+        }
+    }
+
+    /// Hands out what follows from an input; what connection tracking is to be asked comes back.
+    fn step(&mut self, input: Input<'_>) -> Vec<ConntrackQuery> {
+        let Self { pipeline, sinks, refresh, capture, is_ready, .. } = self;
+        if let Some(writer) = capture
+            && let Err(error) = writer.write(&input)
+        {
+            warn!("no more inputs are captured: {error:#}");
+            *capture = None;
+        }
+        // Nothing is allocated where nothing is asked.
+        let mut queries = Vec::new();
+        pipeline.step(input, &mut |mut output| {
+            match &output {
+                Output::Conntrack(query) => queries.push(*query),
+                Output::RefreshInterface(ifindex) => {
+                    // Full: so many are waiting already; the next packet of that kind asks again.
+                    let _ = refresh.try_send(*ifindex);
+                }
+                Output::Status(status) => *is_ready = status.is_ready,
+                _ => {}
+            }
+            sinks.take(&mut output);
+        });
+        queries
+    }
+}
+
+fn find(conntrack: &mut Conntrack, query: &ConntrackQuery) -> Option<ConntrackEntry> {
+    conntrack.find(&query.tuple).unwrap_or_else(|error| {
+        debug!("connection tracking: {error}");
+        None
+    })
+}
+
+/// The one task that feeds the pipeline.
 struct Agent {
-    pipeline: Pipeline,
-    programs: Programs,
+    stages: Stages,
+    interfaces: Interfaces,
     records: Records,
-    /// Records taken at a time, before signals and veths have their turn: no fewer than the ring can hold, so that what
+    /// Records taken at a time, before signals and interfaces have their turn: no fewer than the ring can hold, so that what
     /// was in it has been taken.
     batch_records: usize,
     counters: Counters,
-    refresh_requests: mpsc::Sender<u32>,
-    unattached: BTreeMap<u32, Unattached>,
-    knowledge: source::Age,
-    /// Whether all veths that were there at the start have been found.
-    interfaces_known: bool,
-    /// This node's name in the cluster, where it is known.
-    node: Option<String>,
-    /// Where clients of Hubble's API learn of other nodes.
-    peers: Option<PeerList>,
     health: Health,
-    metrics: Metrics,
 }
 
 impl Agent {
@@ -201,13 +236,14 @@ impl Agent {
         mut self,
         mut signals: Signals,
         mut interfaces: mpsc::UnboundedReceiver<InterfaceEvent>,
-        mut states: watch::Receiver<Arc<Engine>>,
-        summary: bool,
+        mut views: watch::Receiver<ClusterView>,
+        handles: SinkHandles,
     ) -> Result<()> {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut audit_interfaces = interval(AUDIT_INTERVAL);
-        audit_interfaces.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut retry = interval(RETRY_INTERVAL);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.view(&mut views);
         // While a batch gathers: when to take it.
         let mut batch: Option<Instant> = None;
         loop {
@@ -215,17 +251,17 @@ impl Agent {
             tokio::select! {
                 biased;
                 () = signals.stop() => break,
-                change = interfaces.recv() => self.veth(change.context("the veth watcher has ended")?)?,
-                changed = states.changed() => {
+                event = interfaces.recv() => self.interface(event.context("the interface watcher has ended")?),
+                changed = views.changed() => {
                     changed.context("the source of the cluster's state has ended")?;
-                    let state = states.borrow_and_update().clone();
-                    let now = monotonic_ns()?;
-                    self.pipeline.set_state(state, now);
-                    self.update_status(now);
+                    self.view(&mut views);
                 }
                 // Before records: where these come without end, deadlines are due all the same.
-                _ = tick.tick() => self.tick()?,
-                _ = audit_interfaces.tick() => self.audit_interfaces()?,
+                _ = tick.tick() => self.tick(),
+                _ = retry.tick() => {
+                    let Self { stages, interfaces, .. } = &mut self;
+                    interfaces.retry(&mut |change| stages.feed(Input::Interface(change)));
+                }
                 ready = self.records.ready(), if batch.is_none() => {
                     ready.context("the ring buffer")?;
                     batch = Some(Instant::now());
@@ -236,130 +272,50 @@ impl Agent {
                 }
             }
         }
-        self.programs.detach_all();
-        while self.drain() > 0 {}
-        self.tick()?;
-        self.pipeline.finish(summary);
-        Ok(())
+        self.end(handles).await
     }
 
-    fn audit_interfaces(&mut self) -> Result<()> {
-        self.attach_again()?;
-        if let Some(node) = self.node.as_deref().filter(|_| self.interfaces_known) {
-            self.pipeline.count_unseen(node);
-        }
-        if let Some(peers) = &self.peers {
-            peers.set(self.pipeline.nodes());
-        }
-        Ok(())
+    /// Takes in what there still is, and waits until it is written.
+    async fn end(mut self, handles: SinkHandles) -> Result<()> {
+        self.interfaces.detach_all();
+        while self.drain() > 0 {}
+        self.tick();
+        self.stages.feed(Input::Finish);
+        // With the sinks their queues end.
+        drop(self.stages);
+        handles.end().await
+    }
+
+    fn view(&mut self, views: &mut watch::Receiver<ClusterView>) {
+        let view = views.borrow_and_update().clone();
+        self.stages.feed(Input::View { view, at: monotonic_now() });
     }
 
     fn drain(&mut self) -> usize {
-        let Self { pipeline, refresh_requests, records, batch_records, .. } = self;
-        records.drain(*batch_records, |bytes| {
-            if let Some(ifindex) = pipeline.record(bytes) {
-                // Full: so many are waiting already; the next strange packet asks again.
-                let _ = refresh_requests.try_send(ifindex);
-            }
-        })
+        let Self { stages, records, batch_records, .. } = self;
+        records.drain(*batch_records, |bytes| stages.feed(Input::Record(bytes)))
     }
 
-    fn veth(&mut self, change: InterfaceEvent) -> Result<()> {
-        match change {
-            InterfaceEvent::Added { ifindex, name, heard } => {
-                let heard = self.interfaces_known.then_some(heard.into());
-                self.attach(ifindex, Unattached { name, heard, told: false })?;
-            }
-            InterfaceEvent::Addresses { ifindex, addresses } => {
-                self.pipeline.interfaces_mut().set_addresses(ifindex, addresses);
-            }
-            InterfaceEvent::Removed { ifindex } => {
-                self.unattached.remove(&ifindex);
-                self.programs.forget(ifindex);
-                self.pipeline.interfaces_mut().gone(ifindex, monotonic_ns()?);
-            }
-            InterfaceEvent::Host(addresses) => self.pipeline.interfaces_mut().set_host(addresses),
-            InterfaceEvent::Synced => {
-                self.interfaces_known = true;
-                self.tick()?;
-            }
-            InterfaceEvent::Resynced => {
-                warn!("link messages were missed; the list of veths was read anew");
-                self.metrics.netlink_resync();
-            }
+    fn interface(&mut self, event: InterfaceEvent) {
+        let Self { stages, interfaces, .. } = self;
+        let is_synced = event == InterfaceEvent::Synced;
+        interfaces.handle(event, &mut |change| stages.feed(Input::Interface(change)));
+        if is_synced {
+            self.tick();
         }
-        Ok(())
     }
 
-    /// Attaches the programs; where that fails, it is tried again until the interface is gone.
-    fn attach(&mut self, ifindex: u32, mut veth: Unattached) -> Result<()> {
-        match self.programs.attach(ifindex) {
-            Ok(()) => {
-                let now = monotonic_ns()?;
-                self.pipeline.interfaces_mut().attached(ifindex, veth.name, now);
-                if let Some(heard) = veth.heard {
-                    let since = u64::try_from(heard.elapsed().as_nanos()).unwrap_or(u64::MAX);
-                    self.pipeline.interfaces_mut().created(ifindex, now.saturating_sub(since));
-                }
-                return Ok(());
-            }
-            Err(error @ AttachError::Refused { .. }) if !veth.told => {
-                warn!("{error}: connections of its pod are not seen until the kernel agrees");
-                self.metrics.attach_error();
-                veth.told = true;
-            }
-            Err(_) => {}
-        }
-        self.unattached.insert(ifindex, veth);
-        Ok(())
-    }
-
-    fn attach_again(&mut self) -> Result<()> {
-        for (ifindex, veth) in std::mem::take(&mut self.unattached) {
-            self.attach(ifindex, veth)?;
-            if self.programs.is_attached(ifindex) {
-                info!("attached to the interface with index {ifindex} after all");
-                // Its addresses were told while nobody knew of it.
-                let _ = self.refresh_requests.try_send(ifindex);
-            }
-        }
-        Ok(())
-    }
-
-    fn tick(&mut self) -> Result<()> {
+    fn tick(&mut self) {
         // What has happened until now is known first: all records of it, and then how many are missing.
-        let now = monotonic_ns()?;
+        let now = monotonic_now();
         self.drain();
-        self.pipeline.kernel_counters(monotonic_ns()?, |counter| self.counters.read(counter));
-        self.pipeline.expire(now, Timestamp::now());
-        self.update_status(now);
-        Ok(())
-    }
-
-    /// How well the cluster is known now.
-    fn update_status(&mut self, now_ns: u64) {
-        let SyncStatus { gaps, unknown, awaited, age, pods_age } = self.knowledge.now();
-        self.pipeline.set_gaps(gaps);
-        self.pipeline.set_pods_as_of(as_of(now_ns, pods_age));
-        self.metrics.unknown(unknown);
-        self.pipeline.refresh_metrics(self.programs.attached(), age.as_secs_f64());
-        // What can't be had, or can't be read, is told by metrics: to wait for it would hold up an update of all agents.
-        let heard = self.pipeline.has_state() && !awaited.iter().any(ObjectKind::is_essential);
-        if self.interfaces_known && heard && !self.health.is_ready() {
+        let counts = KernelCounts::read(|counter| self.counters.read(counter));
+        self.stages.feed(Input::Counters { counts, at: monotonic_now() });
+        self.stages.feed(Input::Tick { now, time: Timestamp::now() });
+        // What can't be had, or can't be read, shows in metrics: to wait for it would hold up an update of all agents.
+        if self.stages.is_ready && !self.health.is_ready() {
             self.health.ready();
-            info!("ready: watching {} veths ({:?})", self.programs.attached(), self.programs.mode());
+            info!("ready: watching {} veths ({:?})", self.interfaces.attached(), self.interfaces.mode());
         }
     }
-}
-
-/// `CLOCK_MONOTONIC` in nanoseconds, as `bpf_ktime_get_ns` gives it.
-pub(super) fn monotonic_ns() -> Result<u64> {
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("clock_gettime(CLOCK_MONOTONIC)")?;
-    Ok(u64::try_from(now.tv_sec())? * 1_000_000_000 + u64::try_from(now.tv_nsec())?)
-}
-
-/// Until when what is known was current, where it was so this long ago.
-fn as_of(now_ns: u64, age: Duration) -> u64 {
-    let age_ns = u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
-    if age.is_zero() { u64::MAX } else { now_ns.saturating_sub(age_ns) }
 }

@@ -14,131 +14,135 @@ use tokio::{
 };
 use tracing::{info, warn};
 
-use super::{agent::monotonic_ns, options::ApiOptions};
+use super::options::ApiOptions;
 use crate::{
     cluster::{
-        Index, ObjectRef,
-        watch::{SyncTracker, WatchError, WatchEvent, WatchSettings, connect, watchers},
+        Index, ObjectRef, Snapshot, SyncStatus,
+        watch::{WatchError, WatchEvent, WatchSettings, connect, watchers},
     },
+    kernel::monotonic_now,
     model::{Kinds, ObjectKind},
-    policy::{Compiler, Engine},
-    sink::Metrics,
+    policy::{ClusterView, Compiler, Engine},
+    sink::metrics::Metrics,
 };
 
-/// At most so often a new state is published: changes come in bursts.
+/// How far apart two views are published at least: changes come in bursts.
 const INTERVAL: Duration = Duration::from_millis(30);
 
-/// News that may wait: the watchers wait, too, while these are worked on.
+/// Events that may wait to be handled; the watchers wait, too, while these are.
 const BACKLOG: usize = 1024;
 
-/// News worked on at a time.
+/// Events handled at a time.
 const BATCH: usize = 256;
 
-/// Follows the API with the index that it owns.
+/// Compiles snapshots, each from what it made of the one before.
+type Compile = Box<dyn FnMut(&Arc<Snapshot>) -> Arc<Engine> + Send>;
+
+/// Follows the API, with the index that it owns. It alone publishes what is declared and how well that is known.
 pub(super) struct Cluster {
-    news: mpsc::Receiver<WatchEvent>,
+    events: mpsc::Receiver<WatchEvent>,
     /// They end with this.
     _watchers: JoinSet<()>,
     index: Index,
-    compiler: Compiler,
+    compile: Compile,
     metrics: Metrics,
-    sync_tracker: SyncTracker,
+    /// What was compiled last; `None` until all kinds are known.
+    engine: Option<Arc<Engine>>,
+    sync: SyncStatus,
     /// Objects that are there and can't be read.
     unreadable: HashSet<ObjectRef>,
     /// Kinds of which it is not known yet which objects there are, or that there are none.
     unknown: Kinds,
     /// While a kind is listed: what has been listed.
     listing: HashMap<ObjectKind, HashSet<ObjectRef>>,
-    /// Kinds whose present trouble has been said.
-    said: HashMap<ObjectKind, &'static str>,
+    /// By kind: the present error, which has been logged.
+    last_logged: HashMap<ObjectKind, &'static str>,
     /// When to publish what has changed.
     due: Option<Instant>,
     published: Option<Instant>,
 }
 
 impl Cluster {
-    /// Starts to watch. The server need not be there yet; which server it is, and as whom, has to be.
-    pub(super) async fn open(
-        options: &ApiOptions,
-        sync_tracker: SyncTracker,
-        metrics: Metrics,
-    ) -> Result<Self> {
+    /// Starts to watch. The server need not be reachable yet; which server it is, and as whom to ask, has to be known.
+    pub(super) async fn open(options: &ApiOptions, metrics: Metrics) -> Result<Self> {
         let client = connect(&options.credentials).await?;
-        let (sender, news) = mpsc::channel(BACKLOG);
-        let settings = WatchSettings {
-            sync_tracker: sync_tracker.clone(),
-            rediscovery_interval: options.rediscovery_interval,
-        };
+        let (sender, events) = mpsc::channel(BACKLOG);
+        let settings = WatchSettings { rediscovery_interval: options.rediscovery_interval };
         let watchers = watchers(&client, &settings, &sender).into_iter().collect();
-        Ok(Self::new(news, watchers, sync_tracker, metrics))
+        let mut compiler = Compiler::new();
+        let compile = Box::new(move |snapshot: &Arc<Snapshot>| compiler.update(snapshot));
+        Ok(Self::new(events, watchers, compile, metrics))
     }
 
-    /// One that knows nothing yet.
+    /// Creates one that knows nothing yet.
     fn new(
-        news: mpsc::Receiver<WatchEvent>,
+        events: mpsc::Receiver<WatchEvent>,
         watchers: JoinSet<()>,
-        sync_tracker: SyncTracker,
+        compile: Compile,
         metrics: Metrics,
     ) -> Self {
         Self {
-            news,
+            events,
             _watchers: watchers,
             index: Index::default(),
-            compiler: Compiler::new(),
+            compile,
             metrics,
-            sync_tracker,
+            engine: None,
+            sync: SyncStatus::default(),
             unreadable: HashSet::new(),
             unknown: ObjectKind::ALL.into_iter().collect(),
             listing: HashMap::new(),
-            said: HashMap::new(),
+            last_logged: HashMap::new(),
             due: None,
             published: None,
         }
     }
 
-    /// Publishes each new state until nobody listens; the first one when each kind has been listed or refused.
-    pub(super) async fn follow(mut self, states: watch::Sender<Arc<Engine>>) -> Result<()> {
+    /// Publishes a view after each change until nobody receives them. The first one with a state comes when each kind has
+    /// been listed or refused.
+    pub(super) async fn follow(mut self, views: watch::Sender<ClusterView>) -> Result<()> {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
-            let due = self.due.filter(|_| self.unknown.is_empty());
+            let due = self.due;
             tokio::select! {
                 biased;
-                () = states.closed() => return Ok(()),
+                () = views.closed() => return Ok(()),
                 () = sleep_until(due.unwrap_or_else(Instant::now).into()), if due.is_some() => {
-                    states.send_replace(self.publish());
+                    let view = self.view();
+                    views.send_replace(view);
                 }
-                _ = self.news.recv_many(&mut batch, BATCH) => {
+                _ = self.events.recv_many(&mut batch, BATCH) => {
                     // What was there at the start has no beginning.
-                    if self.published.is_some() {
-                        self.index.set_time(monotonic_ns()?);
+                    if self.engine.is_some() {
+                        self.index.set_time(monotonic_now());
                     }
-                    batch.drain(..).for_each(|news| self.take(news));
+                    batch.drain(..).for_each(|event| self.handle(event));
                 }
             }
         }
     }
 
-    fn publish(&mut self) -> Arc<Engine> {
-        let snapshot = self.index.publish();
-        if self.published.is_none() {
-            info!(
-                "the cluster is known: {} pods, {} policies in {} namespaces, {} nodes",
-                snapshot.pods().count(),
-                snapshot.network_policies().count() + snapshot.cluster_policies().count(),
-                snapshot.namespaces().count(),
-                snapshot.nodes().count(),
-            );
-        }
-        let engine = self.compiler.update(&snapshot);
+    /// All that is known now: the state with all objects that have come in, and how well each kind is known with these.
+    fn view(&mut self) -> ClusterView {
         self.due = None;
         self.published = Some(Instant::now());
-        engine
+        if self.unknown.is_empty() {
+            let snapshot = self.index.publish();
+            if self.engine.is_none() {
+                log_size(&snapshot);
+            }
+            self.engine = Some((self.compile)(&snapshot));
+        }
+        match &self.engine {
+            Some(engine) => ClusterView { engine: engine.clone(), sync: self.sync },
+            None => ClusterView { sync: self.sync, ..ClusterView::empty() },
+        }
     }
 
-    fn take(&mut self, news: WatchEvent) {
-        match news {
+    fn handle(&mut self, event: WatchEvent) {
+        match event {
             WatchEvent::Init(kind) => {
-                // Those that are still there are told again.
+                // Those that are still there are reported again.
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.listing.insert(kind, HashSet::new());
             }
@@ -160,7 +164,7 @@ impl Cluster {
                 warn!("{reference} can't be read: {why}; until it can, {}", needed_for(&reference));
                 self.metrics.object_unreadable();
                 self.index.delete(&reference);
-                self.sync_tracker.unreadable(reference.kind(), true);
+                self.sync.set_unreadable(reference.kind(), true);
                 if let Some(namespace) = reference.policy_namespace() {
                     self.index.hide_policy(namespace);
                 }
@@ -176,9 +180,17 @@ impl Cluster {
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.known(kind, &HashSet::new());
             }
-            WatchEvent::Failed(kind, trouble) => self.trouble(kind, &trouble),
+            WatchEvent::Current(kind) => {
+                self.sync.set_current(kind);
+                self.changed();
+            }
+            WatchEvent::Lost(kind, last) => {
+                self.sync.set_lost(kind, last);
+                self.changed();
+            }
+            WatchEvent::Failed(kind, error) => self.failed(kind, &error),
             WatchEvent::Recovered(kind) => {
-                if self.said.remove(&kind).is_some() {
+                if self.last_logged.remove(&kind).is_some() {
                     info!("{} are watched again", kind.plural());
                 }
             }
@@ -188,17 +200,17 @@ impl Cluster {
     /// An object can be read, or is no longer there.
     fn readable(&mut self, reference: &ObjectRef) {
         if self.unreadable.remove(reference) {
-            self.tell_unreadable(reference.kind());
+            self.update_unreadable(reference.kind());
         }
     }
 
     /// Some of what could not be read may be so no longer. While a list is read, it is not known which.
-    fn tell_unreadable(&mut self, kind: ObjectKind) {
+    fn update_unreadable(&mut self, kind: ObjectKind) {
         if self.listing.contains_key(&kind) {
             return;
         }
         let mut unreadable = self.unreadable.iter().filter(|reference| reference.kind() == kind).peekable();
-        self.sync_tracker.unreadable(kind, unreadable.peek().is_some());
+        self.sync.set_unreadable(kind, unreadable.peek().is_some());
         if kind == ObjectKind::NetworkPolicy {
             self.index.retain_hidden(&unreadable.filter_map(ObjectRef::policy_namespace).collect());
         }
@@ -206,13 +218,13 @@ impl Cluster {
 
     /// These objects of a kind are all there are.
     fn known(&mut self, kind: ObjectKind, objects: &HashSet<ObjectRef>) {
-        self.tell_unreadable(kind);
+        self.update_unreadable(kind);
         self.index.retain(kind, objects);
         self.unknown.remove(kind);
         self.changed();
     }
 
-    /// The first change makes the next state due, as soon as the last one is old enough.
+    /// The first change makes the next view due, as soon as the last one is old enough.
     fn changed(&mut self) {
         if self.due.is_none() {
             let now = Instant::now();
@@ -220,30 +232,40 @@ impl Cluster {
         }
     }
 
-    /// Says what is wrong once, not at every attempt; and what can't be reached once for all kinds.
-    fn trouble(&mut self, kind: ObjectKind, trouble: &WatchError) {
-        self.metrics.watch_trouble(kind, trouble.name());
-        if let WatchError::Forbidden(_) = trouble {
+    /// Logs what is wrong once, not at every attempt; and that the server can't be reached once for all kinds.
+    fn failed(&mut self, kind: ObjectKind, error: &WatchError) {
+        self.metrics.watch_trouble(kind, error.name());
+        if let WatchError::Forbidden(_) = error {
             // There is no use in waiting for it: without it, less can be judged, and more than nothing.
             self.unknown.remove(kind);
-            self.sync_tracker.refused(kind);
+            self.sync.set_refused(kind);
             self.changed();
         }
-        if self.said.get(&kind) == Some(&trouble.name()) {
+        if self.last_logged.get(&kind) == Some(&error.name()) {
             return;
         }
-        let elsewhere = self.said.values().any(|name| *name == trouble.name());
-        self.said.insert(kind, trouble.name());
-        match trouble {
-            WatchError::Forbidden(_) => warn!("{trouble}; until then, {}", kind.needed_for()),
+        let elsewhere = self.last_logged.values().any(|name| *name == error.name());
+        self.last_logged.insert(kind, error.name());
+        match error {
+            WatchError::Forbidden(_) => warn!("{error}; until then, {}", kind.needed_for()),
             WatchError::Unreachable(_) | WatchError::Silent(_) | WatchError::Refused { .. } if elsewhere => {}
             WatchError::Unreachable(_) | WatchError::Silent(_) => {
-                warn!("{trouble}; what was known last stays in force until it is too old");
+                warn!("{error}; what was known last stays in force until it is too old");
             }
-            WatchError::Expired => info!("{}: {trouble}", kind.plural()),
-            _ => warn!("{}: {trouble}", kind.plural()),
+            WatchError::Expired => info!("{}: {error}", kind.plural()),
+            _ => warn!("{}: {error}", kind.plural()),
         }
     }
+}
+
+fn log_size(snapshot: &Snapshot) {
+    info!(
+        "the cluster is known: {} pods, {} policies in {} namespaces, {} nodes",
+        snapshot.pods().count(),
+        snapshot.network_policies().count() + snapshot.cluster_policies().count(),
+        snapshot.namespaces().count(),
+        snapshot.nodes().count(),
+    );
 }
 
 /// What can't be judged without an object.
@@ -259,7 +281,7 @@ mod tests {
     use super::*;
     use crate::{
         cluster::manifests,
-        model::{Expected, Protocol, Undecidable},
+        model::{Expected, Monotonic, Protocol, Undecidable},
         policy::{ConnectionPeer, Query},
     };
 
@@ -271,8 +293,11 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
 ";
 
     fn cluster() -> Cluster {
-        let sync_tracker = SyncTracker::new(Instant::now());
-        Cluster::new(mpsc::channel(1).1, JoinSet::new(), sync_tracker, Metrics::default())
+        let mut compiler = Compiler::new();
+        let compile = Box::new(move |snapshot: &Arc<Snapshot>| compiler.update(snapshot));
+        let mut cluster = Cluster::new(mpsc::channel(1).1, JoinSet::new(), compile, Metrics::default());
+        cluster.unknown = Kinds::NONE;
+        cluster
     }
 
     /// What the server does not have any more does not stay in force, whether or not it told of each object's end.
@@ -285,12 +310,12 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
             ("a list without them", vec![WatchEvent::Init(kind), WatchEvent::InitDone(kind)]),
         ] {
             let mut cluster = cluster();
-            cluster.take(WatchEvent::Init(kind));
-            objects.iter().cloned().map(WatchEvent::Apply).for_each(|news| cluster.take(news));
-            cluster.take(WatchEvent::InitDone(kind));
-            assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 1, "{name}");
-            last.into_iter().for_each(|news| cluster.take(news));
-            assert_eq!(cluster.publish().snapshot().cluster_policies().count(), 0, "{name}");
+            cluster.handle(WatchEvent::Init(kind));
+            objects.iter().cloned().map(WatchEvent::Apply).for_each(|event| cluster.handle(event));
+            cluster.handle(WatchEvent::InitDone(kind));
+            assert_eq!(cluster.view().engine.snapshot().cluster_policies().count(), 1, "{name}");
+            last.into_iter().for_each(|event| cluster.handle(event));
+            assert_eq!(cluster.view().engine.snapshot().cluster_policies().count(), 0, "{name}");
         }
     }
 
@@ -315,7 +340,7 @@ items:
         let other = || WatchEvent::Unreadable { reference: elsewhere.clone(), why: "a test".into() };
         let other_gone = || WatchEvent::Delete(elsewhere.clone());
         let (listing, listed) = (|| WatchEvent::Init(kind), || WatchEvent::InitDone(kind));
-        for (name, news, is_hidden) in [
+        for (name, events, is_hidden) in [
             ("it is there", vec![], true),
             ("while a list is read", vec![listing()], true),
             ("while a list is read, with others", vec![listing(), other(), other_gone()], true),
@@ -326,12 +351,12 @@ items:
             ("a list with it, readable", vec![listing(), WatchEvent::Apply(policy.clone()), listed()], false),
         ] {
             let mut cluster = cluster();
-            ObjectKind::ALL.into_iter().for_each(|kind| cluster.sync_tracker.current(kind));
-            objects.iter().cloned().map(WatchEvent::Apply).for_each(|news| cluster.take(news));
-            cluster.publish();
-            cluster.take(unreadable());
-            news.into_iter().for_each(|news| cluster.take(news));
-            let engine = cluster.publish();
+            cluster.sync = SyncStatus::current();
+            objects.iter().cloned().map(WatchEvent::Apply).for_each(|event| cluster.handle(event));
+            cluster.view();
+            cluster.handle(unreadable());
+            events.into_iter().for_each(|event| cluster.handle(event));
+            let engine = cluster.view().engine;
             let stale = |from: &str, to: &str| {
                 let party = |address: &str| ConnectionPeer::Ip(address.parse().unwrap());
                 let query = Query {
@@ -352,8 +377,8 @@ items:
             ] {
                 assert_eq!(stale(from, to), is_hidden && depends, "{name}: {from} > {to}");
             }
-            let known = cluster.sync_tracker.at(Instant::now(), Duration::MAX);
-            assert!(!known.gaps.contains(kind), "{name}");
+            let known = cluster.sync.usability(Monotonic::ZERO, Duration::MAX);
+            assert!(!known.unusable.contains(kind), "{name}");
             assert_eq!(known.unknown.contains(kind), is_hidden, "{name}");
         }
     }
@@ -365,7 +390,7 @@ items:
         let objects = manifests::parse("test", POLICY).objects;
         let reference = objects[0].reference();
         let unreadable = || WatchEvent::Unreadable { reference: reference.clone(), why: "a test".into() };
-        for (name, news, is_gap) in [
+        for (name, events, is_gap) in [
             ("it is there", vec![], true),
             ("it can be read again", objects.iter().cloned().map(WatchEvent::Apply).collect(), false),
             ("it is deleted", vec![WatchEvent::Delete(reference.clone())], false),
@@ -374,11 +399,11 @@ items:
             ("its kind is gone", vec![WatchEvent::NotServed(kind)], false),
         ] {
             let mut cluster = cluster();
-            ObjectKind::ALL.into_iter().for_each(|kind| cluster.sync_tracker.current(kind));
-            cluster.take(unreadable());
-            news.into_iter().for_each(|news| cluster.take(news));
-            let gaps = cluster.sync_tracker.at(Instant::now(), Duration::MAX).gaps;
-            assert_eq!(gaps.contains(kind), is_gap, "{name}");
+            cluster.sync = SyncStatus::current();
+            cluster.handle(unreadable());
+            events.into_iter().for_each(|event| cluster.handle(event));
+            let unusable = cluster.sync.usability(Monotonic::ZERO, Duration::MAX).unusable;
+            assert_eq!(unusable.contains(kind), is_gap, "{name}");
         }
     }
 }

@@ -2,7 +2,6 @@
 
 use std::{
     path::{Path, PathBuf, absolute},
-    sync::Arc,
     time::Duration,
 };
 
@@ -11,12 +10,11 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
-use super::agent::monotonic_ns;
 use crate::{
-    cluster::{Index, manifests, watch::SyncTracker},
-    model::ObjectKind,
-    policy::{Compiler, Engine},
-    sink::Metrics,
+    cluster::{Index, SyncStatus, manifests},
+    kernel::monotonic_now,
+    policy::{ClusterView, Compiler},
+    sink::metrics::Metrics,
 };
 
 /// Editors and volume mounts change files in several steps: wait for the last one.
@@ -24,7 +22,7 @@ const SETTLE: Duration = Duration::from_millis(100);
 
 /// Tells of changes to the files, from the moment that it is made.
 struct Changes {
-    told: mpsc::Receiver<()>,
+    changed: mpsc::Receiver<()>,
     _watcher: RecommendedWatcher,
 }
 
@@ -38,7 +36,7 @@ impl Changes {
             watched.push((path, folder));
         }
         let files = watched.clone();
-        let (sender, told) = mpsc::channel(1);
+        let (sender, changed) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             if event.is_ok_and(|event| !event.kind.is_access() && matters(&event, &files)) {
                 // Full: a change is known to have happened already.
@@ -51,7 +49,7 @@ impl Changes {
             let path = folder.as_ref().unwrap_or(path);
             watcher.watch(path, mode).with_context(|| format!("cannot watch {}", path.display()))?;
         }
-        Ok(Self { told, _watcher: watcher })
+        Ok(Self { changed, _watcher: watcher })
     }
 }
 
@@ -69,22 +67,18 @@ pub(super) struct ManifestSource {
     changes: Changes,
     index: Index,
     compiler: Compiler,
-    /// Known are all kinds, once all that is written could be read.
-    sync_tracker: SyncTracker,
+    /// All kinds are known, once all that is written could be read.
+    sync: SyncStatus,
     metrics: Metrics,
 }
 
 impl ManifestSource {
     /// Reads them for the first time: what can't be read is reported, and until it can, nothing is judged.
-    pub(super) fn open(
-        paths: Vec<PathBuf>,
-        sync_tracker: SyncTracker,
-        metrics: Metrics,
-    ) -> Result<(Self, Arc<Engine>)> {
+    pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, ClusterView)> {
         // Before the first look: what changes just after it must not be missed.
         let changes = Changes::new(&paths)?;
         let (index, compiler) = (Index::default(), Compiler::new());
-        let mut this = Self { paths, changes, index, compiler, sync_tracker, metrics };
+        let mut this = Self { paths, changes, index, compiler, sync: SyncStatus::default(), metrics };
         let loaded = manifests::load(&this.paths)?;
         this.report(&loaded);
         if loaded.objects.is_empty() {
@@ -95,16 +89,12 @@ impl ManifestSource {
             );
         }
         if loaded.errors.is_empty() {
-            this.known();
+            this.sync = SyncStatus::current();
         } else {
             warn!("no connection is judged until that is repaired: what is missing may decide any of them");
         }
-        let state = this.apply(loaded);
-        Ok((this, state))
-    }
-
-    fn known(&self) {
-        ObjectKind::ALL.into_iter().for_each(|kind| self.sync_tracker.current(kind));
+        let view = this.apply(loaded);
+        Ok((this, view))
     }
 
     fn report(&self, loaded: &manifests::Manifests) {
@@ -117,22 +107,22 @@ impl ManifestSource {
         self.metrics.manifest_errors(loaded.errors.len());
     }
 
-    fn apply(&mut self, loaded: manifests::Manifests) -> Arc<Engine> {
+    fn apply(&mut self, loaded: manifests::Manifests) -> ClusterView {
         self.index.sync(loaded.objects);
         let snapshot = self.index.publish();
-        self.compiler.update(&snapshot)
+        ClusterView { engine: self.compiler.update(&snapshot), sync: self.sync }
     }
 
-    /// Publishes each new state until nobody listens. A change that brings errors is reported and not applied: the
+    /// Publishes each new state until nobody receives it. A change that brings errors is reported and not applied: the
     /// last good state stays in force.
-    pub(super) async fn follow(mut self, states: watch::Sender<Arc<Engine>>) -> Result<()> {
+    pub(super) async fn follow(mut self, views: watch::Sender<ClusterView>) -> Result<()> {
         loop {
             tokio::select! {
-                () = states.closed() => return Ok(()),
-                Some(()) = self.changes.told.recv() => {}
+                () = views.closed() => return Ok(()),
+                Some(()) = self.changes.changed.recv() => {}
             }
             tokio::time::sleep(SETTLE).await;
-            while self.changes.told.try_recv().is_ok() {}
+            while self.changes.changed.try_recv().is_ok() {}
             let loaded = match manifests::load(&self.paths) {
                 Ok(loaded) => loaded,
                 Err(error) => {
@@ -142,11 +132,11 @@ impl ManifestSource {
             };
             self.report(&loaded);
             if loaded.errors.is_empty() {
-                self.known();
-                self.index.set_time(monotonic_ns()?);
-                let state = self.apply(loaded);
-                info!("manifests read anew: generation {}", state.snapshot().generation());
-                states.send_replace(state);
+                self.sync = SyncStatus::current();
+                self.index.set_time(monotonic_now());
+                let view = self.apply(loaded);
+                info!("manifests read anew: generation {}", view.engine.snapshot().generation());
+                views.send_replace(view);
             } else {
                 warn!("manifests have errors: nothing changes until they are repaired");
             }
@@ -156,7 +146,7 @@ impl ManifestSource {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, time::Instant};
+    use std::fs;
 
     use tempfile::TempDir;
     use tokio::time::timeout;
@@ -179,17 +169,15 @@ mod tests {
             let file = folder.path().join("pods.yaml");
             fs::write(&file, pods(1)).unwrap();
             let path = if single { file.clone() } else { folder.path().to_owned() };
-            let sync_tracker = SyncTracker::new(Instant::now());
-            let (manifests, first) =
-                ManifestSource::open(vec![path], sync_tracker, Metrics::default()).unwrap();
+            let (manifests, first) = ManifestSource::open(vec![path], Metrics::default()).unwrap();
             // Before anybody follows.
             fs::write(&file, pods(2)).unwrap();
-            let (sender, mut states) = watch::channel(first);
+            let (sender, mut views) = watch::channel(first);
             let follow = tokio::spawn(manifests.follow(sender));
             for count in 2..5 {
                 let changed = async {
-                    while states.borrow_and_update().snapshot().pods().count() < count {
-                        states.changed().await.unwrap();
+                    while views.borrow_and_update().engine.snapshot().pods().count() < count {
+                        views.changed().await.unwrap();
                     }
                 };
                 let seen = timeout(Duration::from_secs(30), changed).await;

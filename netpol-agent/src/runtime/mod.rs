@@ -2,14 +2,13 @@
 
 mod agent;
 mod cluster;
-mod events;
-mod hubble;
+mod interfaces;
 mod manifests;
 mod options;
-mod pipeline;
+mod replay;
 mod sinks;
 mod source;
 
 pub use agent::run;
-pub use options::{ApiOptions, HubbleOptions, Options, SourceOptions};
-pub use pipeline::{Pipeline, Setup, Track};
+pub use options::{ApiOptions, Options, SourceOptions};
+pub use replay::replay;

@@ -2,28 +2,19 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{
-    cluster::watch::Credentials,
-    flow::Limits,
-    kernel::LoadOptions,
-    sink::{Format, hubble::TlsFiles},
-};
+use crate::{cluster::watch::Credentials, flow::Limits, kernel::LoadOptions, sink::SinkArgs};
 
 /// Everything that `netpol-agent run` takes.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the cluster's state comes from.
     pub source: SourceOptions,
-    /// Lines on standard output; `None` for no lines.
-    pub output: Option<Format>,
-    /// Whether those are of findings alone, and not of connections.
-    pub findings_only: bool,
+    /// Who is told.
+    pub sinks: SinkArgs,
     /// Where to serve metrics and health; `None` for nowhere.
     pub metrics: Option<SocketAddr>,
-    /// Hubble's API; `None` for none.
-    pub hubble: Option<HubbleOptions>,
-    /// Whether to tell at the end what was seen.
-    pub summary: bool,
+    /// A file to write all inputs of the pipeline to; `None` for none.
+    pub capture: Option<PathBuf>,
     /// This node's name in the cluster, where it is known.
     pub node: Option<String>,
     /// Window before a connection in which policies and pods must not have changed its verdict.
@@ -32,17 +23,6 @@ pub struct Options {
     pub load: LoadOptions,
     /// What the connection table holds.
     pub limits: Limits,
-}
-
-/// How to serve Hubble's API.
-#[derive(Clone, Debug)]
-pub struct HubbleOptions {
-    /// Where.
-    pub address: SocketAddr,
-    /// With which certificates; `None` for no TLS.
-    pub tls: Option<TlsFiles>,
-    /// Flows to keep for those who ask later.
-    pub flows: usize,
 }
 
 /// Where the cluster's state comes from.
@@ -63,6 +43,4 @@ pub struct ApiOptions {
     pub stale_after: Duration,
     /// How often to look for kinds that the server did not have.
     pub rediscovery_interval: Duration,
-    /// Whether findings are told as Events.
-    pub events: bool,
 }

@@ -1,105 +1,93 @@
-//! Those who are told what the agent finds, but for those who scrape its metrics.
+//! All sinks, and what they need to run.
 
-use std::{io, time::Duration};
-
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::Result;
 use tokio::{
-    task::JoinSet,
-    time::{Instant, sleep, timeout},
+    task::{AbortHandle, JoinHandle, JoinSet},
+    time::timeout,
 };
 use tracing::warn;
 
-use super::{Options, Pipeline, events, hubble};
-use crate::sink::{Events, LineWriter, Lines, Metrics, hubble::PeerList, writer};
+use crate::{
+    model::{LossCause, Output},
+    sink::{Built, Drain, Sink, SinkArgs, SinkContext},
+};
 
-/// At the end, how long a reader of the lines may take for what is left, and how often it is looked whether it has.
-const LAST_LINES: Duration = Duration::from_secs(2);
-const LOOK: Duration = Duration::from_millis(10);
-
-/// At the end: how long the last Events may take. The next agent finds again what still holds.
-const LAST_EVENTS: Duration = Duration::from_secs(1);
-
-/// What was chosen, opened.
+/// Where the pipeline's outputs go.
+#[derive(Default)]
 pub(super) struct Sinks {
-    lines: Option<(Lines, LineWriter)>,
-    events: Option<(Events, events::EventWriter)>,
-    hubble: Option<hubble::HubbleServer>,
+    sinks: Vec<Box<dyn Sink>>,
 }
 
-/// What has to come to its end after the pipeline has.
+/// The tasks that are waited for at the end of the run.
+#[derive(Default)]
 pub(super) struct SinkHandles {
-    lines: Option<LineWriter>,
-    events: JoinSet<()>,
+    drains: Vec<(JoinHandle<Result<()>>, Drained)>,
+}
+
+/// How long to wait for a task, and what to log where that was not enough.
+struct Drained {
+    limit: std::time::Duration,
+    too_late: &'static str,
 }
 
 impl Sinks {
+    /// Builds all sinks that were asked for, and starts their tasks.
+    ///
     /// # Errors
     ///
-    /// One of them can't be had; before anything runs.
-    pub(super) async fn open(options: &Options, metrics: &Metrics) -> Result<Self> {
-        let Options { source, output, findings_only, hubble, node, .. } = options;
-        let node = node.as_deref();
-        let hubble = match hubble {
-            Some(hubble) => Some(hubble::open(hubble.clone(), node).await?),
-            None => None,
-        };
-        Ok(Self {
-            hubble,
-            events: events::open(source, node, metrics).await?,
-            lines: output.map(|format| writer(format, *findings_only, io::stdout())).transpose()?,
-        })
+    /// One of them can't be had.
+    pub(super) async fn open(
+        args: SinkArgs,
+        context: &SinkContext,
+        tasks: &mut JoinSet<Result<()>>,
+    ) -> Result<(Self, SinkHandles)> {
+        let (mut this, mut handles) = (Self::default(), SinkHandles::default());
+        for Built { sink, serve, drain } in args.build(context).await? {
+            this.sinks.push(sink);
+            if let Some(task) = serve {
+                let _: AbortHandle = tasks.spawn(task);
+            }
+            if let Some(Drain { task, limit, too_late }) = drain {
+                handles.drains.push((tokio::spawn(task), Drained { limit, too_late }));
+            }
+        }
+        Ok((this, handles))
     }
 
-    /// The pipeline tells them from now on. Hands back where Hubble's clients learn of nodes, too.
-    pub(super) fn connect(
-        self,
-        pipeline: &mut Pipeline,
-        tasks: &mut JoinSet<Result<()>>,
-    ) -> (Option<PeerList>, SinkHandles) {
-        let Self { lines, events, hubble } = self;
-        let mut last = SinkHandles { lines: None, events: JoinSet::new() };
-        if let Some((lines, thread)) = lines {
-            pipeline.print_to(lines);
-            last.lines = Some(thread);
+    /// Hands an output to all of them.
+    pub(super) fn take(&mut self, output: &mut Output) {
+        if let Output::Status(status) = output {
+            status.losses.extend(self.losses());
         }
-        if let Some((events, writer)) = events {
-            pipeline.tell_events(events);
-            last.events.spawn(writer.run());
+        for sink in &mut self.sinks {
+            match output {
+                Output::Flow(flow) => sink.flow(flow),
+                Output::Finding { finding, time } => sink.finding(finding, *time),
+                Output::Status(status) => sink.status(status),
+                Output::Summary(summary) => sink.summary(summary),
+                Output::Conntrack(_) | Output::RefreshInterface(_) => {}
+            }
         }
-        let peers = hubble.map(|hubble::HubbleServer { recorder, peers, serve }| {
-            pipeline.record_to(recorder);
-            tasks.spawn(serve);
-            peers
-        });
-        (peers, last)
+    }
+
+    fn losses(&self) -> Vec<(LossCause, u64)> {
+        self.sinks.iter().filter_map(|sink| sink.lost()).collect()
     }
 }
 
 impl SinkHandles {
-    /// Waits for what is left to be told, unless nobody takes it any more.
+    /// Waits until what is left is written, unless nobody takes it any more. The sinks have to be dropped before.
     ///
     /// # Errors
     ///
-    /// Standard output failed.
+    /// A sink has failed, such as standard output.
     pub(super) async fn end(self) -> Result<()> {
-        let Self { lines, mut events } = self;
-        if let Some(thread) = lines {
-            last_lines(thread).await?;
+        for (task, Drained { limit, too_late }) in self.drains {
+            match timeout(limit, task).await {
+                Ok(ended) => ended??,
+                Err(_) => warn!("{too_late}"),
+            }
         }
-        // It ends with the pipeline, unless the API server keeps it; what is left then goes with this.
-        let _ = timeout(LAST_EVENTS, events.join_next()).await;
         Ok(())
     }
-}
-
-async fn last_lines(thread: LineWriter) -> Result<()> {
-    let start = Instant::now();
-    while !thread.is_finished() {
-        if start.elapsed() > LAST_LINES {
-            warn!("standard output is read no more: the last lines are lost");
-            return Ok(());
-        }
-        sleep(LOOK).await;
-    }
-    thread.join().map_err(|_| anyhow!("the thread that writes lines has failed"))?.context("standard output")
 }

@@ -1,47 +1,21 @@
 //! Where the cluster's state comes from: files or the API, which are alike from here on.
 
-use std::{
-    pin::Pin,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{pin::Pin, time::Duration};
 
 use anyhow::Result;
 use tokio::sync::watch;
 
 use super::{cluster::Cluster, manifests::ManifestSource, options::SourceOptions};
-use crate::{
-    cluster::{
-        Snapshot,
-        watch::{SyncStatus, SyncTracker},
-    },
-    policy::Engine,
-    sink::Metrics,
-};
+use crate::{policy::ClusterView, sink::metrics::Metrics};
 
-/// A source that has been opened.
+/// A source of cluster state that has been opened.
 pub(super) struct ClusterSource {
-    /// The state at the start, where it is known already.
-    pub(super) first: Option<Arc<Engine>>,
-    /// Every state after it.
-    pub(super) states: watch::Receiver<Arc<Engine>>,
+    /// The view in force, and every one after it.
+    pub(super) views: watch::Receiver<ClusterView>,
     /// Publishes them; to be spawned.
     pub(super) follow: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
-    /// How well the cluster is known.
-    pub(super) knowledge: Age,
-}
-
-/// How well the cluster is known.
-pub(super) struct Age {
-    sync_tracker: SyncTracker,
-    /// How old what is not confirmed may be.
-    limit: Duration,
-}
-
-impl Age {
-    pub(super) fn now(&self) -> SyncStatus {
-        self.sync_tracker.at(Instant::now(), self.limit)
-    }
+    /// How old the knowledge of a kind may be that a verdict rests on.
+    pub(super) stale_after: Duration,
 }
 
 /// Opens a source.
@@ -52,30 +26,16 @@ impl Age {
 pub(super) async fn open(source: SourceOptions, metrics: &Metrics) -> Result<ClusterSource> {
     Ok(match source {
         SourceOptions::Manifests(paths) => {
-            let sync_tracker = SyncTracker::new(Instant::now());
-            let (manifests, first) = ManifestSource::open(paths, sync_tracker.clone(), metrics.clone())?;
-            let (sender, states) = watch::channel(first.clone());
-            let follow = Box::pin(manifests.follow(sender));
+            let (manifests, first) = ManifestSource::open(paths, metrics.clone())?;
+            let (sender, views) = watch::channel(first);
             // Files are watched: what was read last is what there is.
-            ClusterSource {
-                first: Some(first),
-                states,
-                follow,
-                knowledge: Age { sync_tracker, limit: Duration::MAX },
-            }
+            ClusterSource { views, follow: Box::pin(manifests.follow(sender)), stale_after: Duration::MAX }
         }
         SourceOptions::Api(options) => {
-            let sync_tracker = SyncTracker::new(Instant::now());
-            let cluster = Cluster::open(&options, sync_tracker.clone(), metrics.clone()).await?;
-            let nothing = Engine::compile(&Arc::new(Snapshot::empty()));
-            let (sender, states) = watch::channel(nothing);
+            let cluster = Cluster::open(&options, metrics.clone()).await?;
+            let (sender, views) = watch::channel(ClusterView::empty());
             let follow = Box::pin(cluster.follow(sender));
-            ClusterSource {
-                first: None,
-                states,
-                follow,
-                knowledge: Age { sync_tracker, limit: options.stale_after },
-            }
+            ClusterSource { views, follow, stale_after: options.stale_after }
         }
     })
 }

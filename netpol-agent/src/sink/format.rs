@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 /// The expectation's name in metrics and JSON.
-pub(super) const fn expected(expected: &Expected) -> &'static str {
+pub(in crate::sink) const fn expected(expected: &Expected) -> &'static str {
     match expected {
         Expected::Allowed { .. } => "allowed",
         Expected::Denied { .. } => "denied",
@@ -17,7 +17,7 @@ pub(super) const fn expected(expected: &Expected) -> &'static str {
 }
 
 /// Why no policy speaks of a connection: a metric's label.
-pub(super) const fn not_applicable(why: NotApplicable) -> &'static str {
+pub(in crate::sink) const fn not_applicable(why: NotApplicable) -> &'static str {
     match why {
         NotApplicable::NoPod => "no_pod",
         NotApplicable::HostNetwork => "host_network",
@@ -27,7 +27,7 @@ pub(super) const fn not_applicable(why: NotApplicable) -> &'static str {
 }
 
 /// Why a connection can't be judged: a metric's label.
-pub(super) const fn undecidable(why: &Undecidable) -> &'static str {
+pub(in crate::sink) const fn undecidable(why: &Undecidable) -> &'static str {
     match why {
         Undecidable::UnknownAddress => "unknown_address",
         Undecidable::Undefined(_) => "undefined",
@@ -43,7 +43,7 @@ pub(super) const fn undecidable(why: &Undecidable) -> &'static str {
 }
 
 /// `namespace/name:port` of a pod or Service, else the address; without a port for an ICMP echo.
-pub(super) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -> String {
+pub(in crate::sink) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -> String {
     let mut text = match (endpoint.name(), peer.address) {
         (Some(name), _) => name.to_string(),
         (None, address) if address.is_ipv6() && attempt.tuple.protocol.has_ports() => format!("[{address}]"),
@@ -61,7 +61,7 @@ pub(super) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -
 
 /// ` (via shop/db:5432)`, where a Service was addressed and another destination is known; without the Service's name,
 /// the address that was translated.
-pub(super) fn via(flow: &Flow) -> String {
+pub(in crate::sink) fn via(flow: &Flow) -> String {
     match (&flow.service, flow.attempt.service_address) {
         (Some(service), Some(service_address)) => format!(" (via {service}:{})", service_address.port),
         (None, Some(service_address)) => format!(" (via {service_address})"),
@@ -70,12 +70,12 @@ pub(super) fn via(flow: &Flow) -> String {
 }
 
 /// `ingress of shop/db by shop/default-deny, shop/db`.
-pub(super) fn denial(denial: &Denial) -> String {
+pub(in crate::sink) fn denial(denial: &Denial) -> String {
     format!("{} of {} by {}", denial.direction, denial.subject, policies(&denial.policies))
 }
 
 /// Names, with the kind of the cluster-wide ones.
-pub(super) fn policies(policies: &[PolicyRef]) -> String {
+pub(in crate::sink) fn policies(policies: &[PolicyRef]) -> String {
     let names: Vec<String> = policies
         .iter()
         .map(|policy| match policy.namespace {

@@ -91,7 +91,7 @@ struct ObservedView<'a> {
 
 /// A finding, as lines and the summary show it.
 #[derive(Serialize)]
-pub(super) struct FindingLine<'a> {
+pub(in crate::sink) struct FindingLine<'a> {
     r#type: &'static str,
     kind: FindingKind,
     status: &'static str,
@@ -126,7 +126,7 @@ fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
 }
 
 /// A flow's line.
-pub(super) fn flow(flow: &Flow) -> serde_json::Result<String> {
+pub(in crate::sink) fn flow(flow: &Flow) -> serde_json::Result<String> {
     let attempt = &flow.attempt;
     let has_ports = attempt.tuple.protocol.has_ports();
     serde_json::to_string(&FlowLine {
@@ -151,18 +151,18 @@ struct DirectionVerdict<'a> {
 }
 
 /// A flow's line, without who and whom.
-pub(super) fn judgement(flow: &Flow) -> serde_json::Result<serde_json::Value> {
+pub(in crate::sink) fn judgement(flow: &Flow) -> serde_json::Result<serde_json::Value> {
     let (expected, observed) = (expected(&flow.expected), observed(flow));
     serde_json::to_value(DirectionVerdict { expected, observed, outcome: flow.outcome })
 }
 
 /// A finding's line.
-pub(super) fn finding(finding: &Finding) -> serde_json::Result<String> {
+pub(in crate::sink) fn finding(finding: &Finding) -> serde_json::Result<String> {
     serde_json::to_string(&view(finding))
 }
 
 /// A finding as a value.
-pub(super) fn view(finding: &Finding) -> FindingLine<'_> {
+pub(in crate::sink) fn view(finding: &Finding) -> FindingLine<'_> {
     let key = &finding.key;
     let has_ports = key.protocol.has_ports();
     let [source, destination] = finding.last;

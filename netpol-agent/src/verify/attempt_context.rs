@@ -5,8 +5,8 @@ use std::{net::IpAddr, slice, sync::Arc};
 use super::service;
 use crate::{
     cluster::Snapshot,
-    identity::own_node,
-    model::{Attempt, Endpoint, Expected, Pod, PodInterfaces, Undecidable},
+    identity::{PodInterfaces, own_node},
+    model::{Attempt, Endpoint, Expected, Monotonic, Pod, Undecidable},
     policy::{ConnectionPeer, Engine, Query},
 };
 
@@ -17,10 +17,10 @@ pub(super) struct AttemptContext<'a> {
     pub(super) interfaces: &'a PodInterfaces,
     pub(super) source: &'a Endpoint,
     pub(super) destination: &'a Endpoint,
-    /// Since when the younger of the two ends is known, in nanoseconds of `CLOCK_MONOTONIC`; 0 for long ago.
-    pub(super) since_ns: u64,
-    /// Until when news counts, in nanoseconds of `CLOCK_MONOTONIC`.
-    pub(super) until_ns: u64,
+    /// Since when the younger of the two ends is known, zero for long ago.
+    pub(super) since: Monotonic,
+    /// Until when news counts.
+    pub(super) until: Monotonic,
 }
 
 /// Whom a state has at the addresses of a case.
@@ -59,7 +59,7 @@ impl AttemptContext<'_> {
         if let Some(pod) = snapshot.pod_by_ip(address) {
             return ConnectionPeer::PodAt(pod, address);
         }
-        match own_node(snapshot, self.interfaces.host(), address) {
+        match own_node(snapshot.addresses(), self.interfaces.host(), address) {
             Some(node) => ConnectionPeer::NodeAt(node, address),
             None => ConnectionPeer::Ip(address),
         }

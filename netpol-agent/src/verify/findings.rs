@@ -1,20 +1,20 @@
 //! Findings and their life: opened by the first wrong connection, counted, resolved by one that went right.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 
 use super::evidence::sentence;
 use crate::model::{
     Denial, Endpoint, Expected, Finding, FindingEndpoint, FindingKey, FindingKind, FindingStatus, Flow,
-    Outcome, Pod, PolicyRef,
+    Monotonic, Outcome, Pod, PolicyRef,
 };
 
 /// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
 const MOST_FINDINGS: usize = 10_000;
 
-/// Without another wrong connection, how long a finding stays open, in nanoseconds.
-const EXPIRES_AFTER_NS: u64 = 3_600_000_000_000;
+/// Without another wrong connection, how long a finding stays open.
+const EXPIRES_AFTER: Duration = Duration::from_secs(3600);
 
 /// What there is, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,7 +46,7 @@ impl Findings {
 
     /// Takes in a flow that was told before, and goes on. It keeps a finding open, and opens none: the policies may have
     /// changed since it began, and an enforcer may let go on what it had let begin.
-    pub fn is_recheck(&mut self, flow: &Flow) -> Vec<Finding> {
+    pub fn recheck(&mut self, flow: &Flow) -> Vec<Finding> {
         let kind = match flow.outcome {
             Outcome::NotEnforced => FindingKind::NotEnforced,
             Outcome::OverBlocked => FindingKind::OverBlocked,
@@ -78,12 +78,13 @@ impl Findings {
         self.stats
     }
 
-    /// Closes and hands out what has not been seen for long. Time is `CLOCK_MONOTONIC` in nanoseconds.
-    pub fn expire(&mut self, now_ns: u64) -> Vec<Finding> {
-        self.open
-            .extract_if(|_, finding| now_ns.saturating_sub(finding.last_ns) > EXPIRES_AFTER_NS)
-            .map(|(_, finding)| Finding { status: FindingStatus::Expired, ..finding })
-            .collect()
+    /// Closes and hands out what has not been seen for long, in a stable order.
+    pub fn expire(&mut self, now: Monotonic) -> Vec<Finding> {
+        let expired = self.open.extract_if(|_, finding| now.since(finding.last_began) > EXPIRES_AFTER);
+        let mut expired: Vec<Finding> =
+            expired.map(|(_, finding)| Finding { status: FindingStatus::Expired, ..finding }).collect();
+        expired.sort_by(|a, b| a.key.cmp(&b.key));
+        expired
     }
 
     fn wrong(&mut self, kind: FindingKind, flow: &Flow) -> Vec<Finding> {
@@ -116,7 +117,7 @@ impl Findings {
             .filter_map(|kind| {
                 let key = key(*kind, flow);
                 let later =
-                    self.open.get(&key).is_some_and(|finding| flow.attempt.first_ns > finding.last_ns);
+                    self.open.get(&key).is_some_and(|finding| flow.attempt.began > finding.last_began);
                 if later || flow.attempt.revised { self.open.remove(&key) } else { None }
             })
             .map(|finding| Finding { status: FindingStatus::Resolved, ..finding })
@@ -154,7 +155,7 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
         pods: pods(flow),
         first_seen: flow.time,
         last_seen: flow.time,
-        last_ns: flow.attempt.first_ns,
+        last_began: flow.attempt.began,
         count: 1,
     }
 }
@@ -173,8 +174,8 @@ fn again(finding: &mut Finding, flow: &Flow) {
 }
 
 fn seen(finding: &mut Finding, flow: &Flow) {
-    if flow.attempt.first_ns > finding.last_ns {
-        (finding.last_seen, finding.last_ns) = (flow.time, flow.attempt.first_ns);
+    if flow.attempt.began > finding.last_began {
+        (finding.last_seen, finding.last_began) = (flow.time, flow.attempt.began);
     }
 }
 

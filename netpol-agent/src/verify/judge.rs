@@ -1,8 +1,9 @@
 //! From an attempt to a judged flow: who it was, what was declared for it at that time, how the two compare.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{
     attempt_context::AttemptContext,
@@ -10,16 +11,16 @@ use super::{
     state_history::StateHistory,
 };
 use crate::{
-    identity::{Resolution, is_api_server, own_node, resolve_at},
+    identity::{PodInterfaces, Resolution, is_api_server, own_node, resolve_at},
     model::{
-        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, ObjectKind, Observed, PodInterfaces,
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, Monotonic, ObjectKind, Observed,
         SocketAddress, Undecidable,
     },
     policy::Engine,
 };
 
 /// Ties the kernel's clock to the calendar.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
     /// What the calendar said when `CLOCK_MONOTONIC` was 0.
     pub boot: Timestamp,
@@ -28,17 +29,19 @@ pub struct Clock {
 impl Clock {
     /// By what both say now.
     #[must_use]
-    pub fn new(now_ns: u64, now: Timestamp) -> Self {
-        let since_boot = SignedDuration::from_nanos(i64::try_from(now_ns).unwrap_or(i64::MAX));
-        Self { boot: now.saturating_sub(since_boot).unwrap_or(Timestamp::MIN) }
+    pub fn new(now: Monotonic, time: Timestamp) -> Self {
+        Self { boot: time.saturating_sub(since_boot(now)).unwrap_or(Timestamp::MIN) }
     }
 
-    /// The calendar's time of a moment of `CLOCK_MONOTONIC`, in nanoseconds.
+    /// The calendar's time of a moment of the kernel's clock.
     #[must_use]
-    pub fn at(self, monotonic_ns: u64) -> Timestamp {
-        let since = SignedDuration::from_nanos(i64::try_from(monotonic_ns).unwrap_or(i64::MAX));
-        self.boot.saturating_add(since).unwrap_or(Timestamp::MAX)
+    pub fn at(self, moment: Monotonic) -> Timestamp {
+        self.boot.saturating_add(since_boot(moment)).unwrap_or(Timestamp::MAX)
     }
+}
+
+fn since_boot(moment: Monotonic) -> SignedDuration {
+    SignedDuration::from_nanos(i64::try_from(moment.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// Judges attempts.
@@ -46,22 +49,23 @@ pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
     states: StateHistory,
-    gaps: Kinds,
-    /// Until when the news of pods has come in, in nanoseconds of `CLOCK_MONOTONIC`.
-    pods_as_of_ns: u64,
+    unusable: Kinds,
+    /// Until when the news of pods has come in.
+    pods_as_of: Monotonic,
 }
 
 impl Judge {
-    /// One that knows no state yet. An attempt that any two states within `grace_ns` before it judge differently is
-    /// not judged: enforcers take their time, too.
+    /// Creates a judge that knows no state yet. An attempt that any two states within `grace` before it judge differently
+    /// is not judged: enforcers take their time, too. `keep_for` is the longest time from the begin of an attempt to its
+    /// last verdict.
     #[must_use]
-    pub fn new(clock: Clock, reasons: DropReasons, grace_ns: u64) -> Self {
+    pub fn new(clock: Clock, reasons: DropReasons, grace: Duration, keep_for: Duration) -> Self {
         Self {
             clock,
             reasons,
-            states: StateHistory::new(grace_ns),
-            gaps: Kinds::NONE,
-            pods_as_of_ns: u64::MAX,
+            states: StateHistory::new(grace, keep_for),
+            unusable: Kinds::NONE,
+            pods_as_of: Monotonic::MAX,
         }
     }
 
@@ -71,18 +75,18 @@ impl Judge {
     }
 
     /// Puts a state in force.
-    pub fn set_state(&mut self, state: Arc<Engine>, now_ns: u64) {
-        self.states.push(state, now_ns);
+    pub fn set_state(&mut self, state: Arc<Engine>, now: Monotonic) {
+        self.states.push(state, now);
     }
 
     /// Says which kinds of objects are not known well enough to judge by.
-    pub fn set_gaps(&mut self, gaps: Kinds) {
-        self.gaps = gaps;
+    pub fn set_unusable(&mut self, unusable: Kinds) {
+        self.unusable = unusable;
     }
 
-    /// Says until when the news of pods has come in, in nanoseconds of `CLOCK_MONOTONIC`; `u64::MAX` while it does.
-    pub fn set_pods_as_of(&mut self, as_of_ns: u64) {
-        self.pods_as_of_ns = as_of_ns;
+    /// Says until when the news of pods has come in; [`Monotonic::MAX`] while they do.
+    pub fn set_pods_as_of(&mut self, as_of: Monotonic) {
+        self.pods_as_of = as_of;
     }
 
     /// The state in force.
@@ -94,9 +98,9 @@ impl Judge {
     /// Until when to wait with an attempt for the name of a pod that is new on this node, or for the news of another's end;
     /// `None` where there is nothing to wait for.
     #[must_use]
-    pub fn awaits(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<u64> {
+    pub fn awaits(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
         let until = |resolution| {
-            if let Resolution::Pending { until_ns } = resolution { Some(until_ns) } else { None }
+            if let Resolution::Pending { until } = resolution { Some(until) } else { None }
         };
         let (source, destination) = self.ends(attempt, interfaces);
         let named = until(source).max(until(destination));
@@ -106,14 +110,14 @@ impl Judge {
     /// Judges an attempt by what was known until it was decided.
     #[must_use]
     pub fn judge(&self, attempt: Attempt, interfaces: &PodInterfaces) -> Flow {
-        let decided_ns = attempt.decided_ns;
-        self.judge_until(attempt, interfaces, decided_ns)
+        let decided = attempt.decided;
+        self.judge_until(attempt, interfaces, decided)
     }
 
     /// Judges an attempt by all that is known until a later time, too: what changed since then may have been in force
     /// already.
     #[must_use]
-    pub fn judge_until(&self, attempt: Attempt, interfaces: &PodInterfaces, until_ns: u64) -> Flow {
+    pub fn judge_until(&self, attempt: Attempt, interfaces: &PodInterfaces, until: Monotonic) -> Flow {
         let ends = self.ends(&attempt, interfaces);
         let unclear =
             [&ends.0, &ends.1].into_iter().any(|resolution| !matches!(resolution, Resolution::Known { .. }));
@@ -133,8 +137,8 @@ impl Judge {
                 interfaces,
                 source: &source,
                 destination: &destination,
-                since_ns: from.max(to),
-                until_ns,
+                since: from.max(to),
+                until,
             }),
         };
         let dropped = match attempt.observed {
@@ -144,7 +148,7 @@ impl Judge {
             _ => attempt.other_drop,
         };
         Flow {
-            time: self.clock.at(attempt.first_ns),
+            time: self.clock.at(attempt.began),
             outcome: outcome(&expected, attempt.observed),
             drop_reason: dropped.map(|reason| self.reasons.name(reason)),
             attempt,
@@ -169,23 +173,23 @@ impl Judge {
     }
 
     fn is_api_server(&self, at: SocketAddress) -> bool {
-        self.state().is_some_and(|state| is_api_server(state.snapshot(), at))
+        self.state().is_some_and(|state| is_api_server(state.snapshot().addresses(), at))
     }
 
     /// Who was behind the two addresses when the attempt began.
     fn ends(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> (Resolution, Resolution) {
         let Some(state) = self.state() else {
-            let nobody = Resolution::Known { endpoint: Endpoint::World, since_ns: 0 };
+            let nobody = Resolution::Known { endpoint: Endpoint::World, since: Monotonic::ZERO };
             return (nobody.clone(), nobody);
         };
-        let at_ns = attempt.first_ns;
+        let at = attempt.began;
         let end = |address, veth: Option<u32>, is_there| {
-            let taken = interfaces.taken(address, veth, at_ns, is_there);
-            match resolve_at(state.snapshot(), address, at_ns, taken, self.pods_as_of_ns) {
-                Resolution::Known { endpoint: Endpoint::World, since_ns } => {
-                    let node = own_node(state.snapshot(), interfaces.host(), address);
+            let taken = interfaces.taken(address, veth, at, is_there);
+            match resolve_at(state.snapshot().addresses(), address, at, taken, self.pods_as_of) {
+                Resolution::Known { endpoint: Endpoint::World, since } => {
+                    let node = own_node(state.snapshot().addresses(), interfaces.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
-                    Resolution::Known { endpoint, since_ns }
+                    Resolution::Known { endpoint, since }
                 }
                 resolution => resolution,
             }
@@ -199,12 +203,12 @@ impl Judge {
 
     /// Whether the verdict on a connection between these depends on objects that are not known.
     fn is_blind(&self, source: &Endpoint, destination: &Endpoint) -> bool {
-        let gaps = self.gaps;
-        if gaps.is_empty() {
+        let unusable = self.unusable;
+        if unusable.is_empty() {
             return false;
         }
         let pods = matches!((source, destination), (Endpoint::Pod(_), Endpoint::Pod(_)));
-        gaps.iter().any(|kind| match kind {
+        unusable.iter().any(|kind| match kind {
             // What is no pod may be a node, whose kubelet no policy stops, or the address of a Service.
             ObjectKind::Node | ObjectKind::Service => !pods,
             ObjectKind::EndpointSlice => matches!(destination, Endpoint::Service(_)),
@@ -262,12 +266,12 @@ impl Judge {
 }
 
 /// See [`PodInterfaces::doubtful_until`]. Who sent is there, and who answered.
-fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<u64> {
+fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
     // Its beginning was seen nowhere.
     if attempt.pre_existing {
         return None;
     }
-    let doubtful = |address, veth| interfaces.doubtful_until(address, veth, attempt.first_ns);
+    let doubtful = |address, veth| interfaces.doubtful_until(address, veth, attempt.began);
     let (tuple, spoofs) = (&attempt.tuple, attempt.spoof_candidate.is_some());
     let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_interface) };
     let destination = doubtful(tuple.destination.address, attempt.destination_interface);
@@ -275,9 +279,9 @@ fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<u64> 
 }
 
 /// Who it is, and since when; an end that is not known is nobody's.
-fn known(resolution: Resolution) -> (Endpoint, u64) {
+fn known(resolution: Resolution) -> (Endpoint, Monotonic) {
     match resolution {
-        Resolution::Known { endpoint, since_ns } => (endpoint, since_ns),
-        Resolution::Pending { .. } | Resolution::Unclear => (Endpoint::World, 0),
+        Resolution::Known { endpoint, since } => (endpoint, since),
+        Resolution::Pending { .. } | Resolution::Unclear => (Endpoint::World, Monotonic::ZERO),
     }
 }

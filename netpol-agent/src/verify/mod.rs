@@ -5,14 +5,12 @@ mod evidence;
 mod findings;
 mod judge;
 mod outcome;
-mod recheck_queue;
 mod service;
 mod state_history;
 
 pub use findings::{FindingStats, Findings};
 pub use judge::{Clock, Judge};
 pub use outcome::outcome;
-pub use recheck_queue::{RECHECK_AFTER_NS, RecheckQueue};
 
 #[cfg(test)]
 mod tests;

@@ -1,46 +1,43 @@
 //! The cluster states of late, and what they say together.
 
-use std::{collections::VecDeque, mem::discriminant, ptr, sync::Arc};
+use std::{collections::VecDeque, mem::discriminant, ptr, sync::Arc, time::Duration};
 
 use super::attempt_context::{AttemptContext, OwnerMatch, StateView};
 use crate::{
-    identity,
-    model::{Expected, Undecidable},
+    model::{Expected, Monotonic, Undecidable},
     policy::Engine,
 };
-
-/// How long an attempt takes to be judged: to be decided (nobody answers for five seconds, and a tick), to wait for a
-/// name, and to be held.
-const JUDGED_AFTER_NS: u64 = 6_000_000_000 + identity::IP_REPORT_TIMEOUT + super::RECHECK_AFTER_NS;
 
 /// The cluster states of late.
 pub(super) struct StateHistory {
     /// How long before an attempt a change still counts.
-    grace_ns: u64,
+    grace: Duration,
+    /// The longest time from the begin of an attempt to its last verdict.
+    keep_for: Duration,
     /// Oldest first; the last one is in force.
     list: VecDeque<State>,
 }
 
 /// The policies, compiled with the cluster state that they came with.
 struct State {
-    /// Since when it holds, in nanoseconds of `CLOCK_MONOTONIC`.
-    since_ns: u64,
+    /// Since when it holds.
+    since: Monotonic,
     engine: Arc<Engine>,
 }
 
 impl StateHistory {
-    pub(super) fn new(grace_ns: u64) -> Self {
-        Self { grace_ns, list: VecDeque::new() }
+    pub(super) fn new(grace: Duration, keep_for: Duration) -> Self {
+        Self { grace, keep_for, list: VecDeque::new() }
     }
 
     /// Puts a state in force.
-    pub(super) fn push(&mut self, engine: Arc<Engine>, now_ns: u64) {
+    pub(super) fn push(&mut self, engine: Arc<Engine>, now: Monotonic) {
         // What has held since before the window is needed; what it replaced is not.
-        let start = now_ns.saturating_sub(self.grace_ns + JUDGED_AFTER_NS);
-        while self.list.get(1).is_some_and(|state| state.since_ns <= start) {
+        let start = now - (self.grace + self.keep_for);
+        while self.list.get(1).is_some_and(|state| state.since <= start) {
             self.list.pop_front();
         }
-        self.list.push_back(State { since_ns: now_ns, engine });
+        self.list.push_back(State { since: now, engine });
     }
 
     /// The state in force.
@@ -51,8 +48,8 @@ impl StateHistory {
     /// What the policies said when the attempt began, or since its ends are known, if that is later. All states that
     /// held at some time from shortly before until it was decided must agree.
     pub(super) fn expected(&self, case: &AttemptContext<'_>) -> Expected {
-        let as_of = case.attempt.first_ns.max(case.since_ns);
-        if self.list.front().is_none_or(|first| first.since_ns > case.attempt.decided_ns.max(as_of)) {
+        let as_of = case.attempt.began.max(case.since);
+        if self.list.front().is_none_or(|first| first.since > case.attempt.decided.max(as_of)) {
             return Expected::Undecidable(Undecidable::Stale);
         }
         let Some((reference_state, view)) =
@@ -61,7 +58,7 @@ impl StateHistory {
             return Expected::Undecidable(Undecidable::RecentChange);
         };
         let verdict = case.expected(&view);
-        let end = case.until_ns.max(reference_state.since_ns);
+        let end = case.until.max(reference_state.since);
         let mut others = self.window(case, end).filter(|state| !ptr::eq(*state, reference_state));
         if others.all(|state| agrees(case, &case.view(&state.engine), &view, &verdict)) {
             verdict
@@ -72,24 +69,28 @@ impl StateHistory {
 
     /// The state in force at a time, and what it sees; where it does not know the pods, the nearest one that does. The
     /// news of a pod is older than the state that it comes with.
-    fn reference_state(&self, case: &AttemptContext<'_>, as_of_ns: u64) -> Option<(&State, StateView<'_>)> {
-        let before = self.list.iter().rev().filter(|state| state.since_ns <= as_of_ns);
-        let after = self.list.iter().filter(|state| state.since_ns > as_of_ns);
+    fn reference_state(
+        &self,
+        case: &AttemptContext<'_>,
+        as_of: Monotonic,
+    ) -> Option<(&State, StateView<'_>)> {
+        let before = self.list.iter().rev().filter(|state| state.since <= as_of);
+        let after = self.list.iter().filter(|state| state.since > as_of);
         let mut views = before.chain(after).map(|state| (state, case.view(&state.engine)));
         views.find(|(_, view)| view.holders == OwnerMatch::Same)
     }
 
     /// The states that held from shortly before the attempt to a time.
-    fn window(&self, case: &AttemptContext<'_>, end_ns: u64) -> impl Iterator<Item = &State> {
-        let start = case.attempt.first_ns.saturating_sub(self.grace_ns);
-        let until = self.list.iter().skip(1).map(|next| next.since_ns).chain([u64::MAX]);
+    fn window(&self, case: &AttemptContext<'_>, end: Monotonic) -> impl Iterator<Item = &State> {
+        let start = case.attempt.began - self.grace;
+        let until = self.list.iter().skip(1).map(|next| next.since).chain([Monotonic::MAX]);
         let held = self.list.iter().zip(until);
-        held.filter(move |(state, until)| state.since_ns <= end_ns && *until > start).map(|(state, _)| state)
+        held.filter(move |(state, until)| state.since <= end && *until > start).map(|(state, _)| state)
     }
 
     /// Whether an end of the attempt was new when it began.
     pub(super) fn is_new(&self, case: &AttemptContext<'_>) -> bool {
-        case.since_ns + self.grace_ns > case.attempt.first_ns && case.since_ns > 0
+        case.since + self.grace > case.attempt.began && case.since > Monotonic::ZERO
     }
 }
 

@@ -1,6 +1,6 @@
 //! Attempts in a small cluster, one a row, and what comes of them.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
@@ -10,15 +10,24 @@ mod new_pods;
 use super::{Clock, Findings, Judge};
 use crate::{
     cluster::manifests,
+    identity::PodInterfaces,
     model::{
-        Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, ObjectKind,
-        Observed, Outcome, PodInterfaces, Protocol, SocketAddress, Tuple, Undecidable,
+        Attempt, DropHook, DropReasons, Expected, Finding, FindingKind, FindingStatus, Flow, Monotonic,
+        ObjectKind, Observed, Outcome, Protocol, SocketAddress, Tuple, Undecidable,
     },
     policy::Engine,
 };
 
-const SECOND: u64 = 1_000_000_000;
-const GRACE: u64 = 5 * SECOND;
+const GRACE: Duration = Duration::from_secs(5);
+
+/// How long an attempt may take to be judged.
+const KEEP: Duration = Duration::from_secs(15);
+
+/// So many seconds after boot.
+const fn at(second: u64) -> Monotonic {
+    Monotonic::from_secs(second)
+}
+
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
 /// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`, and `far` has a pod
@@ -65,15 +74,15 @@ fn reasons() -> DropReasons {
 
 /// A judge that has known the cluster for long.
 fn judge() -> Judge {
-    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
-    judge.set_state(engine(CLUSTER), SECOND);
+    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
+    judge.set_state(engine(CLUSTER), at(1));
     judge
 }
 
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "10.0.0.3"), (9, "172.16.0.1")] {
-        interfaces.attached(ifindex, "veth".into(), 0);
+        interfaces.attached(ifindex, "veth".into(), Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     // The host's end of a pod's veth pair has an address that the API does not list.
@@ -88,8 +97,8 @@ fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
     Attempt {
         tuple,
         service_address: None,
-        first_ns: 100 * SECOND,
-        decided_ns: 101 * SECOND,
+        began: at(100),
+        decided: at(101),
         observed,
         retransmissions: 0,
         drops: 0,
@@ -176,7 +185,7 @@ fn destinations() {
         Attempt { service_address, ..attempt }
     };
     let mut judge = judge();
-    judge.set_state(engine(&format!("{CLUSTER}{SERVICES}")), 2 * SECOND);
+    judge.set_state(engine(&format!("{CLUSTER}{SERVICES}")), at(2));
     for (attempt, destination, service, outcome) in [
         (to(DB, 5432), "pod shop/db", "", Outcome::NotEnforced),
         (to("10.96.0.3", 80), "service shop/split", "shop/split", Outcome::Undecidable),
@@ -235,7 +244,7 @@ fn ranges_that_have_the_address_that_was_used() {
 "
         );
         let mut judge = judge();
-        judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), 2 * SECOND);
+        judge.set_state(engine(&format!("{CLUSTER}{SERVICES}{policy}")), at(2));
         let service_address = Some(SocketAddress { address: address.parse().unwrap(), port });
         let attempt = Attempt { service_address, ..attempt(FREE, WEB, 8080, Observed::Established) };
         let flow = judge.judge(attempt, &interfaces());
@@ -305,10 +314,10 @@ fn changes() {
         ("nothing that matters", vec![(60, CLUSTER), (98, CLUSTER), (99, CLUSTER)], Outcome::NotEnforced),
         ("there and back", vec![(60, CLUSTER), (97, &without), (98, CLUSTER)], Outcome::Undecidable),
     ] {
-        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
-        judge.set_state(engine(&without), SECOND);
-        for (at, cluster) in changes {
-            judge.set_state(engine(cluster), at * SECOND);
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
+        judge.set_state(engine(&without), at(1));
+        for (second, cluster) in changes {
+            judge.set_state(engine(cluster), at(second));
         }
         let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
@@ -363,8 +372,8 @@ fn services() {
         ("allowed at a node port, as the node is", &from_nodes, WEB, node, 30432, Outcome::Conforming),
         ("endpoints of a node port differ", &both, FREE, node, 30432, Outcome::Undecidable),
     ] {
-        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
-        judge.set_state(engine(cluster), SECOND);
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
+        judge.set_state(engine(cluster), at(1));
         let flow = judge.judge(attempt(from, address, port, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
     }
@@ -385,9 +394,9 @@ fn a_pod_that_is_ending() {
         ("elsewhere, ending", far(end), 2, "10.0.1.3", Outcome::Undecidable),
         ("elsewhere, ending after it began", far(end), 101, "10.0.1.3", Outcome::NotEnforced),
     ] {
-        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
-        judge.set_state(engine(&far("")), SECOND);
-        judge.set_state(engine(&cluster), since * SECOND);
+        let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
+        judge.set_state(engine(&far("")), at(1));
+        judge.set_state(engine(&cluster), at(since));
         let flow = judge.judge(attempt(from, DB, 5432, Observed::Established), &interfaces());
         assert_eq!(flow.outcome, expected, "{name}: {:?}", flow.expected);
         assert_eq!(flow.source.name().map(|name| &**name), Some("tools/free"), "{name}");
@@ -405,7 +414,7 @@ fn a_service_address_on_the_host() {
  endpoints: [{addresses: [10.0.0.2]}], ports: [{port: 5432}]}
 ";
     let mut judge = judge();
-    judge.set_state(engine(&format!("{CLUSTER}{slice}")), 2 * SECOND);
+    judge.set_state(engine(&format!("{CLUSTER}{slice}")), at(2));
     let plain = attempt(FREE, "10.96.0.2", 5432, Observed::Established);
     let translated = attempt(FREE, DB, 5432, Observed::Established);
     let translated = Attempt { service_address: Some(plain.tuple.destination), ..translated };
@@ -436,7 +445,7 @@ fn gaps() {
         (EndpointSlice, FREE, "10.96.0.2", true),
     ] {
         let mut judge = judge();
-        judge.set_gaps([gap].into_iter().collect());
+        judge.set_unusable([gap].into_iter().collect());
         let flow = judge.judge(attempt(from, to, 5432, Observed::Established), &interfaces());
         assert_eq!(
             why(&flow) == Some(&Undecidable::Stale),
@@ -449,7 +458,7 @@ fn gaps() {
 
 #[test]
 fn no_state_yet() {
-    let judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+    let judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
     let flow = judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces());
     assert_eq!(why(&flow), Some(&Undecidable::Stale));
 }
@@ -469,7 +478,7 @@ fn story(steps: &[(u64, &str, u16, Observed)]) -> (Vec<Finding>, Findings) {
     let (judge, interfaces, mut findings, mut told) =
         (judge(), interfaces(), Findings::default(), Vec::new());
     for &(time, from, port, observed) in steps {
-        let attempt = Attempt { first_ns: time * SECOND, ..attempt(from, DB, port, observed) };
+        let attempt = Attempt { began: at(time), ..attempt(from, DB, port, observed) };
         told.extend(findings.flow(&judge.judge(attempt, &interfaces)));
     }
     (told, findings)
@@ -521,7 +530,7 @@ fn families_are_apart() {
     findings.flow(&wrong);
     let mut other = judge.judge(attempt(FREE, DB, 5432, DROPPED), &interfaces());
     other.attempt.tuple.destination.address = "fd00::2".parse().unwrap();
-    other.attempt.first_ns = 200 * SECOND;
+    other.attempt.began = at(200);
     findings.flow(&other);
     assert_eq!(findings.count(FindingKind::NotEnforced), 1);
 }
@@ -540,8 +549,8 @@ fn an_over_blocked_connection_that_gets_through_after_all() {
 #[test]
 fn findings_expire() {
     let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
-    assert!(findings.expire(3_600 * SECOND).is_empty());
-    let told = findings.expire(4_000 * SECOND);
+    assert!(findings.expire(at(3_600)).is_empty());
+    let told = findings.expire(at(4_000));
     assert_eq!(told[0].status, FindingStatus::Expired);
     assert!(findings.list().is_empty());
 }
@@ -564,12 +573,12 @@ fn the_calendar_jumps() {
         let (mut judge, interfaces, mut findings) = (judge(), interfaces(), Findings::default());
         findings.flow(&judge.judge(attempt(FREE, DB, 5432, Observed::Established), &interfaces));
         let jumped: Timestamp = jumped.parse().unwrap();
-        judge.set_clock(Clock::new(105 * SECOND, jumped));
-        assert!(findings.expire(105 * SECOND).is_empty());
-        let later = Attempt { first_ns: 105 * SECOND, ..attempt(FREE, DB, 5432, Observed::Established) };
+        judge.set_clock(Clock::new(at(105), jumped));
+        assert!(findings.expire(at(105)).is_empty());
+        let later = Attempt { began: at(105), ..attempt(FREE, DB, 5432, Observed::Established) };
         findings.flow(&judge.judge(later, &interfaces));
         assert_eq!(findings.list()[0].last_seen, jumped);
-        let right = Attempt { first_ns: 110 * SECOND, ..attempt(FREE, DB, 5432, DROPPED) };
+        let right = Attempt { began: at(110), ..attempt(FREE, DB, 5432, DROPPED) };
         assert_eq!(findings.flow(&judge.judge(right, &interfaces))[0].status, FindingStatus::Resolved);
     }
 }
@@ -577,18 +586,18 @@ fn the_calendar_jumps() {
 /// A conversation that should not be keeps its finding for as long as it goes on.
 #[test]
 fn what_goes_on() {
-    let at = |time: u64, observed| Attempt {
-        first_ns: time * SECOND,
+    let after = |second: u64, observed| Attempt {
+        began: at(second),
         is_recheck: true,
         ..attempt(FREE, DB, 5432, observed)
     };
     let (judge, interfaces) = (judge(), interfaces());
     let (_, mut findings) = story(&[(100, FREE, 5432, Observed::Established)]);
-    findings.is_recheck(&judge.judge(at(3_000, Observed::Delivered), &interfaces));
-    assert!(findings.expire(4_000 * SECOND).is_empty());
+    findings.recheck(&judge.judge(after(3_000, Observed::Delivered), &interfaces));
+    assert!(findings.expire(at(4_000)).is_empty());
     assert_eq!(findings.list()[0].count, 1);
-    let told = findings.is_recheck(&judge.judge(at(4_000, DROPPED), &interfaces));
+    let told = findings.recheck(&judge.judge(after(4_000, DROPPED), &interfaces));
     assert_eq!(told[0].status, FindingStatus::Resolved);
-    assert!(findings.is_recheck(&judge.judge(at(4_600, Observed::Delivered), &interfaces)).is_empty());
+    assert!(findings.recheck(&judge.judge(after(4_600, Observed::Delivered), &interfaces)).is_empty());
     assert!(findings.list().is_empty(), "it may go on since it was let begin");
 }

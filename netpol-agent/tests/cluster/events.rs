@@ -170,10 +170,10 @@ fn the_right_comes_later() {
     assert_eq!(notes(&events).len(), 1, "{events:?}");
     assert!(notes(&events)[0].contains("TCP port 82"), "{events:?}");
     assert_eq!(told.findings.len(), 3);
-    let said = "can't be told as Events: not allowed to create events: give the agent's ClusterRole the verb create on \
+    let said = "can't be written as Events: not allowed to create events: give the agent's ClusterRole the verb create on \
                 events in events.k8s.io";
     assert_eq!(told.log.matches(said).count(), 1, "said once:\n{}", told.log);
-    assert!(told.log.contains("told as Events again"), "{}", told.log);
+    assert!(told.log.contains("written as Events again"), "{}", told.log);
 }
 
 /// Not every refusal is a missing right: in a namespace that is being deleted nothing is made any more.
@@ -214,7 +214,7 @@ fn an_outage() {
     shop.connect(81, Attempt::Answered);
     watch.wait_for_flows(2.0);
     let told = watch.stop();
-    let said = "can't be told as Events: the API server can't be reached";
+    let said = "can't be written as Events: the API server can't be reached";
     assert_eq!(told.log.matches(said).count(), 2, "said once each time:\n{}", told.log);
     apiserver.restart().unwrap();
     let events = events(&api);

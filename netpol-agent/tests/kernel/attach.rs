@@ -32,7 +32,8 @@ fn two_pods() -> (Lab, Pod, Pod) {
 /// Attaches another's program; it is there as long as the result.
 fn peer(node: &Namespace, program: &str, interface: &str, side: TcAttachType, target: u32) -> Ebpf {
     node.run(|| {
-        let mut peers = EbpfLoader::new().override_global("TARGET", &target, true).load(TEST_PROGRAMS).unwrap();
+        let mut peers =
+            EbpfLoader::new().override_global("TARGET", &target, true).load(TEST_PROGRAMS).unwrap();
         let classifier: &mut SchedClassifier = peers.program_mut(program).unwrap().try_into().unwrap();
         classifier.load().unwrap();
         let order = TcAttachOptions::TcxOrder(LinkOrder::default());

@@ -1,12 +1,12 @@
 //! All objects at one moment, for whoever asks once.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use futures::future::{join, join_all};
 use kube::Client;
 use tokio::sync::mpsc;
 
-use super::{SyncTracker, WatchError, WatchEvent, WatchSettings, watcher::Watcher};
+use super::{WatchError, WatchEvent, WatchSettings, watcher::Watcher};
 use crate::{
     cluster::{Object, ObjectRef},
     model::ObjectKind,
@@ -28,18 +28,17 @@ pub struct Listing {
 
 /// Lists all objects of all kinds.
 pub async fn list(client: &Client) -> Listing {
-    let (watch_event, mut told) = mpsc::channel(BACKLOG);
-    let settings =
-        WatchSettings { sync_tracker: SyncTracker::new(Instant::now()), rediscovery_interval: Duration::MAX };
+    let (events, mut received) = mpsc::channel(BACKLOG);
+    let settings = WatchSettings { rediscovery_interval: Duration::MAX };
     let lists = ObjectKind::ALL.map(|kind| {
-        let watcher = Watcher::new(client, kind, &settings, &watch_event);
+        let watcher = Watcher::new(client, kind, &settings, &events);
         async move { (kind, watcher.once().await) }
     });
-    drop(watch_event);
+    drop(events);
     let take_in = async {
         let mut listing = Listing::default();
-        while let Some(watch_event) = told.recv().await {
-            match watch_event {
+        while let Some(event) = received.recv().await {
+            match event {
                 WatchEvent::Apply(object) => listing.objects.push(object),
                 WatchEvent::Unreadable { reference, why } => listing.unreadable.push((reference, why)),
                 _ => {}

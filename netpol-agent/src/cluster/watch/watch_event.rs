@@ -1,12 +1,12 @@
-//! What watchers tell.
+//! What watchers report.
 
 use super::WatchError;
 use crate::{
     cluster::{Object, ObjectRef},
-    model::ObjectKind,
+    model::{Monotonic, ObjectKind},
 };
 
-/// What a watcher tells, in the order in which it happens.
+/// What a watcher reports, in the order in which it happens.
 #[derive(Debug)]
 pub enum WatchEvent {
     /// A list of all objects of a kind begins: what is applied until it is complete is all there is.
@@ -26,8 +26,12 @@ pub enum WatchEvent {
     InitDone(ObjectKind),
     /// The server does not know the kind: there is none of it.
     NotServed(ObjectKind),
-    /// Objects of a kind can't be had at present; the watcher goes on trying.
+    /// Objects of a kind can't be listed or watched at present; the watcher keeps trying.
     Failed(ObjectKind, WatchError),
-    /// Trouble has ended: changes come in again.
+    /// All that is known of a kind is current: it comes behind the objects that make it so.
+    Current(ObjectKind),
+    /// Changes of a kind no longer come in: what is known of it was current until then.
+    Lost(ObjectKind, Monotonic),
+    /// An error has ended: changes come in again.
     Recovered(ObjectKind),
 }

@@ -10,53 +10,54 @@ use kube::Client;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    SyncTracker, WatchError, WatchEvent,
+    WatchError, WatchEvent,
     api::{ApiClient, Cursor, Since},
     backoff::Backoff,
     line::LineReader,
     raw::{self, ApiGroup, Page, PartialObjectMeta, RawWatchEvent},
     resource::Resource,
 };
-use crate::model::ObjectKind;
+use crate::{kernel::monotonic_now, model::ObjectKind};
 
 /// The server says something once a minute, if only that nothing has happened. After this time without a word, the
 /// connection counts as dead. The texts of `--stale-after` and of the chart's `staleAfter` tell this time.
 const PATIENCE: Duration = Duration::from_secs(150);
 
-/// A watch that ends sooner than this has not been one.
+/// A watch that ends sooner than this has not been one. After a watch was resumed and nothing has come for this time, what
+/// had happened in the meantime has been sent.
 const SHORT: Duration = Duration::from_secs(1);
 
 /// What all watchers share.
 #[derive(Clone, Debug)]
 pub struct WatchSettings {
-    /// Where to note that a kind is current.
-    pub sync_tracker: SyncTracker,
     /// How often to look for kinds that the server did not know, such as those that are installed as CRDs.
     pub rediscovery_interval: Duration,
 }
 
-/// One watcher for each kind. They end when nobody takes the news any more.
+/// One watcher for each kind. They end when nobody receives their events any more.
 pub fn watchers(
     client: &Client,
     settings: &WatchSettings,
-    watch_event: &mpsc::Sender<WatchEvent>,
+    events: &mpsc::Sender<WatchEvent>,
 ) -> Vec<impl Future<Output = ()> + Send + 'static> {
-    ObjectKind::ALL.into_iter().map(|kind| Watcher::new(client, kind, settings, watch_event).run()).collect()
+    ObjectKind::ALL.into_iter().map(|kind| Watcher::new(client, kind, settings, events).run()).collect()
 }
 
 pub(super) struct Watcher {
     api: ApiClient,
     resource: Resource,
     settings: WatchSettings,
-    watch_event: mpsc::Sender<WatchEvent>,
+    events: mpsc::Sender<WatchEvent>,
     /// The version of the API by which the server has the kind, once known.
     served: Option<&'static str>,
     /// The resource version up to which all is told; `None` where all objects have to be read.
     position: Option<String>,
     /// Whether the server may be able to send all objects as a watch: that costs it the least.
     streams: bool,
-    /// Whether trouble was told and has not ended.
-    troubled: bool,
+    /// Whether all that is known of the kind is current, and that has been reported.
+    is_current: bool,
+    /// Whether an error was reported and has not ended.
+    has_failed: bool,
     backoff: Backoff,
 }
 
@@ -65,18 +66,19 @@ impl Watcher {
         client: &Client,
         kind: ObjectKind,
         settings: &WatchSettings,
-        watch_event: &mpsc::Sender<WatchEvent>,
+        events: &mpsc::Sender<WatchEvent>,
     ) -> Self {
         let resource = Resource::of(kind);
         Self {
             api: ApiClient::new(client.clone(), resource),
             resource,
             settings: settings.clone(),
-            watch_event: watch_event.clone(),
+            events: events.clone(),
             served: None,
             position: None,
             streams: true,
-            troubled: false,
+            is_current: false,
+            has_failed: false,
             backoff: Backoff::default(),
         }
     }
@@ -91,11 +93,11 @@ impl Watcher {
     }
 
     async fn run(mut self) {
-        while !self.watch_event.is_closed() {
+        while !self.events.is_closed() {
             let Err(watch_error) = self.follow().await else { continue };
             let wait = self.handle(watch_error).await;
             tokio::select! {
-                () = self.watch_event.closed() => {}
+                () = self.events.closed() => {}
                 () = sleep(wait) => {}
             }
         }
@@ -124,8 +126,9 @@ impl Watcher {
         let kind = self.resource.kind;
         let random = fastrand::f64();
         let silence = if let WatchError::Silent(time) = &watch_error { *time } else { Duration::ZERO };
-        let now = Instant::now();
-        self.settings.sync_tracker.lost(kind, now.checked_sub(silence).unwrap_or(now));
+        if std::mem::take(&mut self.is_current) {
+            self.report(WatchEvent::Lost(kind, monotonic_now() - silence)).await;
+        }
         // Whatever is wrong with a list as a watch need not be wrong with pages: they are what every server knows.
         let is_listing = self.served.is_some() && self.position.is_none();
         let is_of_stream = self.streams && is_listing && !watch_error.is_general();
@@ -134,8 +137,8 @@ impl Watcher {
             // Nowhere: what has been served may be so by another version now.
             WatchError::NotServed if !self.resource.built_in && self.served.is_none() => {
                 self.position = None;
-                self.tell(WatchEvent::NotServed(kind)).await;
-                self.well().await;
+                self.report(WatchEvent::NotServed(kind)).await;
+                self.mark_current().await;
                 return self.settings.rediscovery_interval.mul_f64(0.5 + random / 2.0);
             }
             // A server that does not know what was asked for may also say nothing.
@@ -153,8 +156,8 @@ impl Watcher {
             WatchError::Refused { retry_after, .. } => *retry_after,
             _ => None,
         };
-        self.troubled = true;
-        self.tell(WatchEvent::Failed(kind, watch_error)).await;
+        self.has_failed = true;
+        self.report(WatchEvent::Failed(kind, watch_error)).await;
         self.backoff.next(asked, random)
     }
 
@@ -176,7 +179,7 @@ impl Watcher {
 
     /// Reads all objects, page by page.
     async fn list(&mut self, served: &str) -> Result<(), WatchError> {
-        self.tell(WatchEvent::Init(self.resource.kind)).await;
+        self.report(WatchEvent::Init(self.resource.kind)).await;
         let mut next: Option<String> = None;
         loop {
             let cursor = next.as_deref().map_or(Cursor::Start, Cursor::After);
@@ -192,8 +195,8 @@ impl Watcher {
                 break;
             }
         }
-        self.tell(WatchEvent::InitDone(self.resource.kind)).await;
-        self.well().await;
+        self.report(WatchEvent::InitDone(self.resource.kind)).await;
+        self.mark_current().await;
         Ok(())
     }
 
@@ -203,24 +206,24 @@ impl Watcher {
         let mut answer = pin!(self.api.watch(served, since).await?);
         let mut lines = LineReader::new(&mut answer);
         if self.position.is_none() {
-            self.tell(WatchEvent::Init(self.resource.kind)).await;
+            self.report(WatchEvent::Init(self.resource.kind)).await;
         }
         while let Some(line) = self.next(&mut lines).await? {
-            let version = match RawWatchEvent::read(line)? {
-                RawWatchEvent::Applied(head, object) => {
+            let (version, is_bookmark) = match RawWatchEvent::read(line)? {
+                RawWatchEvent::Applied(meta, object) => {
                     self.apply(object).await?;
-                    head.resource_version
+                    (meta.resource_version, false)
                 }
-                RawWatchEvent::Deleted(head) => {
-                    self.tell(WatchEvent::Delete(head.reference(self.resource))).await;
-                    head.resource_version
+                RawWatchEvent::Deleted(meta) => {
+                    self.report(WatchEvent::Delete(meta.reference(self.resource))).await;
+                    (meta.resource_version, false)
                 }
-                RawWatchEvent::Bookmark(head) => {
-                    if self.position.is_none() && head.ends_list() {
+                RawWatchEvent::Bookmark(meta) => {
+                    if self.position.is_none() && meta.ends_list() {
                         self.position = Some(String::new());
-                        self.tell(WatchEvent::InitDone(self.resource.kind)).await;
+                        self.report(WatchEvent::InitDone(self.resource.kind)).await;
                     }
-                    head.resource_version
+                    (meta.resource_version, true)
                 }
                 RawWatchEvent::Failed(status) => {
                     return Err(WatchError::of_status(&status, self.resource.forbidden("watch")));
@@ -229,52 +232,60 @@ impl Watcher {
             if let Some(position) = &mut self.position {
                 *position = version;
                 self.backoff.reset();
-                self.well().await;
+                if is_bookmark {
+                    self.mark_current().await;
+                }
             }
         }
         Ok(())
     }
 
-    /// The next line. The server may begin with an error, such as that it has forgotten the version that was asked for;
-    /// where nothing comes for a while, nothing has happened since.
+    /// The next line.
+    ///
+    /// A watch that was resumed begins with all that has happened since its position, or with an error, such as that the
+    /// server has forgotten that version. So the first events prove nothing: the kind is current again at the first
+    /// bookmark, which says that all up to its version has been sent (about one a minute; API concepts, "Watch
+    /// bookmarks"), or once nothing has come for a second. Until then it is as old as when the connection was lost.
     async fn next<'l, R: AsyncBufRead + Unpin>(
         &mut self,
         lines: &'l mut LineReader<R>,
     ) -> Result<Option<&'l [u8]>, WatchError> {
         let mut line = pin!(lines.next(PATIENCE));
-        if self.position.is_some() {
+        if self.position.is_some() && !self.is_current {
             tokio::select! {
                 biased;
                 line = &mut line => return line,
-                () = sleep(SHORT) => self.well().await,
+                () = sleep(SHORT) => self.mark_current().await,
             }
         }
         line.await
     }
 
-    /// Tells of an object that is there.
+    /// Reports an object that is there.
     async fn apply(&self, json: &serde_json::value::RawValue) -> Result<(), WatchError> {
-        let watch_event = match raw::object(self.resource, json) {
+        let event = match raw::object(self.resource, json) {
             Ok(object) => WatchEvent::Apply(object),
             Err(why) => WatchEvent::Unreadable {
                 reference: PartialObjectMeta::of(json)?.reference(self.resource),
                 why,
             },
         };
-        self.tell(watch_event).await;
+        self.report(event).await;
         Ok(())
     }
 
     /// All that is known of the kind is current.
-    async fn well(&mut self) {
-        self.settings.sync_tracker.current(self.resource.kind);
-        if std::mem::take(&mut self.troubled) {
-            self.tell(WatchEvent::Recovered(self.resource.kind)).await;
+    async fn mark_current(&mut self) {
+        if !std::mem::replace(&mut self.is_current, true) {
+            self.report(WatchEvent::Current(self.resource.kind)).await;
+        }
+        if std::mem::take(&mut self.has_failed) {
+            self.report(WatchEvent::Recovered(self.resource.kind)).await;
         }
     }
 
-    async fn tell(&self, watch_event: WatchEvent) {
-        // Nobody listens any more: `run` is about to end.
-        let _ = self.watch_event.send(watch_event).await;
+    async fn report(&self, event: WatchEvent) {
+        // The receiver is gone: `run` is about to end.
+        let _ = self.events.send(event).await;
     }
 }

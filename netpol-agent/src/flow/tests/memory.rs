@@ -13,12 +13,12 @@ fn datagrams_at_the_start() {
         [(159_000, false, true), (60_000, false, true), (10_000, false, false), (159_000, true, false)]
     {
         let mut world = World::new(Protocol::Udp);
-        world.now = 160_000 * MILLISECOND;
-        world.interfaces.gone(2, 0);
-        world.interfaces.attached(2, "veth".into(), attached_ms * MILLISECOND);
+        world.now = at_ms(160_000);
+        world.interfaces.removed(2, Monotonic::ZERO);
+        world.interfaces.attached(2, "veth".into(), at_ms(attached_ms));
         world.interfaces.set_addresses(2, vec![peer('b', 0).address]);
         if created {
-            world.interfaces.created(2, attached_ms * MILLISECOND);
+            world.interfaces.created(2, at_ms(attached_ms));
         }
         for step in ["data a<b @2out", "wait 6000"] {
             world.step(step);
@@ -109,8 +109,15 @@ fn eviction_takes_decided_ones_first() {
         let opened = Tuple { protocol: Protocol::Tcp, source: peer('a', port), destination: peer('r', 80) };
         let (tuple, direction) =
             if reply { (opened.reversed(), Direction::ToPod) } else { (opened, Direction::FromPod) };
-        let packet =
-            Packet { time_ns: u64::from(port), ifindex: 1, direction, tuple, signal, packets: 1, bytes: 0 };
+        let packet = Packet {
+            time: Monotonic::from_nanos(port.into()),
+            ifindex: 1,
+            direction,
+            tuple,
+            signal,
+            packets: 1,
+            bytes: 0,
+        };
         table.packet(&packet, &interfaces, &mut out);
     };
     send(&mut table, 1, PacketKind::Open(1), false);
@@ -128,9 +135,9 @@ proptest! {
     fn bound(steps in proptest::collection::vec((0u16..40, 0u8..6, 0u32..4, any::<bool>(), 0u64..3_000), 1..400)) {
         let limits = Limits { entries: 16, ..Limits::default() };
         let mut table = FlowTable::new(limits, Some(HOST));
-        let (interfaces, mut out, mut now) = (interfaces(), Vec::new(), 1_000 * MILLISECOND);
+        let (interfaces, mut out, mut now) = (interfaces(), Vec::new(), at_ms(1_000));
         for (port, signal, ifindex, reply, gap) in steps {
-            now += gap * MILLISECOND;
+            now += ms(gap);
             let protocol = if port % 3 == 0 { Protocol::Udp } else { Protocol::Tcp };
             let forward = Tuple { protocol, source: peer('a', port), destination: peer('b', 80) };
             let tuple = if reply { forward.reversed() } else { forward };
@@ -143,10 +150,10 @@ proptest! {
                 _ => PacketKind::Close,
             };
             if signal == PacketKind::Close && gap % 5 == 0 {
-                let drop = KernelDrop { time_ns: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
+                let drop = KernelDrop { time: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
                 table.kernel_drop(&drop, &reasons());
             } else {
-                let packet = Packet { time_ns: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
+                let packet = Packet { time: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
                 table.packet(&packet, &interfaces, &mut out);
             }
             table.expire(now, &interfaces, &mut out);
@@ -154,7 +161,7 @@ proptest! {
         }
         // In time everything is decided and forgotten, and nothing stays behind in the queues.
         for _ in 0..1_000 {
-            now += 10_000 * MILLISECOND;
+            now += ms(10_000);
             table.expire(now, &interfaces, &mut out);
         }
         prop_assert!(table.is_empty());

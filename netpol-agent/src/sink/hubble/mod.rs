@@ -3,6 +3,7 @@
 //! One connection attempt is one flow. Where policies decide about it, it is a policy verdict with their names: a denied
 //! connection that passed is `AUDITED`, which in Hubble's words is denied, and let through.
 
+mod config;
 mod endpoint;
 mod event;
 mod extension;
@@ -18,8 +19,9 @@ mod server;
 mod tests;
 mod tls;
 
+pub use config::{HubbleArgs, socket_address};
 pub use observer::Observer;
-pub use peers::{Nodes, PeerList};
+pub use peers::PeerList;
 pub use ring::{Recorder, Recording, recorder};
 pub use server::{Listener, serve};
 pub use tls::{Tls, TlsFiles};

@@ -1,10 +1,9 @@
 //! Which agents there are, for the relay that asks them all.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::VecDeque,
     net::{IpAddr, SocketAddr},
     pin::Pin,
-    sync::Arc,
 };
 
 use futures::{Stream, stream};
@@ -15,9 +14,7 @@ use super::{
     endpoint::CLUSTER,
     proto::peer::{ChangeNotification, ChangeNotificationType as Change, NotifyRequest, Tls, peer_server},
 };
-
-/// The nodes that have an agent, each with its address.
-pub type Nodes = BTreeMap<Arc<str>, IpAddr>;
+use crate::model::Nodes;
 
 /// Where the nodes are told.
 #[derive(Clone, Debug)]

@@ -21,8 +21,8 @@ use super::{
     ring::{Recorder, Recording, recorder},
 };
 use crate::model::{
-    Attempt, Denial, DropHook, Endpoint, Expected, Flow, Labels, NotApplicable, Observed, Outcome, Pod,
-    PodClass, PodPhase, PolicyDirection, PolicyKind, PolicyRef, Protocol, RuleRef, SocketAddress, Tuple,
+    Attempt, Denial, DropHook, Endpoint, Expected, Flow, Labels, Monotonic, NotApplicable, Observed, Outcome,
+    Pod, PodClass, PodPhase, PolicyDirection, PolicyKind, PolicyRef, Protocol, RuleRef, SocketAddress, Tuple,
     Undecidable, Workload,
 };
 
@@ -77,8 +77,8 @@ fn flow(second: i64) -> Flow {
                 destination: peer("10.0.0.2", 5432),
             },
             service_address: None,
-            first_ns: 0,
-            decided_ns: 0,
+            began: Monotonic::ZERO,
+            decided: Monotonic::ZERO,
             observed: Observed::Established,
             retransmissions: 0,
             drops: 0,

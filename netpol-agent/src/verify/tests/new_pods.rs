@@ -4,11 +4,11 @@ use jiff::Timestamp;
 
 use super::{
     super::{Clock, Judge},
-    DB, DROPPED, FREE, GRACE, SECOND, WEB, attempt, interfaces, reasons,
+    DB, DROPPED, FREE, GRACE, KEEP, WEB, attempt, interfaces, reasons,
 };
 use crate::{
     cluster::{Index, Object, manifests},
-    model::{Attempt, Observed, Outcome},
+    model::{Attempt, Monotonic, Observed, Outcome},
     policy::Compiler,
 };
 
@@ -64,13 +64,13 @@ fn objects(names: &str) -> Vec<Object> {
     manifests.objects
 }
 
-const fn ms(milliseconds: u64) -> u64 {
-    milliseconds * (SECOND / 1000)
+const fn ms(milliseconds: u64) -> Monotonic {
+    Monotonic::from_nanos(milliseconds * 1_000_000)
 }
 
 /// A judge that has learned of these objects at these milliseconds; each state is in force 30 ms after the news.
 fn judge(states: &[(u64, String)]) -> Judge {
-    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE);
+    let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
     let (mut index, mut compiler) = (Index::new(), Compiler::new());
     for (at, names) in states {
         // What was there at the start has no beginning.
@@ -85,7 +85,7 @@ fn judge(states: &[(u64, String)]) -> Judge {
 
 /// From `WEB`, 100 ms after its veth came, and decided at once.
 fn early(to: &str, port: u16, observed: Observed) -> Attempt {
-    Attempt { first_ns: ms(BORN + 100), decided_ns: ms(BORN + 101), ..attempt(WEB, to, port, observed) }
+    Attempt { began: ms(BORN + 100), decided: ms(BORN + 101), ..attempt(WEB, to, port, observed) }
 }
 
 /// What is known of a new pod in the end holds from its first moment, as far as it is isolation by NetworkPolicies: the
@@ -173,10 +173,10 @@ fn an_end_that_was_not_seen() {
     use Outcome::{NotEnforced, Undecidable};
     let judge = judge(&[(START, format!("{BASE} web"))]);
     let until = Some(ms(102_000));
-    let unseen = |attempt| Attempt { first_ns: ms(100_000), destination_interface: None, ..attempt };
+    let unseen = |attempt| Attempt { began: ms(100_000), destination_interface: None, ..attempt };
     let open = attempt(WEB, DB, 22, Observed::Established);
     for (name, attempt, gone, awaits, outcome) in [
-        ("seen", Attempt { first_ns: ms(100_000), ..open }, None, None, NotEnforced),
+        ("seen", Attempt { began: ms(100_000), ..open }, None, None, NotEnforced),
         ("not seen", unseen(open), None, until, NotEnforced),
         ("gone by then", unseen(open), Some(100_200), None, Undecidable),
         ("gone before", unseen(open), Some(99_990), Some(ms(104_940)), Undecidable),
@@ -184,7 +184,7 @@ fn an_end_that_was_not_seen() {
         ("nobody answered", unseen(attempt(WEB, DB, 22, DROPPED)), None, None, Outcome::Enforced),
         (
             "the source",
-            Attempt { source_interface: None, first_ns: ms(100_000), ..open },
+            Attempt { source_interface: None, began: ms(100_000), ..open },
             None,
             until,
             NotEnforced,
@@ -206,7 +206,7 @@ fn an_end_that_was_not_seen() {
     ] {
         let mut interfaces = interfaces();
         if let Some(at) = gone {
-            interfaces.gone(2, ms(at));
+            interfaces.removed(2, ms(at));
         }
         assert_eq!(judge.awaits(&attempt, &interfaces), awaits, "{name}");
         let flow = judge.judge(attempt, &interfaces);

@@ -5,10 +5,8 @@ use k8s_openapi::{
     apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta},
 };
 
-use crate::{
-    model::{Pod, PolicyRef},
-    sink::PodEvent,
-};
+use super::PodEvent;
+use crate::model::{Pod, PolicyRef};
 
 /// Who tells it.
 pub(super) const REPORTER: &str = "netpol-agent";

@@ -2,8 +2,8 @@
 
 use jiff::tz::TimeZone;
 
-use super::format;
 use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome, Undecidable};
+use crate::sink::format;
 
 /// A flow's line.
 pub(super) fn flow(flow: &Flow) -> String {

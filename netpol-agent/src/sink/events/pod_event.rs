@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::event_message::note;
+use super::message::note;
 use crate::model::{Finding, FindingKind, FindingStatus, Observed, Pod, PolicyDirection, PolicyRef};
 
 /// An Event about a pod.
@@ -87,7 +87,7 @@ fn tells(finding: &Finding, node: Option<&str>, pod: &Pod) -> bool {
 mod tests {
     use super::*;
     use crate::model::{
-        Denial, FindingEndpoint, FindingKey, Labels, PodClass, PodPhase, PolicyKind, Protocol,
+        Denial, FindingEndpoint, FindingKey, Labels, Monotonic, PodClass, PodPhase, PolicyKind, Protocol,
     };
 
     fn pod(name: &str, node: Option<&str>) -> Arc<Pod> {
@@ -138,7 +138,7 @@ mod tests {
             pods: [Some(pod("a", Some("one"))), Some(pod("b", Some("two")))],
             first_seen: Timestamp::UNIX_EPOCH,
             last_seen: Timestamp::UNIX_EPOCH,
-            last_ns: 0,
+            last_began: Monotonic::ZERO,
             count: 1,
         }
     }

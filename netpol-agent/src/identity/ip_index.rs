@@ -2,8 +2,7 @@
 
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, net::IpAddr, sync::Arc};
 
-use super::persistent_map::PersistentMap;
-use crate::model::{Node, Pod, Protocol, Service, SocketAddress};
+use crate::model::{Node, PersistentMap, Pod, Protocol, Service, SocketAddress};
 
 /// Something that has addresses of a kind.
 pub(super) trait Addressed<A>: PartialEq {
@@ -68,11 +67,13 @@ pub(super) struct IpIndex<A, T> {
     contested: HashMap<A, Vec<Arc<T>>>,
 }
 
-impl<A: Copy + Eq + Hash, T: Addressed<A>> IpIndex<A, T> {
-    pub(super) fn new() -> Self {
+impl<A, T> Default for IpIndex<A, T> {
+    fn default() -> Self {
         Self { holders: PersistentMap::default(), contested: HashMap::new() }
     }
+}
 
+impl<A: Copy + Eq + Hash, T: Addressed<A>> IpIndex<A, T> {
     pub(super) fn holders(&self) -> &PersistentMap<A, Arc<T>> {
         &self.holders
     }
@@ -138,7 +139,7 @@ mod tests {
             })
         };
         let services = [service("a", &[80, 443]), service("b", &[443, 443]), service("c", &[53])];
-        let mut book = IpIndex::<(Protocol, SocketAddress), Service>::new();
+        let mut book = IpIndex::<(Protocol, SocketAddress), Service>::default();
         services.iter().for_each(|service| book.add(service));
         let at = |port| (Protocol::Tcp, SocketAddress { address: "192.0.2.7".parse().unwrap(), port });
         let holder =

@@ -1,25 +1,21 @@
 //! Who was behind an address, at the time.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashSet;
 
-use crate::{
-    cluster::{IpAssignment, Snapshot},
-    model::{AssignedAt, Endpoint, EndpointSlice, Node, SocketAddress, is_metadata_address},
-};
-
-const SECOND: u64 = 1_000_000_000;
+use super::{Addresses, AssignedAt, IpAssignment};
+use crate::model::{Endpoint, Monotonic, Node, SocketAddress, is_metadata_address};
 
 /// How long after a veth came a pod may take to claim its address. The kubelet tells of an address once the veth is
 /// there, and the API server's news take their time.
-pub const IP_REPORT_TIMEOUT: u64 = 5 * SECOND;
+pub const IP_REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How much sooner the news of a claim may come than that of the veth: both are on their way at the same time.
-const CLOCK_SLACK: u64 = SECOND / 20;
+const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
 /// How long a pod that the API no longer has may still send: its veth goes last.
-const TEARDOWN_GRACE: u64 = 5 * SECOND;
+const TEARDOWN_GRACE: Duration = Duration::from_secs(5);
 
 /// Who was behind an address at some time.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,12 +26,12 @@ pub enum Resolution {
         endpoint: Endpoint,
         /// Since when the cluster's state says so, in nanoseconds of `CLOCK_MONOTONIC`; 0 for as long as is known. It
         /// may be after the time that was asked about.
-        since_ns: u64,
+        since: Monotonic,
     },
     /// A pod that is new here; until then, its name may still come.
     Pending {
         /// When to give up, in nanoseconds of `CLOCK_MONOTONIC`.
-        until_ns: u64,
+        until: Monotonic,
     },
     /// One pod or the next: the news of them is late, or has not come at all.
     Unclear,
@@ -43,16 +39,16 @@ pub enum Resolution {
 
 /// What the snapshot knows of an address.
 #[must_use]
-pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
-    if let Some(pod) = snapshot.pod_by_ip(address) {
+pub fn resolve(addresses: &Addresses, address: IpAddr) -> Endpoint {
+    if let Some(pod) = addresses.pod(address) {
         Endpoint::Pod(pod.clone())
-    } else if let Some(node) = snapshot.node_by_ip(address) {
+    } else if let Some(node) = addresses.node(address) {
         Endpoint::Node(node.name.clone())
-    } else if let Some(service) = snapshot.service_by_ip(address) {
+    } else if let Some(service) = addresses.service(address) {
         Endpoint::Service(service.key.clone())
     } else if is_metadata_address(address) {
         Endpoint::Metadata
-    } else if api_servers(snapshot).any(|slice| slice.ready.contains(&address)) {
+    } else if addresses.api_servers().any(|slice| slice.ready.contains(&address)) {
         Endpoint::ApiServer
     } else {
         Endpoint::World
@@ -63,76 +59,68 @@ pub fn resolve(snapshot: &Snapshot, address: IpAddr) -> Endpoint {
 /// host's end of a veth pair or to a bridge, and what kubelet's probes therefore come from.
 #[must_use]
 pub fn own_node<'a>(
-    snapshot: &'a Snapshot,
+    addresses: &'a Addresses,
     host: &HashSet<IpAddr>,
     address: IpAddr,
 ) -> Option<&'a Arc<Node>> {
-    let is_own = host.contains(&address) && snapshot.pod_by_ip(address).is_none();
-    is_own.then(|| host.iter().find_map(|address| snapshot.node_by_ip(*address))).flatten()
+    let is_own = host.contains(&address) && addresses.pod(address).is_none();
+    is_own.then(|| host.iter().find_map(|address| addresses.node(*address))).flatten()
 }
 
 /// Whether the API server listens at an address and port. The address alone may be a node's.
 #[must_use]
-pub fn is_api_server(snapshot: &Snapshot, at: SocketAddress) -> bool {
-    api_servers(snapshot)
+pub fn is_api_server(addresses: &Addresses, at: SocketAddress) -> bool {
+    addresses
+        .api_servers()
         .any(|slice| slice.ready.contains(&at.address) && slice.ports.iter().any(|port| port.port == at.port))
 }
 
-/// The API server keeps this Service and its endpoints itself (kube-apiserver's `--endpoint-reconciler-type`).
-fn api_servers(snapshot: &Snapshot) -> impl Iterator<Item = &Arc<EndpointSlice>> {
-    snapshot.endpoint_slices("default/kubernetes")
-}
-
-/// Who was behind an address at a time. `taken` is what veths tell of it, and `as_of_ns` until when the news of pods has
+/// Who was behind an address at a time. `taken` is what veths tell of it, and `as_of` until when the news of pods has
 /// come in, in nanoseconds of `CLOCK_MONOTONIC`.
 #[must_use]
 pub fn resolve_at(
-    snapshot: &Snapshot,
+    addresses: &Addresses,
     address: IpAddr,
-    at_ns: u64,
+    at: Monotonic,
     taken: AssignedAt,
-    as_of_ns: u64,
+    as_of: Monotonic,
 ) -> Resolution {
-    let past = snapshot.past_holders(address);
-    let has_holder = snapshot.pod_by_ip(address).is_some();
-    let since_ns = snapshot.holder_since(address);
-    let now = || Resolution::Known { endpoint: resolve(snapshot, address), since_ns };
+    let past = addresses.past(address);
+    let has_holder = addresses.pod(address).is_some();
+    let since = addresses.since(address);
+    let now = || Resolution::Known { endpoint: resolve(addresses, address), since };
     let then = |assignment: &IpAssignment| Resolution::Known {
         endpoint: Endpoint::Pod(assignment.pod.clone()),
-        since_ns: assignment.from_ns,
+        since: assignment.from,
     };
     match taken {
         AssignedAt::Unclear => return Resolution::Unclear,
         AssignedAt::Unknown => {}
         AssignedAt::After(born) => {
             // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
-            if let Some(assignment) = past.iter().find(|assignment| assignment.from_ns + CLOCK_SLACK >= born)
-            {
+            if let Some(assignment) = past.iter().find(|assignment| assignment.from + CLOCK_SLACK >= born) {
                 return then(assignment);
             }
-            if has_holder && since_ns + CLOCK_SLACK >= born {
+            if has_holder && since + CLOCK_SLACK >= born {
                 return now();
             }
-            let claimed_ns = born + IP_REPORT_TIMEOUT;
-            if at_ns < claimed_ns {
-                return Resolution::Pending { until_ns: claimed_ns };
+            let claimed = born + IP_REPORT_TIMEOUT;
+            if at < claimed {
+                return Resolution::Pending { until: claimed };
             }
             // Nobody claims it: its pod is the one that had it before, in a new sandbox. If that is all the news.
-            if has_holder && as_of_ns < claimed_ns {
+            if has_holder && as_of < claimed {
                 return Resolution::Unclear;
             }
         }
     }
-    if let Some(assignment) =
-        past.iter().find(|assignment| (assignment.from_ns..assignment.until_ns).contains(&at_ns))
+    if let Some(assignment) = past.iter().find(|assignment| (assignment.from..assignment.until).contains(&at))
     {
         return then(assignment);
     }
-    match past.iter().rfind(|assignment| assignment.until_ns <= at_ns) {
-        Some(_) if has_holder && at_ns < since_ns => Resolution::Unclear,
-        Some(assignment) if !has_holder && at_ns < assignment.until_ns + TEARDOWN_GRACE => {
-            Resolution::Unclear
-        }
+    match past.iter().rfind(|assignment| assignment.until <= at) {
+        Some(_) if has_holder && at < since => Resolution::Unclear,
+        Some(assignment) if !has_holder && at < assignment.until + TEARDOWN_GRACE => Resolution::Unclear,
         _ => now(),
     }
 }
@@ -152,7 +140,7 @@ mod tests {
                 "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: {name}}},
                    status: {{phase: Running, podIP: {ADDRESS}}}}}"
             );
-            index.set_time(at * SECOND);
+            index.set_time(Monotonic::from_secs(*at));
             index.sync(if name.is_empty() { Vec::new() } else { manifests::parse("", &text).objects });
         }
         index
@@ -188,13 +176,20 @@ mod tests {
             ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
             let snapshot = history(changes).publish();
-            let taken = born.map_or(AssignedAt::Unknown, |born| AssignedAt::After(born * SECOND));
-            let resolution = resolve_at(&snapshot, ADDRESS.parse().unwrap(), at * SECOND, taken, u64::MAX);
+            let taken =
+                born.map_or(AssignedAt::Unknown, |born| AssignedAt::After(Monotonic::from_secs(born)));
+            let resolution = resolve_at(
+                snapshot.addresses(),
+                ADDRESS.parse().unwrap(),
+                Monotonic::from_secs(at),
+                taken,
+                Monotonic::MAX,
+            );
             let found = match &resolution {
                 Resolution::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
                 Resolution::Known { .. } => "world",
-                Resolution::Pending { until_ns } => {
-                    assert_eq!(*until_ns, born.unwrap() * SECOND + IP_REPORT_TIMEOUT, "{name}");
+                Resolution::Pending { until } => {
+                    assert_eq!(*until, Monotonic::from_secs(born.unwrap()) + IP_REPORT_TIMEOUT, "{name}");
                     "awaited"
                 }
                 Resolution::Unclear => "unclear",
@@ -210,10 +205,21 @@ mod tests {
         for (name, taken, as_of, expected) in [
             ("its end is not clear", AssignedAt::Unclear, 30, false),
             ("in an old sandbox", AssignedAt::Unknown, 1, true),
-            ("in a new sandbox", AssignedAt::After(18 * SECOND), 23, true),
-            ("or in that of a pod that is not told of", AssignedAt::After(18 * SECOND), 22, false),
+            ("in a new sandbox", AssignedAt::After(Monotonic::from_secs(18)), 23, true),
+            (
+                "or in that of a pod that is not told of",
+                AssignedAt::After(Monotonic::from_secs(18)),
+                22,
+                false,
+            ),
         ] {
-            let resolution = resolve_at(&old, ADDRESS.parse().unwrap(), 30 * SECOND, taken, as_of * SECOND);
+            let resolution = resolve_at(
+                old.addresses(),
+                ADDRESS.parse().unwrap(),
+                Monotonic::from_secs(30),
+                taken,
+                Monotonic::from_secs(as_of),
+            );
             assert_eq!(resolution != Resolution::Unclear, expected, "{name}: {resolution:?}");
         }
     }
@@ -223,10 +229,13 @@ mod tests {
         let mut index = history(&[(0, "old"), (20, "new"), (21, "newer")]);
         let address = ADDRESS.parse().unwrap();
         let before = index.publish();
-        assert_eq!((before.past_holders(address).len(), before.holder_since(address)), (2, 21 * SECOND));
-        index.set_time(200 * SECOND);
+        assert_eq!(
+            (before.addresses().past(address).len(), before.addresses().since(address)),
+            (2, Monotonic::from_secs(21))
+        );
+        index.set_time(Monotonic::from_secs(200));
         index.sync([]);
         let after = index.publish();
-        assert_eq!(after.past_holders(address).len(), 1, "what has just ended");
+        assert_eq!(after.addresses().past(address).len(), 1, "what has just ended");
     }
 }

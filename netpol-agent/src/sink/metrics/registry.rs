@@ -2,14 +2,17 @@
 
 use std::sync::atomic::AtomicU64;
 
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, info::Info},
     registry::Registry,
 };
 
-use super::format;
-use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Kinds, ObjectKind};
+use crate::{
+    model::{Expected, Finding, FindingStatus, Flow, ObjectKind, Status},
+    sink::{Sink, format},
+};
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct FlowLabels {
@@ -51,42 +54,6 @@ struct NoLabels {}
 struct WatchLabels {
     resource: &'static str,
     cause: &'static str,
-}
-
-/// Where records are lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Lost {
-    /// In the kernel: no room in the ring for a packet's record.
-    PacketRing,
-    /// In the kernel: no room in the ring for a drop's record.
-    DropRing,
-    /// In the kernel: a dropped packet that could not be read.
-    UnreadableDrop,
-    /// Bytes that are no record.
-    Decode,
-    /// Attempts pushed out of the full table before they were decided.
-    FlowTable,
-    /// Wrong connections for which no finding could be opened.
-    Findings,
-    /// Lines that nobody took.
-    SlowReader,
-    /// Events for which there was no room: more findings came than may be told.
-    Events,
-}
-
-impl Lost {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::PacketRing => "packet_ring_full",
-            Self::DropRing => "drop_ring_full",
-            Self::UnreadableDrop => "drop_unreadable",
-            Self::Decode => "decode",
-            Self::FlowTable => "flow_table_full",
-            Self::Findings => "too_many_findings",
-            Self::SlowReader => "slow_reader",
-            Self::Events => "too_many_events",
-        }
-    }
 }
 
 /// All of them. Cloning shares.
@@ -205,58 +172,6 @@ impl Metrics {
         Ok(text)
     }
 
-    /// A judged connection. One that is judged again, on better evidence, is counted in its new outcome, too.
-    pub fn flow(&self, flow: &Flow) {
-        let verdict = format::expected(&flow.expected);
-        if !flow.attempt.revised {
-            let protocol = flow.attempt.tuple.protocol.to_string();
-            self.flows.get_or_create(&FlowLabels { verdict, protocol }).inc();
-        }
-        let labels = ConnectionLabels {
-            expected: verdict,
-            observed: flow.attempt.observed.name(),
-            outcome: flow.outcome.name(),
-        };
-        self.connections.get_or_create(&labels).inc();
-        if let Expected::Undecidable(why) = &flow.expected {
-            self.undecidable
-                .get_or_create(&ReasonLabel { reason: format::undecidable(why).to_owned() })
-                .inc();
-        }
-    }
-
-    /// A finding that has opened or closed.
-    pub fn finding(&self, finding: &Finding) {
-        if finding.status == FindingStatus::Open {
-            self.findings.get_or_create(&KindLabel { kind: finding.key.kind.name() }).inc();
-        }
-    }
-
-    /// How many findings of a kind are open.
-    pub fn findings_open(&self, kind: FindingKind, count: usize) {
-        self.findings_open.get_or_create(&KindLabel { kind: kind.name() }).set(gauge(count));
-    }
-
-    /// Drops, by the kernel's reason.
-    pub fn drops(&self, reason: &str, count: u32) {
-        self.drops.get_or_create(&ReasonLabel { reason: reason.to_owned() }).inc_by(u64::from(count));
-    }
-
-    /// How much has been lost so far for one cause.
-    pub fn lost(&self, cause: Lost, total: u64) {
-        raise(&self.lost.get_or_create(&CauseLabel { cause: cause.name() }), total);
-    }
-
-    /// How many packets have been passed over so far for one cause.
-    pub fn packets_skipped(&self, cause: &'static str, total: u64) {
-        raise(&self.packets_skipped.get_or_create(&CauseLabel { cause }), total);
-    }
-
-    /// Records read, by kind: `packet`, `icmp_error`, `drop`.
-    pub fn records(&self, kind: &'static str, total: u64) {
-        raise(&self.records.get_or_create(&KindLabel { kind }), total);
-    }
-
     /// A veth that the programs could not be attached to.
     pub fn attach_error(&self) {
         self.attach_errors.inc();
@@ -265,31 +180,6 @@ impl Metrics {
     /// Link messages were missed.
     pub fn netlink_resync(&self) {
         self.netlink_resyncs.inc();
-    }
-
-    /// Sizes.
-    pub fn sizes(&self, veths: usize, flow_table: usize) {
-        self.veths.set(gauge(veths));
-        self.flow_table.set(gauge(flow_table));
-    }
-
-    /// How many of this node's pods have an interface without the programs.
-    pub fn pods_unseen(&self, count: usize) {
-        self.pods_unseen.get_or_create(&NoLabels {}).set(gauge(count));
-    }
-
-    /// Which kinds of objects are not known well enough to judge by.
-    pub fn unknown(&self, kinds: Kinds) {
-        for kind in ObjectKind::ALL {
-            let label = ResourceLabel { resource: kind.plural() };
-            self.resource_unknown.get_or_create(&label).set(i64::from(kinds.contains(kind)));
-        }
-    }
-
-    /// The cluster state in force.
-    pub fn snapshot(&self, generation: u64, age_seconds: f64) {
-        self.generation.set(i64::try_from(generation).unwrap_or(i64::MAX));
-        self.snapshot_age.set(age_seconds);
     }
 
     /// The Kubernetes API did not give what was asked for; the cause is one of a fixed set.
@@ -315,6 +205,70 @@ impl Metrics {
     /// Objects in the manifests that could not be read.
     pub fn manifest_errors(&self, count: usize) {
         self.manifest_errors.set(gauge(count));
+    }
+}
+
+impl Sink for Metrics {
+    /// One that is judged again, on better evidence, is counted in its new outcome, too.
+    fn flow(&mut self, flow: &Flow) {
+        let verdict = format::expected(&flow.expected);
+        if !flow.attempt.revised {
+            let protocol = flow.attempt.tuple.protocol.to_string();
+            self.flows.get_or_create(&FlowLabels { verdict, protocol }).inc();
+        }
+        let labels = ConnectionLabels {
+            expected: verdict,
+            observed: flow.attempt.observed.name(),
+            outcome: flow.outcome.name(),
+        };
+        self.connections.get_or_create(&labels).inc();
+        if let Expected::Undecidable(why) = &flow.expected {
+            let reason = format::undecidable(why).to_owned();
+            self.undecidable.get_or_create(&ReasonLabel { reason }).inc();
+        }
+    }
+
+    fn finding(&mut self, finding: &Finding, _: Timestamp) {
+        let label = KindLabel { kind: finding.key.kind.name() };
+        let open = self.findings_open.get_or_create_owned(&label);
+        match finding.status {
+            FindingStatus::Open => {
+                self.findings.get_or_create(&label).inc();
+                open.inc();
+            }
+            FindingStatus::Resolved | FindingStatus::Expired => {
+                open.dec();
+            }
+        }
+    }
+
+    fn status(&mut self, status: &Status) {
+        for (kind, total) in status.records {
+            raise(&self.records.get_or_create(&KindLabel { kind }), total);
+        }
+        for (cause, total) in &status.packets_skipped {
+            raise(&self.packets_skipped.get_or_create(&CauseLabel { cause }), *total);
+        }
+        for (reason, total) in &status.drops {
+            raise(&self.drops.get_or_create(&ReasonLabel { reason: reason.to_string() }), *total);
+        }
+        for (cause, total) in &status.losses {
+            raise(&self.lost.get_or_create(&CauseLabel { cause: cause.name() }), *total);
+        }
+        for (kind, count) in status.findings_open {
+            self.findings_open.get_or_create(&KindLabel { kind: kind.name() }).set(gauge(count));
+        }
+        if let Some(count) = status.pods_unseen {
+            self.pods_unseen.get_or_create(&NoLabels {}).set(gauge(count));
+        }
+        for kind in ObjectKind::ALL {
+            let label = ResourceLabel { resource: kind.plural() };
+            self.resource_unknown.get_or_create(&label).set(i64::from(status.unknown.contains(kind)));
+        }
+        self.veths.set(gauge(status.interfaces));
+        self.flow_table.set(gauge(status.flow_table));
+        self.generation.set(i64::try_from(status.generation).unwrap_or(i64::MAX));
+        self.snapshot_age.set(status.age.as_secs_f64());
     }
 }
 

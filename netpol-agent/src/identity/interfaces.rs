@@ -1,8 +1,10 @@
 //! The veth pairs whose far end is a pod's interface.
 
-use std::{collections::VecDeque, net::IpAddr, sync::Arc};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
+
+use crate::model::Monotonic;
 
 /// The host end of a veth pair whose other end is in another network namespace.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,19 +14,19 @@ pub struct PodInterface {
     /// Addresses of the other end, both families.
     pub addresses: Vec<IpAddr>,
     /// When the programs were attached, nanoseconds of `CLOCK_MONOTONIC`.
-    pub attached_ns: u64,
+    pub attached_at: Monotonic,
     /// When it came, in the same time, where that was while the agent was watching.
-    pub created_at_ns: Option<u64>,
+    pub created_at: Option<Monotonic>,
 }
 
 /// How many of those that are gone are remembered, for connections that are decided after their end.
 const REMEMBERED: usize = 1024;
 
 /// How much later than it happened the end of a veth is heard of, at most, in nanoseconds.
-const LATE: u64 = 50_000_000;
+const LATE: Duration = Duration::from_millis(50);
 
 /// The same where the node has no time for the agent.
-const VERY_LATE: u64 = 2_000_000_000;
+const VERY_LATE: Duration = Duration::from_secs(2);
 
 /// What veths tell of when somebody came to have an address.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub enum AssignedAt {
     Unknown,
     /// After a time, in nanoseconds of `CLOCK_MONOTONIC`: the veth at which it was seen came then; or it was seen at none,
     /// and the last one that had the address had gone.
-    After(u64),
+    After(Monotonic),
     /// Before or after the veth that had it before had gone.
     Unclear,
 }
@@ -46,9 +48,9 @@ pub struct PodInterfaces {
     /// With kube-proxy in its IPVS mode, the addresses of all Services are among them.
     host: HashSet<IpAddr>,
     /// Those that went last, oldest first.
-    gone: VecDeque<(u32, PodInterface)>,
+    removed: VecDeque<(u32, PodInterface)>,
     /// When the ends of those were heard of that had an address, oldest first.
-    left: HashMap<IpAddr, VecDeque<u64>>,
+    left: HashMap<IpAddr, VecDeque<Monotonic>>,
 }
 
 impl PodInterfaces {
@@ -73,36 +75,36 @@ impl PodInterfaces {
     /// A veth by its interface index, be it one that has gone of late.
     #[must_use]
     pub fn get_or_removed(&self, ifindex: u32) -> Option<&PodInterface> {
-        let gone = || self.gone.iter().rfind(|(index, _)| *index == ifindex).map(|(_, veth)| veth);
+        let gone = || self.removed.iter().rfind(|(index, _)| *index == ifindex).map(|(_, veth)| veth);
         self.get(ifindex).or_else(gone)
     }
 
-    /// When who had an address at `at_ns` came to have it, as far as veths tell. `seen_at` is the veth at which that one
+    /// When who had an address at `at` came to have it, as far as veths tell. `seen_at` is the veth at which that one
     /// was seen; `is_there` says whether there was surely somebody: who sent, or answered.
     #[must_use]
-    pub fn taken(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64, is_there: bool) -> AssignedAt {
+    pub fn taken(&self, address: IpAddr, seen_at: Option<u32>, at: Monotonic, is_there: bool) -> AssignedAt {
         if let Some(veth) = self.home(address, seen_at) {
-            return veth.created_at_ns.map_or(AssignedAt::Unknown, AssignedAt::After);
+            return veth.created_at.map_or(AssignedAt::Unknown, AssignedAt::After);
         }
         let Some(ends) = self.left.get(&address) else { return AssignedAt::Unknown };
         // Who was there and was not seen was not behind a veth that was still there.
         let late = if is_there { VERY_LATE } else { LATE };
-        if ends.iter().any(|heard| (at_ns + 1..=at_ns + late).contains(heard)) {
+        if ends.iter().any(|heard| *heard > at && *heard <= at + late) {
             return AssignedAt::Unclear;
         }
-        let last = ends.iter().rfind(|heard| **heard <= at_ns);
-        last.map_or(AssignedAt::Unknown, |heard| AssignedAt::After(heard.saturating_sub(LATE)))
+        let last = ends.iter().rfind(|heard| **heard <= at);
+        last.map_or(AssignedAt::Unknown, |heard| AssignedAt::After(*heard - LATE))
     }
 
     /// Until when to wait before asking who had an address, for somebody who is surely there: where that one was not seen
     /// at the veth that has it, the veth may have gone, and it would be heard of by then.
     #[must_use]
-    pub fn doubtful_until(&self, address: IpAddr, seen_at: Option<u32>, at_ns: u64) -> Option<u64> {
+    pub fn doubtful_until(&self, address: IpAddr, seen_at: Option<u32>, at: Monotonic) -> Option<Monotonic> {
         if self.home(address, seen_at).is_some() {
             return None;
         }
         let owner = self.get(self.owner(address)?)?;
-        (owner.attached_ns <= at_ns).then_some(at_ns + VERY_LATE)
+        (owner.attached_at <= at).then_some(at + VERY_LATE)
     }
 
     /// The veth at which an address was seen, if it may be its own.
@@ -110,7 +112,7 @@ impl PodInterfaces {
         let veth = self.get_or_removed(seen_at?)?;
         // Those of one that has just come are not known yet.
         let may_be =
-            veth.addresses.contains(&address) || (veth.addresses.is_empty() && veth.created_at_ns.is_some());
+            veth.addresses.contains(&address) || (veth.addresses.is_empty() && veth.created_at.is_some());
         may_be.then_some(veth)
     }
 
@@ -140,15 +142,15 @@ impl PodInterfaces {
     }
 
     /// Adds a veth that the programs were attached to; one that is known already keeps its addresses.
-    pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now_ns: u64) {
-        let veth = PodInterface { name, addresses: Vec::new(), attached_ns: now_ns, created_at_ns: None };
+    pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now: Monotonic) {
+        let veth = PodInterface { name, addresses: Vec::new(), attached_at: now, created_at: None };
         self.by_index.entry(ifindex).or_insert(veth);
     }
 
     /// Notes when a veth came that was not there before the agent.
-    pub fn created(&mut self, ifindex: u32, at_ns: u64) {
+    pub fn created(&mut self, ifindex: u32, at: Monotonic) {
         if let Some(veth) = self.by_index.get_mut(&ifindex) {
-            veth.created_at_ns = Some(at_ns);
+            veth.created_at = Some(at);
         }
     }
 
@@ -163,21 +165,21 @@ impl PodInterfaces {
     }
 
     /// Forgets a veth that is gone, by and by.
-    pub fn gone(&mut self, ifindex: u32, now_ns: u64) {
+    pub fn removed(&mut self, ifindex: u32, now: Monotonic) {
         let Some(veth) = self.by_index.remove(&ifindex) else { return };
         self.disown(ifindex, &veth.addresses);
         for address in &veth.addresses {
-            self.left.entry(*address).or_default().push_back(now_ns);
+            self.left.entry(*address).or_default().push_back(now);
         }
-        self.gone.push_back((ifindex, veth));
-        if self.gone.len() > REMEMBERED {
+        self.removed.push_back((ifindex, veth));
+        if self.removed.len() > REMEMBERED {
             self.forget();
         }
     }
 
     /// Forgets the one that went first.
     fn forget(&mut self) {
-        for address in self.gone.pop_front().into_iter().flat_map(|(_, veth)| veth.addresses) {
+        for address in self.removed.pop_front().into_iter().flat_map(|(_, veth)| veth.addresses) {
             let Some(ends) = self.left.get_mut(&address) else { continue };
             ends.pop_front();
             if ends.is_empty() {
@@ -203,55 +205,51 @@ mod tests {
     #[test]
     fn when_an_address_was_taken() {
         use AssignedAt::{After, Unclear, Unknown};
-        const SECOND: u64 = 1_000_000_000;
+        let at = Monotonic::from_secs;
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let at_veth = |ifindex| Some(ifindex);
         let taken = |interfaces: &PodInterfaces, seen_at, second| {
-            interfaces.taken(address, seen_at, second * SECOND, true)
+            interfaces.taken(address, seen_at, at(second), true)
         };
         let mut interfaces = PodInterfaces::default();
-        interfaces.attached(1, "old".into(), SECOND);
+        interfaces.attached(1, "old".into(), at(1));
         interfaces.set_addresses(1, vec![address]);
         assert_eq!(taken(&interfaces, at_veth(1), 10), Unknown, "it was there before");
         assert_eq!(taken(&interfaces, None, 10), Unknown, "nobody knows");
         for (seen_at, second, expected) in [(at_veth(1), 10, None), (None, 10, Some(12)), (None, 0, None)] {
-            let until = interfaces.doubtful_until(address, seen_at, second * SECOND);
-            assert_eq!(until, expected.map(|second| second * SECOND), "{seen_at:?} {second}");
+            let until = interfaces.doubtful_until(address, seen_at, at(second));
+            assert_eq!(until, expected.map(at), "{seen_at:?} {second}");
         }
-        interfaces.gone(1, 20 * SECOND);
-        interfaces.attached(2, "new".into(), 22 * SECOND);
-        interfaces.created(2, 21 * SECOND);
-        assert_eq!(taken(&interfaces, at_veth(2), 22), After(21 * SECOND), "at one without addresses yet");
+        interfaces.removed(1, at(20));
+        interfaces.attached(2, "new".into(), at(22));
+        interfaces.created(2, at(21));
+        assert_eq!(taken(&interfaces, at_veth(2), 22), After(at(21)), "at one without addresses yet");
         interfaces.set_addresses(2, vec![address]);
         for (name, seen_at, second, expected) in [
             ("at the old one", at_veth(1), 19, Unknown),
             ("long before the old one's end", None, 17, Unknown),
             ("just before it was heard of", None, 19, Unclear),
-            ("after it", None, 20, After(20 * SECOND - LATE)),
-            ("at the new one", at_veth(2), 25, After(21 * SECOND)),
-            ("past the new one", None, 25, After(20 * SECOND - LATE)),
+            ("after it", None, 20, After(at(20) - LATE)),
+            ("at the new one", at_veth(2), 25, After(at(21))),
+            ("past the new one", None, 25, After(at(20) - LATE)),
         ] {
             assert_eq!(taken(&interfaces, seen_at, second), expected, "{name}");
         }
-        assert_eq!(interfaces.taken(address, None, 19 * SECOND, false), Unknown, "nobody was there");
-        assert_eq!(interfaces.taken(address, None, 20 * SECOND - LATE, false), Unclear, "or it had gone");
-        assert_eq!(interfaces.doubtful_until(address, None, 21 * SECOND), None, "before it was attached");
-        assert_eq!(
-            interfaces.doubtful_until(address, None, 25 * SECOND),
-            Some(27 * SECOND),
-            "past the new one"
-        );
-        interfaces.gone(2, 26 * SECOND);
+        assert_eq!(interfaces.taken(address, None, at(19), false), Unknown, "nobody was there");
+        assert_eq!(interfaces.taken(address, None, at(20) - LATE, false), Unclear, "or it had gone");
+        assert_eq!(interfaces.doubtful_until(address, None, at(21)), None, "before it was attached");
+        assert_eq!(interfaces.doubtful_until(address, None, at(25)), Some(at(27)), "past the new one");
+        interfaces.removed(2, at(26));
         assert_eq!(taken(&interfaces, None, 25), Unclear, "which had gone");
-        assert_eq!(taken(&interfaces, None, 21), After(20 * SECOND - LATE), "not for those long before");
+        assert_eq!(taken(&interfaces, None, 21), After(at(20) - LATE), "not for those long before");
         for ifindex in 3..2 + u32::try_from(REMEMBERED).unwrap() {
-            interfaces.attached(ifindex, "other".into(), 0);
-            interfaces.gone(ifindex, 30 * SECOND);
+            interfaces.attached(ifindex, "other".into(), Monotonic::ZERO);
+            interfaces.removed(ifindex, at(30));
         }
         assert_eq!(taken(&interfaces, None, 21), Unknown, "the first end is forgotten");
-        assert_eq!(taken(&interfaces, None, 27), After(26 * SECOND - LATE), "the second is not");
-        interfaces.attached(1, "other".into(), 0);
-        interfaces.gone(1, 30 * SECOND);
+        assert_eq!(taken(&interfaces, None, 27), After(at(26) - LATE), "the second is not");
+        interfaces.attached(1, "other".into(), Monotonic::ZERO);
+        interfaces.removed(1, at(30));
         assert!(interfaces.left.is_empty());
     }
 
@@ -259,12 +257,12 @@ mod tests {
     fn an_address_follows_its_last_owner() {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let mut interfaces = PodInterfaces::default();
-        interfaces.attached(1, "a".into(), 0);
-        interfaces.attached(2, "b".into(), 0);
+        interfaces.attached(1, "a".into(), Monotonic::ZERO);
+        interfaces.attached(2, "b".into(), Monotonic::ZERO);
         assert_eq!(interfaces.carries(1, address), None, "addresses not known yet");
         interfaces.set_addresses(1, vec![address]);
         interfaces.set_addresses(2, vec![address]);
-        interfaces.gone(1, 0);
+        interfaces.removed(1, Monotonic::ZERO);
         assert_eq!(interfaces.owner(address), Some(2));
         interfaces.set_addresses(2, vec!["10.0.0.2".parse().unwrap()]);
         assert_eq!(interfaces.owner(address), None);

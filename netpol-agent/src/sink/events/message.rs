@@ -1,7 +1,7 @@
 //! What an Event says of a finding, in plain words.
 
-use super::format;
 use crate::model::{Finding, FindingEndpoint, FindingKind, FindingStatus};
+use crate::sink::format;
 
 /// What the API takes, in bytes.
 const LONGEST: usize = 1024;

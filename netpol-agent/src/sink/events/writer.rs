@@ -12,13 +12,13 @@ use tokio::{
 use tracing::{info, warn};
 
 use super::{
+    PodEvent,
     object::{REPORTER, object},
     rate::Rate,
 };
 use crate::{
-    cluster::watch::{Backoff, Forbidden, WatchError, connect},
-    runtime::{ApiOptions, SourceOptions},
-    sink::{Events, Metrics, PodEvent, events},
+    cluster::watch::{Backoff, Credentials, Forbidden, WatchError, connect},
+    sink::{SinkContext, metrics::Metrics},
 };
 
 /// How long an answer may take.
@@ -30,44 +30,38 @@ const ATTEMPTS: u32 = 20;
 const FORBIDDEN: Forbidden = Forbidden { verb: "create", resource: "events", group: "events.k8s.io" };
 
 /// Writes what comes out of the queue.
-pub(crate) struct EventWriter {
+pub(super) struct EventWriter {
     queue: mpsc::Receiver<PodEvent>,
     client: Client,
     /// The node, by which it is known who wrote an Event.
     instance: String,
     rate: Rate,
     metrics: Metrics,
-    /// The present trouble, which has been said.
-    said: Option<&'static str>,
-}
-
-/// Where findings go in, and what writes them; `None` where no Events are wanted.
-///
-/// # Errors
-///
-/// It is not known which API server to tell, and as whom.
-pub(crate) async fn open(
-    source: &SourceOptions,
-    node: Option<&str>,
-    metrics: &Metrics,
-) -> Result<Option<(Events, EventWriter)>> {
-    let SourceOptions::Api(ApiOptions { credentials, events: true, .. }) = source else { return Ok(None) };
-    let client = connect(credentials).await?;
-    let (events, queue) = events(node.map(str::to_owned));
-    let writer = EventWriter {
-        queue,
-        client,
-        instance: node.unwrap_or(REPORTER).to_owned(),
-        rate: Rate::new(Instant::now()),
-        metrics: metrics.clone(),
-        said: None,
-    };
-    Ok(Some((events, writer)))
+    /// The present error, which has been logged.
+    last_logged: Option<&'static str>,
 }
 
 impl EventWriter {
+    /// # Errors
+    ///
+    /// It is not known which API server to write to, and as whom.
+    pub(super) async fn open(
+        queue: mpsc::Receiver<PodEvent>,
+        credentials: &Credentials,
+        context: &SinkContext,
+    ) -> Result<Self> {
+        Ok(Self {
+            queue,
+            client: connect(credentials).await?,
+            instance: context.node.as_deref().unwrap_or(REPORTER).to_owned(),
+            rate: Rate::new(Instant::now()),
+            metrics: context.metrics.clone(),
+            last_logged: None,
+        })
+    }
+
     /// Writes until no more can come.
-    pub(crate) async fn run(mut self) {
+    pub(super) async fn run(mut self) {
         while let Some(event) = self.queue.recv().await {
             sleep(self.rate.take(Instant::now())).await;
             self.write(&object(&event, &self.instance)).await;
@@ -78,12 +72,12 @@ impl EventWriter {
     async fn write(&mut self, object: &Object) {
         let mut backoff = Backoff::default();
         for attempt in 1.. {
-            let Err(trouble) = self.create(object).await else { return self.written() };
-            self.say(&trouble);
-            if attempt == ATTEMPTS || !may_pass(&trouble) {
-                return self.metrics.event_failed(trouble.name());
+            let Err(error) = self.create(object).await else { return self.written() };
+            self.log_once(&error);
+            if attempt == ATTEMPTS || !may_pass(&error) {
+                return self.metrics.event_failed(error.name());
             }
-            let asked = match trouble {
+            let asked = match error {
                 WatchError::Refused { retry_after, .. } => retry_after,
                 _ => None,
             };
@@ -98,27 +92,27 @@ impl EventWriter {
             Ok(Ok(_)) => Ok(()),
             // An earlier attempt came there, and its answer did not come back.
             Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(()),
-            Ok(Err(error)) => Err(trouble(&error)),
+            Ok(Err(error)) => Err(watch_error(&error)),
             Err(_) => Err(WatchError::Silent(ANSWER)),
         }
     }
 
     fn written(&mut self) {
         self.metrics.event_written();
-        if self.said.take().is_some() {
-            info!("findings are told as Events again");
+        if self.last_logged.take().is_some() {
+            info!("findings are written as Events again");
         }
     }
 
-    /// Says what is wrong once, not of every Event.
-    fn say(&mut self, trouble: &WatchError) {
-        if self.said.replace(trouble.name()) != Some(trouble.name()) {
-            warn!("findings can't be told as Events: {trouble}");
+    /// Logs what is wrong once, and not for every Event.
+    fn log_once(&mut self, error: &WatchError) {
+        if self.last_logged.replace(error.name()) != Some(error.name()) {
+            warn!("findings can't be written as Events: {error}");
         }
     }
 }
 
-fn trouble(error: &kube::Error) -> WatchError {
+fn watch_error(error: &kube::Error) -> WatchError {
     match error {
         // What RBAC refuses says what may not be done. All else is refused for a reason of its own: the pod's namespace
         // is about to go, or a quota is used up.
@@ -130,8 +124,8 @@ fn trouble(error: &kube::Error) -> WatchError {
 }
 
 /// Whether the same Event may be taken later. A missing right is none of that: the next Event shows whether it came.
-const fn may_pass(trouble: &WatchError) -> bool {
-    match trouble {
+const fn may_pass(error: &WatchError) -> bool {
+    match error {
         WatchError::Unreachable(_) | WatchError::Silent(_) => true,
         WatchError::Refused { code, .. } => *code == 429 || *code >= 500,
         _ => false,

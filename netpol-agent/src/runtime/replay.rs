@@ -1,0 +1,30 @@
+//! A recorded run, judged once more.
+
+use std::io::BufRead;
+
+use anyhow::Result;
+use tokio::task::JoinSet;
+
+use super::sinks::Sinks;
+use crate::{
+    capture::CaptureReader,
+    pipeline::Pipeline,
+    sink::{SinkArgs, SinkContext, lines::LineArgs, metrics::Metrics},
+};
+
+/// Feeds the inputs of a capture to a pipeline, and prints what comes of them.
+///
+/// # Errors
+///
+/// The capture can't be read; or standard output failed.
+pub async fn replay(capture: impl BufRead, lines: LineArgs) -> Result<()> {
+    let mut reader = CaptureReader::new(capture)?;
+    let args = SinkArgs { lines, ..SinkArgs::default() };
+    let context = SinkContext { node: None, api: None, metrics: Metrics::default() };
+    let (mut sinks, handles) = Sinks::open(args, &context, &mut JoinSet::new()).await?;
+    let mut pipeline = Pipeline::new(reader.config().clone());
+    // What connection tracking was asked is in the capture, with its answers.
+    while reader.next(|input| pipeline.step(input, &mut |mut output| sinks.take(&mut output)))? {}
+    drop(sinks);
+    handles.end().await
+}

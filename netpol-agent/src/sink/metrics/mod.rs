@@ -1,0 +1,7 @@
+//! Prometheus metrics, and the server for them and for health.
+
+mod registry;
+mod server;
+
+pub use registry::Metrics;
+pub use server::{Health, serve};
