@@ -128,20 +128,37 @@ pub fn resolve_at(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cluster::{Index, manifests};
+    use crate::{
+        identity::AddressIndex,
+        model::{Labels, Pod, PodClass, PodPhase},
+    };
 
     const ADDRESS: &str = "10.0.0.1";
 
+    fn pod(name: &str) -> Arc<Pod> {
+        Arc::new(Pod {
+            key: format!("default/{name}").into(),
+            uid: name.into(),
+            class: Arc::new(PodClass::new("default".into(), Labels::default(), Box::default())),
+            ips: [ADDRESS.parse().unwrap()].into(),
+            host_network: false,
+            node: None,
+            phase: PodPhase::Running,
+            workload: None,
+            created: None,
+            is_ending: false,
+        })
+    }
+
     /// An index in which these pods have the address, one after the other; no name, no pod.
-    fn history(changes: &[(u64, &str)]) -> Index {
-        let mut index = Index::new();
+    fn history(changes: &[(u64, &str)]) -> AddressIndex {
+        let mut index = AddressIndex::default();
+        let mut holder = None;
         for (at, name) in changes {
-            let text = format!(
-                "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, uid: {name}}},
-                   status: {{phase: Running, podIP: {ADDRESS}}}}}"
-            );
             index.set_time(Monotonic::from_secs(*at));
-            index.sync(if name.is_empty() { Vec::new() } else { manifests::parse("", &text).objects });
+            let next = (!name.is_empty()).then(|| pod(name));
+            index.replace_pod(holder.as_ref(), next.as_ref());
+            holder = next;
         }
         index
     }
@@ -175,11 +192,11 @@ mod tests {
             ("long gone", &gone, 26, None, "world"),
             ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
-            let snapshot = history(changes).publish();
+            let addresses = history(changes).publish();
             let taken =
                 born.map_or(AssignedAt::Unknown, |born| AssignedAt::After(Monotonic::from_secs(born)));
             let resolution = resolve_at(
-                snapshot.addresses(),
+                &addresses,
                 ADDRESS.parse().unwrap(),
                 Monotonic::from_secs(at),
                 taken,
@@ -214,7 +231,7 @@ mod tests {
             ),
         ] {
             let resolution = resolve_at(
-                old.addresses(),
+                &old,
                 ADDRESS.parse().unwrap(),
                 Monotonic::from_secs(30),
                 taken,
@@ -229,13 +246,10 @@ mod tests {
         let mut index = history(&[(0, "old"), (20, "new"), (21, "newer")]);
         let address = ADDRESS.parse().unwrap();
         let before = index.publish();
-        assert_eq!(
-            (before.addresses().past(address).len(), before.addresses().since(address)),
-            (2, Monotonic::from_secs(21))
-        );
+        assert_eq!((before.past(address).len(), before.since(address)), (2, Monotonic::from_secs(21)));
         index.set_time(Monotonic::from_secs(200));
-        index.sync([]);
+        index.replace_pod(Some(&pod("newer")), None);
         let after = index.publish();
-        assert_eq!(after.addresses().past(address).len(), 1, "what has just ended");
+        assert_eq!(after.past(address).len(), 1, "what has just ended");
     }
 }

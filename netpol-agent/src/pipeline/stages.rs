@@ -135,8 +135,9 @@ impl Pipeline {
 
     /// Puts a view in force: the state and what is known of it, at once.
     fn view(&mut self, view: ClusterView, at: Monotonic, out: &mut impl FnMut(Output)) {
+        let is_new =
+            view.has_state() && self.judge.state().is_none_or(|state| !Arc::ptr_eq(state, &view.engine));
         let ClusterView { engine, sync } = view;
-        let is_new = self.judge.state().is_none_or(|state| !Arc::ptr_eq(state, &engine));
         self.sync = sync;
         self.update_sync(at);
         if is_new {

@@ -280,7 +280,7 @@ fn needed_for(reference: &ObjectRef) -> String {
 mod tests {
     use super::*;
     use crate::{
-        cluster::manifests,
+        cluster::{Object, manifests},
         model::{Expected, Monotonic, Protocol, Undecidable},
         policy::{ConnectionPeer, Query},
     };
@@ -405,5 +405,104 @@ items:
             let unusable = cluster.sync.usability(Monotonic::ZERO, Duration::MAX).unusable;
             assert_eq!(unusable.contains(kind), is_gap, "{name}");
         }
+    }
+
+    /// A cluster task whose compiler waits for permission before each run, and the views that it publishes.
+    struct Stalled {
+        events: mpsc::Sender<WatchEvent>,
+        views: watch::Receiver<ClusterView>,
+        /// Gets a word when the compiler has been asked.
+        asked: std::sync::mpsc::Receiver<()>,
+        /// Lets it run once.
+        permit: std::sync::mpsc::Sender<()>,
+    }
+
+    impl Stalled {
+        fn start() -> Self {
+            let (events, receiver) = mpsc::channel(BACKLOG);
+            let (has_asked, asked) = std::sync::mpsc::channel();
+            let (permit, permitted) = std::sync::mpsc::channel();
+            let mut compiler = Compiler::new();
+            let compile = Box::new(move |snapshot: &Arc<Snapshot>| {
+                has_asked.send(()).unwrap();
+                permitted.recv().unwrap();
+                compiler.update(snapshot)
+            });
+            let (sender, views) = watch::channel(ClusterView::empty());
+            let cluster = Cluster::new(receiver, JoinSet::new(), compile, Metrics::default());
+            std::thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                runtime.block_on(cluster.follow(sender)).unwrap();
+            });
+            Self { events, views, asked, permit }
+        }
+
+        fn send(&self, events: impl IntoIterator<Item = WatchEvent>) {
+            events.into_iter().for_each(|event| self.events.blocking_send(event).unwrap());
+        }
+
+        /// Waits until the compiler has been asked for something. It does not get on with it.
+        fn stall(&self) {
+            self.asked.recv().unwrap();
+        }
+
+        /// Lets the compiler run, until this is what is published; returns all that was published on the way.
+        fn settle(&self, end: (usize, Kinds)) -> Vec<(usize, Kinds)> {
+            let mut seen = vec![self.published()];
+            while seen.last() != Some(&end) {
+                if self.asked.try_recv().is_ok() {
+                    self.permit.send(()).unwrap();
+                }
+                let now = self.published();
+                if seen.last() != Some(&now) {
+                    seen.push(now);
+                }
+                std::thread::sleep(Duration::from_millis(1));
+            }
+            seen
+        }
+
+        /// How many cluster-wide policies there are, and the kinds that can't be used.
+        fn published(&self) -> (usize, Kinds) {
+            let view = self.views.borrow();
+            let unusable = view.sync.usability(monotonic_now(), Duration::ZERO).unusable;
+            (view.engine.snapshot().cluster_policies().count(), unusable)
+        }
+    }
+
+    /// While the compiler works on what a new list has brought, the old state is in force, and with it what was known of it:
+    /// its gap is not closed before the new state is there. And what can't be read is a gap at once, not after it is gone.
+    #[test]
+    fn a_view_changes_as_a_whole() {
+        let kind = ObjectKind::AdminNetworkPolicy;
+        let (gap, none) = ([kind].into_iter().collect::<Kinds>(), Kinds::NONE);
+        let policy = manifests::parse("test", POLICY).objects.remove(0);
+        let reference = policy.reference();
+        let list = |objects: Vec<Object>| {
+            let ends = [WatchEvent::InitDone(kind), WatchEvent::Current(kind)];
+            let begins = [WatchEvent::Init(kind)].into_iter();
+            begins.chain(objects.into_iter().map(WatchEvent::Apply)).chain(ends).collect::<Vec<_>>()
+        };
+        let cluster = Stalled::start();
+        let others = ObjectKind::ALL.into_iter().filter(|other| *other != kind);
+        cluster.send(others.flat_map(|kind| [WatchEvent::NotServed(kind), WatchEvent::Current(kind)]));
+        cluster.send(list(Vec::new()));
+        cluster.settle((0, none));
+        cluster.send([WatchEvent::Lost(kind, Monotonic::ZERO)]);
+        cluster.settle((0, gap));
+
+        cluster.send(list(vec![policy]));
+        cluster.stall();
+        assert_eq!(cluster.published(), (0, gap), "while the compiler works");
+        cluster.permit.send(()).unwrap();
+        let seen = cluster.settle((1, none));
+        assert!(!seen.contains(&(0, none)), "the old state without its gap: {seen:?}");
+
+        cluster.send([WatchEvent::Unreadable { reference, why: "a test".into() }]);
+        cluster.stall();
+        assert_eq!(cluster.published(), (1, none), "while the compiler works");
+        cluster.permit.send(()).unwrap();
+        let seen = cluster.settle((0, gap));
+        assert!(!seen.contains(&(0, none)), "a new state without its gap: {seen:?}");
     }
 }

@@ -5,8 +5,10 @@ use super::Problem;
 const SOURCE: &str = "netpol-agent/src/";
 
 /// In the order in which data goes through them; each may use those before it.
-const ORDER: [&str; 10] =
-    ["model", "kernel", "cluster", "decode", "flow", "identity", "policy", "verify", "sink", "runtime"];
+const ORDER: [&str; 12] = [
+    "model", "kernel", "identity", "cluster", "decode", "flow", "policy", "verify", "pipeline", "capture",
+    "sink", "runtime",
+];
 
 /// What wires the modules together may use all of them.
 const FREE: [&str; 4] = ["bin", "cli", "lib", "main"];
@@ -32,7 +34,10 @@ fn allowed(module: &str, used: &str) -> bool {
     let place = |name: &str| ORDER.iter().position(|module| *module == name);
     match (place(module), place(used)) {
         _ if module == used => true,
-        (Some(_), Some(_)) if module == "sink" => used == "model",
+        // Sinks know what comes out of the pipeline; Events go to the API server, whose client is in `cluster`.
+        (Some(_), Some(_)) if module == "sink" => matches!(used, "model" | "cluster"),
+        // The pipeline is a function of its inputs.
+        (Some(_), Some(_)) if module == "pipeline" && used == "kernel" => false,
         (Some(own), Some(other)) => other < own,
         // Not a module: something that `lib.rs` itself defines.
         _ => !FREE.contains(&used),
