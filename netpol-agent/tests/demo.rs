@@ -2,10 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
-use std::path::Path;
+use std::{
+    ffi::OsStr,
+    path::Path,
+    process::{Command, Output as Printed},
+};
 
 use serde_json::Value;
-use xtask::demo::{Cluster, Output, run};
+use tempfile::TempDir;
+use xtask::demo::{Cluster, Output, run, run_with};
+
+const AGENT: &str = env!("CARGO_BIN_EXE_netpol-agent");
 
 /// Each attempt of the demo's traffic: who, to whom, what was seen, how it compares with the policies.
 const FLOWS: [&str; 22] = [
@@ -48,7 +55,7 @@ const FINDINGS: [&str; 5] = [
 #[test]
 fn findings_and_counts() {
     let cluster = Cluster::new().unwrap();
-    let printed = run(&cluster, Path::new(env!("CARGO_BIN_EXE_netpol-agent")), Output::Json).unwrap();
+    let printed = run(&cluster, Path::new(AGENT), Output::Json).unwrap();
     let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of_type = |name| lines.iter().filter(move |line| line["type"] == name);
 
@@ -64,6 +71,33 @@ fn findings_and_counts() {
         assert!(!text(&finding["evidence"]).is_empty(), "{finding}");
     }
     assert_eq!(summary["records_lost"], 0);
+}
+
+/// The pipeline is a function of its inputs: a run that was captured gives the same lines, to the byte, as often as it is
+/// replayed, and the lines are those of the run itself.
+#[test]
+fn a_captured_run() {
+    let cluster = Cluster::new().unwrap();
+    let folder = TempDir::with_prefix("netpol-test-").unwrap();
+    let capture = folder.path().join("capture");
+    let args: [&OsStr; 4] =
+        ["--manifests".as_ref(), cluster.manifests().as_os_str(), "--capture".as_ref(), capture.as_ref()];
+    let live = run_with(&cluster, Path::new(AGENT), &args, Output::Json).unwrap();
+    assert_eq!(live.lines().filter(|line| line.contains("\"flow\"")).count(), FLOWS.len());
+    let first = replay(&capture);
+    assert!(first.status.success(), "{first:?}");
+    assert_eq!(String::from_utf8_lossy(&first.stdout), live, "replayed and live");
+    assert_eq!(replay(&capture).stdout, first.stdout, "replayed twice");
+
+    std::fs::write(&capture, "nothing of the kind\n").unwrap();
+    let refused = replay(&capture);
+    let message = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && message.contains("is no capture of netpol"), "{message}");
+}
+
+fn replay(capture: &Path) -> Printed {
+    let mut command = Command::new(AGENT);
+    command.arg("replay").arg(capture).args(["--output", "json", "--summary"]).output().unwrap()
 }
 
 fn flow(line: &Value) -> String {
