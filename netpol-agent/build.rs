@@ -4,7 +4,13 @@
 //! `RUSTC_BOOTSTRAP=1`. That variable must not leak into the build of anything else, so this script runs itself once
 //! more as a child that has it.
 
-use std::{env, ffi::OsStr, fs, path::Path, process::Command};
+use std::{
+    env,
+    ffi::OsStr,
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain};
@@ -18,15 +24,41 @@ fn main() -> Result<()> {
     }
     println!("cargo:rerun-if-env-changed={TOOLCHAIN}");
     hubble()?;
-    let status = Command::new(env::current_exe()?)
+    let Output { status, stdout, stderr } = Command::new(env::current_exe()?)
         .env(STAGE, "1")
         .env("RUSTC_BOOTSTRAP", "1")
-        .status()
+        .output()
         .context("running the build script for the eBPF stage")?;
+    let stdout = String::from_utf8_lossy(&stdout);
+    for line in stdout.lines().filter(|line| !is_progress(line)) {
+        println!("{line}");
+    }
     if !status.success() {
-        bail!("the eBPF programs did not build (see above); `cargo xtask setup` installs what they need");
+        let stderr = String::from_utf8_lossy(&stderr);
+        bail!(
+            "the eBPF programs did not build; `cargo xtask setup` installs what they need\n{stdout}\n{stderr}"
+        );
     }
     Ok(())
+}
+
+/// Whether a line only reports how the inner Cargo gets on: aya-build hands all that it prints on as warnings, and nothing is
+/// wrong with "Compiling".
+fn is_progress(line: &str) -> bool {
+    const PROGRESS: [&str; 10] = [
+        "Adding",
+        "Blocking",
+        "Building",
+        "Compiling",
+        "Downloaded",
+        "Downloading",
+        "Finished",
+        "Fresh",
+        "Locking",
+        "Updating",
+    ];
+    let Some(text) = line.strip_prefix("cargo:warning=") else { return false };
+    text.trim().is_empty() || text.split_whitespace().next().is_some_and(|word| PROGRESS.contains(&word))
 }
 
 /// The messages and services of Hubble's API.

@@ -12,11 +12,11 @@ use std::{
 };
 
 use aya::programs::{SchedClassifier, TcAttachType};
-use tempfile::TempDir;
-use xtask::{
+use netpol_testkit::{
     agent::{Agent, Printing},
-    lab::{Lab, PodSpec},
+    netns::{Lab, PodSpec},
 };
+use tempfile::TempDir;
 
 const PODS: usize = 100;
 

@@ -21,11 +21,11 @@ use aya::{
     sys::{Stats, enable_stats},
 };
 use netpol_agent::kernel::{LoadOptions, Loaded, load};
+use netpol_testkit::netns::{Lab, Pod, PodSpec, Server};
 use nix::{
     errno::Errno,
     sys::socket::{AddressFamily, SockFlag, SockType, SockaddrStorage, connect, socket},
 };
-use xtask::lab::{Lab, Pod, PodSpec, Server};
 
 static TEST_PROGRAMS: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/test_programs"));
 

@@ -8,9 +8,9 @@ use std::{
     process::{Command, Output as Printed},
 };
 
+use netpol_testkit::demo::{Cluster, Output, run, run_with};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::demo::{Cluster, Output, run, run_with};
 
 const AGENT: &str = env!("CARGO_BIN_EXE_netpol-agent");
 

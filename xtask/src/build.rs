@@ -1,10 +1,10 @@
 //! `build`: the release binaries.
 
-use std::{env, fs, path::PathBuf};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use xtask::image;
+use netpol_testkit::image;
 
 use crate::{setup, tool};
 
@@ -53,7 +53,7 @@ pub(crate) fn static_agent(profile: Profile) -> Result<PathBuf> {
     }
     // What is stripped is for debuggers; a panic still tells its line.
     tool::run(cargo.args(["--", "-C", "target-feature=+crt-static", "-C", "strip=debuginfo"]))?;
-    let built = target().join(folder).join("netpol-agent");
+    let built = tool::target().join(folder).join("netpol-agent");
     let kept = image::folder().join(name);
     fs::create_dir_all(image::folder()).context("making the folder for the image")?;
     // Cargo may put another build in its place later on.
@@ -63,9 +63,5 @@ pub(crate) fn static_agent(profile: Profile) -> Result<PathBuf> {
 
 /// Where [`binaries`] leaves the agent.
 pub(crate) fn agent() -> PathBuf {
-    target().join("release/netpol-agent")
-}
-
-fn target() -> PathBuf {
-    env::var_os("CARGO_TARGET_DIR").map_or_else(|| tool::root().join("target"), PathBuf::from)
+    tool::target().join("release/netpol-agent")
 }

@@ -12,7 +12,7 @@ const SECONDS: u32 = 60;
 /// Runs both; what they find is kept: by proptest beside its test, by libFuzzer in `netpol-agent/fuzz/artifacts`.
 pub(crate) fn run() -> Result<()> {
     setup::fuzzing()?;
-    tool::run(
+    tool::run_shown(
         tool::cargo()
             .args(["test", "--release", "--package", "netpol-agent", "--lib"])
             .env("PROPTEST_CASES", "100000")
@@ -27,7 +27,7 @@ fn manifests() -> Result<()> {
     let target = tool::root().join("target/fuzz");
     let corpus = target.join("corpus");
     fs::create_dir_all(&corpus).with_context(|| format!("making {}", corpus.display()))?;
-    tool::run(
+    tool::run_shown(
         tool::cargo()
             .current_dir(&agent)
             .args(["fuzz", "run", "manifests"])

@@ -1,14 +1,14 @@
 //! `cargo xtask …`: netpol's development tasks.
 
+mod apiserver;
 mod bench;
 mod build;
+mod demo;
 mod fuzz;
-mod keep;
-mod needs;
-mod pack;
-mod serve;
+mod image;
+mod node;
+mod prerequisites;
 mod setup;
-mod show;
 mod stage;
 mod test;
 mod tidy;
@@ -19,12 +19,15 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-use xtask::{helm::Helm, manifest};
+use netpol_testkit::{helm::Helm, manifest};
 
 /// netpol's development tasks
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Args {
+    /// Show all that Cargo and other tools print, and not only where they fail
+    #[arg(long, short, global = true)]
+    verbose: bool,
     #[command(subcommand)]
     task: Task,
 }
@@ -36,15 +39,15 @@ enum Task {
     /// Build the release binaries
     Build(build::Args),
     /// Build the agent's container image
-    Image(pack::Args),
+    Image(image::Args),
     /// Write the manifests that the chart renders to
     Render,
     /// Prove policies on a small cluster of network namespaces, with real packets
-    Demo(show::Args),
+    Demo(demo::Args),
     /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
     Apiserver,
     /// A real Kubernetes node in namespaces of its own: up, down, and what is between
-    Node(keep::Args),
+    Node(node::Args),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::Args),
     /// `test`, and then what takes longer: the kernel tests on an older kernel, and fuzzing with a time limit
@@ -65,7 +68,10 @@ struct VmArgs {
 }
 
 fn main() -> ExitCode {
-    let Args { task } = Args::parse();
+    let Args { verbose, task } = Args::parse();
+    if verbose {
+        tool::be_verbose();
+    }
     match run(task) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -79,11 +85,11 @@ fn run(task: Task) -> Result<()> {
     match task {
         Task::Setup => setup::run(),
         Task::Build(args) => build::run(&args),
-        Task::Image(args) => pack::run(args),
+        Task::Image(args) => image::run(args),
         Task::Render => manifest::write(&Helm::find_or_fetch()?),
-        Task::Demo(args) => show::run(args),
-        Task::Apiserver => serve::run(),
-        Task::Node(args) => keep::run(args),
+        Task::Demo(args) => demo::run(args),
+        Task::Apiserver => apiserver::run(),
+        Task::Node(args) => node::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),

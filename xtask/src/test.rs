@@ -1,11 +1,15 @@
 //! `test`: everything that decides on a change; and `ci`, which goes on for longer.
 
-use std::{env, path};
+use std::{
+    env, fs, io,
+    path::{self, PathBuf},
+};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
+use netpol_testkit::skip;
 
-use crate::{fuzz, needs::Needs, setup, stage::Stages, tidy, tool};
+use crate::{fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -18,6 +22,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let Args { cargo_test } = args;
     let stages = Stages::start();
     check(&stages, cargo_test)?;
+    report_skipped()?;
     stages.done("all tests passed");
     Ok(())
 }
@@ -27,6 +32,7 @@ pub(crate) fn ci() -> Result<()> {
     check(&stages, &[])?;
     stages.run("an older kernel", older_kernel)?;
     stages.run("fuzz, with a time limit", fuzz::run)?;
+    report_skipped()?;
     stages.done("all checks passed");
     Ok(())
 }
@@ -39,7 +45,8 @@ fn older_kernel() -> Result<()> {
     let runner = format!("target.'cfg(all())'.runner=[{:?}, \"vm\", \"--\"]", task.display().to_string());
     let mut cargo = tool::cargo();
     cargo.args(["test", "--package", "netpol-agent", "--test", "kernel", "--config", &runner]);
-    tool::run(cargo.args(["--", "--test-threads", "1"]))
+    cargo.env(skip::LIST, skipped());
+    tool::run_shown(cargo.args(["--", "--test-threads", "1"]))
 }
 
 fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
@@ -47,6 +54,8 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "the kernel tests make network namespaces and load eBPF programs: run this as root"
     );
+    // What an earlier run has skipped is no news.
+    let _ = fs::remove_file(skipped());
     stages.run("set up", setup::run)?;
     if cargo_test.is_empty() {
         stages.run("tidy", tidy::run)?;
@@ -56,6 +65,27 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         })?;
     }
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
-    Needs::of(cargo_test)?.make(stages)?;
-    stages.run("test", || tool::run(tool::cargo().arg("test").args(cargo_test)))
+    Prerequisites::of(cargo_test)?.make(stages)?;
+    stages.run("test", || {
+        tool::run_shown(tool::cargo().arg("test").args(cargo_test).env(skip::LIST, skipped()))
+    })
+}
+
+/// Where tests note that they did not run.
+fn skipped() -> PathBuf {
+    tool::target().join("skipped-tests")
+}
+
+/// Lists the tests that did not run, in the order in which they were skipped.
+fn report_skipped() -> Result<()> {
+    let list = match fs::read_to_string(skipped()) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+        list => list.context("reading the list of skipped tests")?,
+    };
+    match list.lines().count() {
+        0 => println!("No test was skipped."),
+        count => println!("Skipped, {count} in all:"),
+    }
+    list.lines().for_each(|line| println!("  {line}"));
+    Ok(())
 }

@@ -2,8 +2,10 @@
 
 use std::{
     env,
+    io::{self, Seek as _},
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::{Command, ExitStatus, Stdio},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -12,6 +14,11 @@ use anyhow::{Context as _, Result, bail};
 pub(crate) fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
+}
+
+/// Where Cargo builds.
+pub(crate) fn target() -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
 /// A program at the workspace's folder, without stdin.
@@ -37,11 +44,45 @@ pub(crate) fn cargo() -> Command {
     command
 }
 
-/// Shows the command, runs it, and fails where it does.
+/// Whether commands show what they print, also where nothing is wrong.
+static VERBOSE: AtomicBool = AtomicBool::new(false);
+
+/// From now on commands show what they print.
+pub(crate) fn be_verbose() {
+    VERBOSE.store(true, Ordering::Relaxed);
+}
+
+/// Shows the command, runs it, and fails where it does. What it prints is shown in that case alone, or with `--verbose`.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
+    if VERBOSE.load(Ordering::Relaxed) {
+        return run_shown(command);
+    }
+    let line = announce(command);
+    let mut printed = tempfile::tempfile().context("a file for what a command prints")?;
+    let copy = || printed.try_clone().context("a second handle of a file");
+    let status = command.stdout(copy()?).stderr(copy()?).status();
+    let status = status.with_context(|| format!("starting `{line}`"))?;
+    if !status.success() {
+        printed.rewind().context("what the command printed")?;
+        io::copy(&mut printed, &mut io::stderr()).context("showing what the command printed")?;
+    }
+    check(&line, status)
+}
+
+/// The same for a command whose output is what the task is for.
+pub(crate) fn run_shown(command: &mut Command) -> Result<()> {
+    let line = announce(command);
+    let status = command.status().with_context(|| format!("starting `{line}`"))?;
+    check(&line, status)
+}
+
+fn announce(command: &Command) -> String {
     let line = line(command);
     eprintln!("    $ {line}");
-    let status = command.status().with_context(|| format!("starting `{line}`"))?;
+    line
+}
+
+fn check(line: &str, status: ExitStatus) -> Result<()> {
     if !status.success() {
         bail!("`{line}` ended with {status}");
     }

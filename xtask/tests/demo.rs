@@ -7,10 +7,9 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
+use netpol_testkit::wait::eventually;
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -71,14 +70,6 @@ impl Demo {
         let pid = fs::read_to_string(folder.path().join("pid")).unwrap();
         eventually("the agent is gone", || !Path::new("/proc").join(pid.trim()).exists());
         (output, left)
-    }
-}
-
-fn eventually(what: &str, check: impl Fn() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < Duration::from_secs(20), "{what}: not after 20 s");
-        thread::sleep(Duration::from_millis(10));
     }
 }
 

@@ -1,29 +1,23 @@
 //! The agent in a lab, watching an API server.
 
-use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    path::PathBuf,
-    thread,
-    time::{Duration, Instant},
-};
+use std::path::PathBuf;
 
+pub(crate) use netpol_testkit::wait::eventually;
+use netpol_testkit::{
+    agent::{Agent, Printing},
+    apiserver::{ApiServer, User},
+    http,
+    metrics::Samples,
+    netns::Lab,
+};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use serde_json::Value;
-use xtask::{
-    agent::{Agent, Printing},
-    apiserver::{ApiServer, User},
-    lab::Lab,
-};
 
 /// Where the agent serves, inside its node's namespace.
 const METRICS: &str = "127.0.0.1:9965";
-
-/// Nothing here takes so long, however busy the machine is.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
@@ -70,16 +64,7 @@ impl<'a> Watch<'a> {
 
     /// The sum over all series of a metric whose labels have this text among them.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
-        let Some(answer) = self.get("/metrics") else { return 0.0 };
-        let series = answer.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
-            let (key, value) = line.rsplit_once(' ')?;
-            let rest = key.strip_prefix(name)?;
-            (rest.is_empty() || rest.starts_with('{')).then_some((rest, value))
-        });
-        series
-            .filter(|(rest, _)| rest.contains(labels))
-            .filter_map(|(_, value)| value.parse::<f64>().ok())
-            .sum()
+        self.get("/metrics").map_or(0.0, |answer| Samples::parse(&answer).sum(name, labels))
     }
 
     pub(crate) fn is_ready(&self) -> bool {
@@ -87,14 +72,7 @@ impl<'a> Watch<'a> {
     }
 
     fn get(&self, path: &str) -> Option<String> {
-        let exchange = || -> std::io::Result<String> {
-            let mut stream = TcpStream::connect(METRICS)?;
-            write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer)?;
-            Ok(answer)
-        };
-        self.lab.run(exchange).unwrap().ok()
+        self.lab.run(|| http::get(METRICS, path)).unwrap().ok()
     }
 
     /// Waits until so many connections are decided.
@@ -144,13 +122,4 @@ fn short(flow: &Value) -> String {
         flow["destination"]["port"],
         flow["outcome"].as_str().unwrap()
     )
-}
-
-/// Waits for something that has to happen.
-pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }

@@ -13,13 +13,13 @@ use netpol_agent::cluster::{
     watch::{Credentials, connect},
     yaml,
 };
+use netpol_testkit::{
+    apiserver::{ADMIN, AGENT, ApiServer},
+    netns::{Lab, Pod},
+};
 use serde::Deserialize as _;
 use serde_json::{Value, json};
 use tokio::runtime::Runtime;
-use xtask::{
-    apiserver::{ADMIN, AGENT, ApiServer},
-    lab::{Lab, Pod},
-};
 
 /// The API at a server in a lab's namespace.
 pub(crate) struct Api {

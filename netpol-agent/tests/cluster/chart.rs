@@ -1,11 +1,11 @@
 //! The chart on a real API server: its objects, the rights that it gives, and the agent with those rights alone.
 
-use serde_json::{Value, json};
-use xtask::{
+use netpol_testkit::{
     apiserver::ApiServer,
     helm::Helm,
-    lab::{Attempt, Lab, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, PodSpec, Probe, Server},
 };
+use serde_json::{Value, json};
 
 use crate::{
     agent::{Watch, eventually},

@@ -2,11 +2,11 @@
 
 use std::{collections::HashMap, mem, net::Ipv4Addr, thread};
 
-use serde_json::Value;
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
-    lab::{Attempt, Lab, Pod, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
+use serde_json::Value;
 
 use crate::{
     agent::{Watch, eventually},

@@ -2,14 +2,14 @@
 
 use std::{fs, path::Path};
 
-use serde_json::Value;
-use xtask::{
+use netpol_testkit::{
     agent::{Agent, Printing},
     apiserver::ApiServer,
     confined,
     image::{self, Image},
-    lab::Lab,
+    netns::Lab,
 };
+use serde_json::Value;
 
 /// Where a container finds its ServiceAccount.
 const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";

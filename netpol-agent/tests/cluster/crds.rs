@@ -1,10 +1,10 @@
 //! Policies of kinds that are installed while the agent runs.
 
-use serde_json::{Value, json};
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
-    lab::{Attempt, Lab, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, PodSpec, Probe, Server},
 };
+use serde_json::{Value, json};
 
 use crate::{
     agent::{Watch, eventually},

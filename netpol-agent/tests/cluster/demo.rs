@@ -1,10 +1,10 @@
 //! The demo's scenario, told by the API instead of by files: the agent says the same.
 
-use serde_json::Value;
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
     demo::{Cluster, Output, run, run_with},
 };
+use serde_json::Value;
 
 use crate::{agent::binary, api::Api};
 

@@ -1,10 +1,10 @@
 //! Findings as Kubernetes Events, read back from the API server.
 
-use serde_json::{Value, json};
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, AGENT, ApiServer},
-    lab::{Attempt, Lab, Pod, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
+use serde_json::{Value, json};
 
 use crate::{
     agent::{Watch, eventually},

@@ -5,12 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use netpol_testkit::{
+    apiserver::{ADMIN, ApiServer},
+    netns::{Attempt, Lab, PodSpec, Probe, Server, Stack},
+};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
-use xtask::{
-    apiserver::{ADMIN, ApiServer},
-    lab::{Attempt, Lab, PodSpec, Probe, Server, Stack},
-};
 
 use crate::{
     agent::{Watch, eventually},

@@ -6,11 +6,11 @@ use std::{
     thread,
 };
 
-use nix::sys::signal::Signal;
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
-    lab::{Attempt, Lab, Pod, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
+use nix::sys::signal::Signal;
 
 use crate::{
     agent::{Watch, eventually},

@@ -2,9 +2,9 @@
 
 use std::{fs, path::PathBuf, process::Output};
 
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, AGENT, ApiServer, User},
-    lab::Lab,
+    netns::Lab,
 };
 
 use crate::api::Api;

@@ -1,8 +1,8 @@
 //! Rights that are missing, taken away and given back.
 
-use xtask::{
+use netpol_testkit::{
     apiserver::{AGENT, ApiServer},
-    lab::{Attempt, Lab, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, PodSpec, Probe, Server},
 };
 
 use crate::{

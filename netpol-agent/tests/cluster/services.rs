@@ -5,11 +5,11 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
-use xtask::{
+use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
-    lab::{Attempt, Lab, Pod, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
+use serde_json::{Value, json};
 
 use crate::{
     agent::Watch,

@@ -3,8 +3,8 @@
 use std::{fs, process::Command};
 
 use netpol_agent::cluster::yaml::{self, Yaml};
+use netpol_testkit::{helm::Helm, image, manifest};
 use serde_json::{Value, json};
-use xtask::{helm::Helm, image, manifest};
 
 use crate::objects::Objects;
 

@@ -3,8 +3,8 @@
 use std::{collections::BTreeSet, fs, process::Command};
 
 use auditable_info::{Limits, audit_info_from_file};
+use netpol_testkit::image::{self, Image};
 use serde_json::{Value, json};
-use xtask::image::{self, Image};
 
 use crate::objects::Objects;
 

@@ -1,9 +1,9 @@
 //! The objects that the chart renders to.
 
 use netpol_agent::cluster::yaml;
+use netpol_testkit::helm::Helm;
 use serde::Deserialize as _;
 use serde_json::Value;
-use xtask::helm::Helm;
 
 pub(crate) struct Objects(Vec<Value>);
 

@@ -1,22 +1,20 @@
 //! A lab with an agent in it, and what the agent tells.
 
 use std::{
-    collections::BTreeMap,
     fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
     path::{Path, PathBuf},
-    thread,
-    time::{Duration, Instant},
 };
 
-use aya::util::KernelVersion;
+pub(crate) use netpol_testkit::wait::eventually;
+use netpol_testkit::{
+    agent::{Agent, Printing},
+    http,
+    metrics::Samples,
+    netns::Lab,
+    skip::is_older_kernel,
+};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::{
-    agent::{Agent, Printing},
-    lab::Lab,
-};
 
 /// The program under test.
 pub(crate) fn binary() -> PathBuf {
@@ -25,9 +23,6 @@ pub(crate) fn binary() -> PathBuf {
 
 /// Where the agent serves, inside its node's namespace.
 pub(crate) const METRICS: &str = "127.0.0.1:9965";
-
-/// Longer than the agent takes to decide that nobody answers.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// An agent that watches a lab.
 pub(crate) struct Watch<'a> {
@@ -67,17 +62,16 @@ impl<'a> Watch<'a> {
 
     /// The value of a metric, labels included in the name as the agent writes them; 0 where there is none.
     pub(crate) fn metric(&self, name: &str) -> f64 {
-        metrics(self.lab).get(name).copied().unwrap_or_default()
+        self.samples().value(name).unwrap_or_default()
     }
 
     /// The sum of a metric over all its labels.
     pub(crate) fn sum(&self, name: &str) -> f64 {
-        let prefix = format!("{name}{{");
-        metrics(self.lab)
-            .iter()
-            .filter(|(key, _)| key.starts_with(&prefix) || *key == name)
-            .map(|(_, value)| value)
-            .sum()
+        self.samples().sum(name, "")
+    }
+
+    fn samples(&self) -> Samples {
+        Samples::parse(&self.get("/metrics"))
     }
 
     pub(crate) fn get(&self, path: &str) -> String {
@@ -125,52 +119,19 @@ pub(crate) enum Feature {
 /// Whether the kernel lacks the feature; says so, for the test is passed over.
 pub(crate) fn lacks(feature: Feature) -> bool {
     let since = match feature {
-        Feature::DropReasons => KernelVersion::new(5, 18, 0),
-        Feature::Tcx => KernelVersion::new(6, 6, 0),
+        Feature::DropReasons => (5, 18),
+        Feature::Tcx => (6, 6),
     };
-    let lacks = KernelVersion::current().unwrap() < since;
-    if lacks {
-        eprintln!("skipped: this kernel has no {feature:?}, which came with {since:?}");
-    }
-    lacks
-}
-
-/// Waits for something that has to happen, however slow the machine is.
-pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(20));
-    }
+    is_older_kernel(&format!("{feature:?}"), since)
 }
 
 pub(crate) fn get(lab: &Lab, path: &str) -> std::io::Result<String> {
-    lab.run(|| {
-        let mut stream = TcpStream::connect(METRICS)?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: agent\r\nConnection: close\r\n\r\n")?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer)?;
-        Ok(answer)
-    })
-    .unwrap()
+    lab.run(|| http::get(METRICS, path)).unwrap()
 }
 
 /// The value of a metric, once the agent serves it.
 pub(crate) fn try_metric(lab: &Lab, name: &str) -> Option<f64> {
-    let answer = get(lab, "/metrics").ok()?;
-    answer.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
-}
-
-fn metrics(lab: &Lab) -> BTreeMap<String, f64> {
-    get(lab, "/metrics")
-        .unwrap()
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
-        })
-        .collect()
+    Samples::parse(&get(lab, "/metrics").ok()?).value(name)
 }
 
 /// What the agent printed.

@@ -11,11 +11,11 @@ use aya::{
     Ebpf, EbpfLoader, include_bytes_aligned,
     programs::{LinkOrder, SchedClassifier, TcAttachType, tc::TcAttachOptions},
 };
+use netpol_testkit::netns::{Attempt, Lab, Namespace, Pod, PodSpec, Probe, Server};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use xtask::lab::{Attempt, Lab, Namespace, Pod, PodSpec, Probe, Server};
 
 use crate::agent::{Feature, Watch, eventually, lacks};
 

@@ -2,11 +2,11 @@
 
 use std::{fs, process::Command};
 
-use tempfile::TempDir;
-use xtask::{
+use netpol_testkit::{
     agent::{Agent, Printing},
-    lab::{Lab, PodSpec},
+    netns::{Lab, PodSpec},
 };
+use tempfile::TempDir;
 
 use crate::agent::{METRICS, binary, eventually, get, try_metric};
 

@@ -4,12 +4,12 @@ use std::{path::Path, thread};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use netpol_agent::kernel::{LoadOptions, load};
-use tokio::runtime::Builder;
-use xtask::{
+use netpol_testkit::{
     agent::{Agent, Printing},
     confined,
-    lab::{Attempt, Lab, PodSpec, Probe, Server},
+    netns::{Attempt, Lab, PodSpec, Probe, Server},
 };
+use tokio::runtime::Builder;
 
 use crate::agent::{Feature, Watch, binary, eventually, lacks};
 

@@ -2,11 +2,11 @@
 
 use std::{fs, net::SocketAddr, path::Path, time::Duration};
 
+use netpol_testkit::netns::{Attempt, Lab, PodSpec, Probe, Server, packet};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use xtask::lab::{Attempt, Lab, PodSpec, Probe, Server, packet};
 
 use crate::agent::{Watch, eventually};
 

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use xtask::lab::{Lab, Pod, PodSpec, packet};
+use netpol_testkit::netns::{Lab, Pod, PodSpec, packet};
 
 use crate::agent::Watch;
 

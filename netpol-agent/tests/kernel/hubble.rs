@@ -11,6 +11,7 @@ use netpol_agent::sink::hubble::proto::{
     },
     peer::{NotifyRequest, peer_client::PeerClient},
 };
+use netpol_testkit::netns::{Attempt, Lab, Pod, PodSpec, Probe, Server};
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use tempfile::TempDir;
 use tonic::{
@@ -22,7 +23,6 @@ use tonic_reflection::pb::v1::{
     ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
     server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
 };
-use xtask::lab::{Attempt, Lab, Pod, PodSpec, Probe, Server};
 
 use crate::agent::{Watch, eventually};
 

@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use xtask::lab::{Attempt, Lab, Pod, PodSpec, Probe, Server, packet};
+use netpol_testkit::netns::{Attempt, Lab, Pod, PodSpec, Probe, Server, packet};
 
 use crate::agent::{Feature, Watch, lacks};
 

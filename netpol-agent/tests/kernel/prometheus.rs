@@ -7,12 +7,12 @@ use std::{
     process::{Child, Stdio},
 };
 
+use netpol_testkit::{
+    agent::{Agent, Printing},
+    netns::{Attempt, Lab, PodSpec, Probe, Server},
+};
 use serde_json::Value;
 use tempfile::TempDir;
-use xtask::{
-    agent::{Agent, Printing},
-    lab::{Attempt, Lab, PodSpec, Probe, Server},
-};
 
 use crate::agent::{METRICS, Watch, binary, eventually};
 

@@ -7,12 +7,12 @@ use std::{
     time::Duration,
 };
 
+use netpol_testkit::netns::{Attempt, Lab, PodSpec, Probe, Server, packet};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
 use tempfile::TempDir;
-use xtask::lab::{Attempt, Lab, PodSpec, Probe, Server, packet};
 
 use crate::agent::{METRICS, Watch, binary, eventually, try_metric};
 

@@ -1,20 +1,14 @@
 //! A node with the agent's image, and what runs on it beside the agent.
 
-use std::{
-    net::IpAddr,
-    thread,
-    time::{Duration, Instant},
-};
+use std::net::IpAddr;
 
 use aya::programs::{SchedClassifier, TcAttachType};
-use nix::net::if_::if_nameindex;
-use xtask::{
-    lab::Namespace,
+pub(crate) use netpol_testkit::wait::{PATIENCE, eventually};
+use netpol_testkit::{
+    netns::Namespace,
     node::{Cni, Node},
 };
-
-/// Nothing here takes so long, however busy the machine is.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+use nix::net::if_::if_nameindex;
 
 /// Two backends of a Service that kubelet probes twice a second, a client of theirs, and a server with a client that
 /// no policy is about.
@@ -82,13 +76,4 @@ fn wait_for_pods(node: &Node, namespace: &str) {
         !pods.is_empty()
     });
     node.kubectl(&args).unwrap();
-}
-
-/// Waits for something that has to happen.
-pub(crate) fn eventually(what: &str, mut check: impl FnMut() -> bool) {
-    let start = Instant::now();
-    while !check() {
-        assert!(start.elapsed() < PATIENCE, "{what}: not after {PATIENCE:?}");
-        thread::sleep(Duration::from_millis(100));
-    }
 }

@@ -1,11 +1,12 @@
 //! The agent as a DaemonSet, installed as a user does it.
 
 use caps::Capability;
-use serde_json::Value;
-use xtask::{
+use netpol_testkit::{
     helm::{CHART, Helm},
     image,
+    metrics::Samples,
 };
+use serde_json::Value;
 
 use crate::cluster::{Cluster, eventually};
 
@@ -57,12 +58,7 @@ impl<'a> Daemon<'a> {
         let address = self.cluster.field("netpol", "pods", "{.items[0].status.hostIP}");
         let url = format!("http://{address}:9965/metrics");
         let answer = self.cluster.node.exec("curl", &["--silent", &url], "").unwrap_or_default();
-        let series = answer.lines().filter_map(|line| {
-            let (key, value) = line.rsplit_once(' ')?;
-            let rest = key.strip_prefix(name)?;
-            ((rest.is_empty() || rest.starts_with('{')) && rest.contains(labels)).then_some(value)
-        });
-        series.filter_map(|value| value.parse::<f64>().ok()).sum()
+        Samples::parse(&answer).sum(name, labels)
     }
 
     /// What it has printed, of this type: `flow` or `finding`.

@@ -5,11 +5,11 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream},
 };
 
-use serde_json::Value;
-use xtask::{
-    lab::{Attempt, Namespace, Probe},
+use netpol_testkit::{
+    netns::{Attempt, Namespace, Probe},
     node::Cni,
 };
+use serde_json::Value;
 
 use crate::{
     cluster::{Cluster, PATIENCE, eventually},

@@ -10,12 +10,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use netpol_testkit::{
+    agent::{Agent, Printing},
+    netns::{Lab, Pod, PodSpec, Server},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use xtask::{
-    agent::{Agent, Printing},
-    lab::{Lab, Pod, PodSpec, Server},
-};
 
 use super::{
     connections::of_process,

@@ -9,12 +9,12 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
+use netpol_testkit::{agent::Agent, netns::Pod};
 use nix::sys::{
     resource::{UsageWho, getrusage},
     time::TimeVal,
 };
 use socket2::SockRef;
-use xtask::{agent::Agent, lab::Pod};
 
 use super::{
     subject::{Subject, admitting},

@@ -1,15 +1,17 @@
 //! Time from a connection that should not be to its finding in /metrics.
 
 use std::{
-    io::{Read as _, Write as _},
-    net::TcpStream,
     thread,
     time::{Duration, Instant},
 };
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use xtask::lab::{Attempt, Lab, Probe, Server};
+use netpol_testkit::{
+    http,
+    metrics::Samples,
+    netns::{Attempt, Lab, Probe, Server},
+};
 
 use super::{
     subject::{METRICS, Subject, policy},
@@ -55,24 +57,7 @@ pub(super) fn run(args: &Args) -> Result<()> {
 
 /// The findings that are open, of all kinds.
 fn findings(lab: &Lab) -> Result<f64> {
-    let metrics = lab.run(scrape)?.context("reading /metrics")?;
-    let values = metrics
-        .lines()
-        .filter(|line| line.starts_with("netpol_findings_open"))
-        .filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok());
-    let values: Vec<_> = values.collect();
-    if values.is_empty() {
-        bail!("/metrics has no netpol_findings_open");
-    }
-    Ok(values.iter().sum())
-}
-
-fn scrape() -> Result<String> {
-    let mut stream = TcpStream::connect(METRICS)?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
-    stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
+    let answer = lab.run(|| http::get(METRICS, "/metrics"))?.context("reading /metrics")?;
     ensure!(answer.starts_with("HTTP/1.1 200"), "{}", answer.lines().next().unwrap_or_default());
-    Ok(answer)
+    Ok(Samples::parse(&answer).sum("netpol_findings_open", ""))
 }

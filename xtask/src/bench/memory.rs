@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::Parser;
-use xtask::agent::Agent;
+use netpol_testkit::agent::Agent;
 
 use super::{
     connections::{Closing, exchange},

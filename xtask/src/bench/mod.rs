@@ -84,5 +84,5 @@ pub(crate) fn run(args: Args) -> Result<()> {
 
 /// Runs one of the agent's own benchmarks, which print their tables themselves.
 fn harness(name: &str) -> Result<()> {
-    tool::run(tool::cargo().args(["bench", "--package", "netpol-agent", "--bench", name]))
+    tool::run_shown(tool::cargo().args(["bench", "--package", "netpol-agent", "--bench", name]))
 }

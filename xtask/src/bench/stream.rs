@@ -18,9 +18,9 @@ use axum::{
     serve::ListenerExt as _,
 };
 use futures::{StreamExt as _, stream};
+use netpol_testkit::netns::Lab;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::broadcast};
-use xtask::lab::Lab;
 
 /// Events that a slow reader may be behind before it loses some.
 const BACKLOG: usize = 65_536;

@@ -3,11 +3,11 @@
 use std::{fs, path::Path};
 
 use anyhow::{Context as _, Result};
-use tempfile::TempDir;
-use xtask::{
+use netpol_testkit::{
     agent::{Agent, Printing},
-    lab::{Lab, Pod, PodSpec},
+    netns::{Lab, Pod, PodSpec},
 };
+use tempfile::TempDir;
 
 use crate::build;
 

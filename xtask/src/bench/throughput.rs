@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Parser;
-use xtask::lab::{Attempt, Pod, Probe};
+use netpol_testkit::netns::{Attempt, Pod, Probe};
 
 use super::{
     subject::{Subject, admitting},

@@ -1,7 +1,7 @@
 //! Helm, which renders the chart.
 
 use anyhow::Result;
-use xtask::helm::Helm;
+use netpol_testkit::helm::Helm;
 
 use super::{debian, found, missing};
 use crate::tool;

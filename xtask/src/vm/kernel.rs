@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use xtask::cache;
+use netpol_testkit::cache;
 
 use crate::tool;
 

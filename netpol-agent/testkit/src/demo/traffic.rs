@@ -1,0 +1,87 @@
+//! What the demo's pods try, each once.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::Cluster;
+use crate::netns::{Attempt, Probe};
+
+/// One try of one pod to reach another.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchange {
+    from: &'static str,
+    to: &'static str,
+    kind: Kind,
+    /// How it ends for the pod that tries: the packet filter's work, or the far end's.
+    ends: Attempt,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Tcp(u16),
+    TcpV6(u16),
+    Udp(u16),
+    OneWay(u16),
+    Echo,
+    EchoV6,
+}
+
+/// In this order. What the policies and the agent say of each is in the demo's test.
+pub const TRAFFIC: [Exchange; 22] = {
+    use Attempt::{Answered, Refused, Sent, TimedOut, Unreachable};
+    use Kind::{Echo, EchoV6, OneWay, Tcp, TcpV6, Udp};
+    [
+        // What is meant to be.
+        exchange("frontend", "dns", Udp(53), Answered),
+        exchange("frontend", "backend", Tcp(8080), Answered),
+        exchange("backend", "dns", Udp(53), Answered),
+        exchange("backend", "database", Tcp(5432), Answered),
+        exchange("backend", "database", TcpV6(5432), Answered),
+        exchange("backend", "redis", Tcp(6379), Answered),
+        exchange("database", "dns", Udp(53), Answered),
+        exchange("debug", "dns", Tcp(53), Answered),
+        exchange("dns", "debug", Echo, Answered),
+        // A closed port is no policy.
+        exchange("dns", "debug", Tcp(8081), Refused),
+        // What is not meant to be, and is not.
+        exchange("frontend", "database", Tcp(5432), TimedOut),
+        exchange("frontend", "redis", Tcp(6379), Refused),
+        exchange("frontend", "debug", Udp(4444), TimedOut),
+        exchange("database", "backend", Tcp(8080), TimedOut),
+        exchange("debug", "backend", Tcp(8080), Unreachable),
+        // What is not meant to be, and is.
+        exchange("debug", "redis", Tcp(6379), Answered),
+        exchange("debug", "database", Tcp(9187), Refused),
+        exchange("debug", "backend", OneWay(514), Sent),
+        exchange("database", "backend", TcpV6(8080), Answered),
+        // What is meant to be, and is not.
+        exchange("backend", "dns", Tcp(53), Unreachable),
+        // What policies do not speak of.
+        exchange("frontend", "backend", Echo, Answered),
+        exchange("backend", "database", EchoV6, Answered),
+    ]
+};
+
+const fn exchange(from: &'static str, to: &'static str, kind: Kind, ends: Attempt) -> Exchange {
+    Exchange { from, to, kind, ends }
+}
+
+impl Exchange {
+    /// Tries, and checks that it ends as the demo relies on.
+    pub(super) fn run(&self, cluster: &Cluster) -> Result<()> {
+        let Self { from, to, kind, ends } = *self;
+        let (source, destination) = (cluster.pod(from)?, cluster.pod(to)?);
+        let v4 = || destination.ipv4().with_context(|| format!("{to} has no IPv4 address"));
+        let v6 = || destination.ipv6().with_context(|| format!("{to} has no IPv6 address"));
+        let probe = match kind {
+            Kind::Tcp(port) => Probe::tcp(v4()?, port),
+            Kind::TcpV6(port) => Probe::tcp(v6()?, port),
+            Kind::Udp(port) => Probe::udp(v4()?, port),
+            Kind::OneWay(port) => Probe::one_way(v4()?, port),
+            Kind::Echo => Probe::echo(v4()?),
+            Kind::EchoV6 => Probe::echo(v6()?),
+        };
+        let ended = probe.run(source)?;
+        ensure!(ended == ends, "{kind:?} from {from} to {to} ended as {ended:?}, and not as {ends:?}");
+        Ok(())
+    }
+}

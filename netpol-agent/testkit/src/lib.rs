@@ -1,0 +1,30 @@
+//! What netpol's tests, demo and benchmarks run on: pods in network namespaces, a real API server, a real Kubernetes node,
+//! the agent as a process, and the tools that they need.
+//!
+//! Nothing of the agent is linked here: it is a program to start, as it is for users.
+
+pub mod agent;
+pub mod apiserver;
+pub mod cache;
+mod command;
+pub mod confined;
+pub mod demo;
+pub mod helm;
+pub mod http;
+pub mod image;
+pub mod kubernetes;
+pub mod manifest;
+pub mod metrics;
+pub mod netns;
+pub mod node;
+pub mod skip;
+pub mod wait;
+
+use std::path::Path;
+
+/// The workspace's folder.
+#[must_use]
+pub fn root() -> &'static Path {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).unwrap_or(here)
+}

@@ -1,0 +1,34 @@
+//! The manifests that are rendered from the chart, for clusters that are set up without Helm.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+use crate::helm::Helm;
+
+const HEAD: &str = "# What the chart beside this file renders to with its default values, and a namespace. `cargo xtask render` writes it.\n\
+                    #     kubectl apply --filename netpol.yaml\n";
+
+/// Where they are kept.
+#[must_use]
+pub fn path() -> PathBuf {
+    crate::root().join("deploy/netpol.yaml")
+}
+
+/// What they are today.
+///
+/// # Errors
+/// Helm refuses the chart.
+pub fn render(helm: &Helm) -> Result<String> {
+    let objects = helm.template(&["--set", "createNamespace=true"])?;
+    Ok(format!("{HEAD}{objects}"))
+}
+
+/// Writes them.
+///
+/// # Errors
+/// As for [`render`]; or the file can't be written.
+pub fn write(helm: &Helm) -> Result<()> {
+    let path = path();
+    fs::write(&path, render(helm)?).with_context(|| format!("writing {}", path.display()))
+}

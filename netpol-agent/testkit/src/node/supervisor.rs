@@ -1,0 +1,63 @@
+//! The process that a node's life hangs on.
+
+use std::{
+    fs,
+    io::Write as _,
+    os::{fd::OwnedFd, unix::process::CommandExt as _},
+    path::Path,
+    process::{Child, ChildStdin, Command, Stdio},
+};
+
+use anyhow::{Context as _, Result};
+
+const SUPERVISOR: &str = include_str!("supervisor.sh");
+const INIT: &str = include_str!("init.sh");
+
+/// A process outside the node that cleans up after it: when this is dropped, and also when this process is killed.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    process: Child,
+    /// Its end is the sign to clean up.
+    stdin: Option<ChildStdin>,
+}
+
+impl Supervisor {
+    /// Makes the node's namespaces with process 1 in them. `claim` is held for as long as the node is there.
+    pub(super) fn start(folder: &Path, name: &str, claim: OwnedFd) -> Result<Self> {
+        let script = folder.join("supervisor.sh");
+        for (path, text) in [(&script, SUPERVISOR), (&folder.join("init.sh"), INIT)] {
+            fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
+        }
+        let log = folder.join("log/supervisor");
+        let log = fs::File::create(&log).with_context(|| format!("creating {}", log.display()))?;
+        let mut process = Command::new("sh")
+            .arg(script)
+            .arg(folder)
+            .arg(name)
+            .stdin(Stdio::piped())
+            // It prints nothing: this is the one descriptor left that a process can be given without unsafe code.
+            .stdout(claim)
+            .stderr(log)
+            // The terminal's signals are for those that it keeps the node for.
+            .process_group(0)
+            .spawn()
+            .context("starting `sh`")?;
+        let stdin = process.stdin.take();
+        Ok(Self { process, stdin })
+    }
+
+    /// Lets the node live on without this process, until a line comes through the FIFO `control` in its folder.
+    pub(super) fn keep(mut self) -> Result<()> {
+        let mut stdin = self.stdin.take().context("the supervisor has no stdin")?;
+        stdin.write_all(b"keep\n").context("telling the supervisor to keep the node")
+    }
+}
+
+impl Drop for Supervisor {
+    fn drop(&mut self) {
+        // After `keep` there is nothing to wait for.
+        if self.stdin.take().is_some() {
+            let _ = self.process.wait();
+        }
+    }
+}
