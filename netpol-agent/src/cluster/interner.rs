@@ -9,6 +9,23 @@ use crate::model::{Pod, PodClass};
 pub(super) struct Interner {
     classes: Shared<PodClass>,
     names: Shared<str>,
+    slots: Slots,
+}
+
+/// Small numbers, each given to one class at a time.
+#[derive(Debug, Default)]
+struct Slots {
+    free: Vec<u32>,
+    next: u32,
+}
+
+impl Slots {
+    fn take(&mut self) -> u32 {
+        self.free.pop().unwrap_or_else(|| {
+            self.next += 1;
+            self.next - 1
+        })
+    }
 }
 
 impl Interner {
@@ -17,7 +34,12 @@ impl Interner {
         let mut pod = Arc::unwrap_or_clone(pod);
         pod.class = match self.classes.find(&pod.class) {
             Some(known) => known,
-            None => self.classes.add(Arc::new(self.names.class(&pod.class))),
+            None => {
+                let slot = self.slots.take();
+                let class = Arc::new(self.names.class(&pod.class).with_slot(slot));
+                // Those that nobody has any more give their slots back.
+                self.classes.add(class, |gone| self.slots.free.extend(gone.slot()))
+            }
         };
         pod.node = pod.node.map(|node| self.names.get(&node));
         Arc::new(pod)
@@ -51,12 +73,18 @@ impl<T: ?Sized + Eq + Hash> Shared<T> {
     }
 
     fn get(&mut self, value: &Arc<T>) -> Arc<T> {
-        self.find(value).unwrap_or_else(|| self.add(value.clone()))
+        self.find(value).unwrap_or_else(|| self.add(value.clone(), |_| {}))
     }
 
-    fn add(&mut self, value: Arc<T>) -> Arc<T> {
+    fn add(&mut self, value: Arc<T>, mut gone: impl FnMut(&T)) -> Arc<T> {
         if self.values.len() >= self.sweep_at {
-            self.values.retain(|value| Arc::strong_count(value) > 1);
+            self.values.retain(|value| {
+                let is_used = Arc::strong_count(value) > 1;
+                if !is_used {
+                    gone(value);
+                }
+                is_used
+            });
             self.sweep_at = 1024.max(self.values.len() * 2);
         }
         self.values.insert(value.clone());

@@ -9,16 +9,19 @@ use std::{
 };
 
 use foldhash::fast::RandomState;
-use hashbrown::HashTable;
 
 /// Into how many a map and each of its branches is divided: few enough to find them in the cache, enough to make copies
 /// cheap. In a cluster of 50,000 pods a part has some 50 entries, and a change copies 2 to 4 KB.
 const FANOUT: usize = 32;
 
+/// The fewest places of a part that has entries; always a power of two.
+const FEWEST_PLACES: usize = 4;
+
 /// A map whose copies share what they have in common.
 ///
 /// It is a tree of two levels above small tables, each of them shared until it is changed: a copy costs nothing, and a
-/// change to one copies two short lists and one table.
+/// change to one copies two short lists and one table. A table is one piece of memory (open addressing, linear probing), so
+/// that a look-up beyond the two lists, which stay in the cache, usually costs one access to memory.
 #[derive(Clone)]
 pub struct PersistentMap<K, V> {
     branches: Arc<[Branch<K, V>; FANOUT]>,
@@ -27,11 +30,13 @@ pub struct PersistentMap<K, V> {
 }
 
 type Branch<K, V> = Arc<[Part<K, V>; FANOUT]>;
-type Part<K, V> = Arc<HashTable<(K, V)>>;
+
+/// The entries of a part, each at the place of its hash or after it, with no empty place between.
+type Part<K, V> = Arc<[Option<(K, V)>]>;
 
 impl<K, V> Default for PersistentMap<K, V> {
     fn default() -> Self {
-        let empty = Arc::new(HashTable::new());
+        let empty: Part<K, V> = Arc::new([]);
         let branch = Arc::new(array::from_fn(|_| empty.clone()));
         Self {
             branches: Arc::new(array::from_fn(|_| branch.clone())),
@@ -57,7 +62,7 @@ impl<K, V> PersistentMap<K, V> {
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let parts = self.branches.iter().flat_map(|branch| branch.iter());
-        parts.flat_map(|part| part.iter()).map(|(key, value)| (key, value))
+        parts.flat_map(|part| part.iter().flatten()).map(|(key, value)| (key, value))
     }
 
     /// All keys, in no order.
@@ -81,7 +86,10 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         let hash = self.hasher.hash_one(key);
         let (branch, part) = place(hash);
         let part = self.branches.get(branch)?.get(part)?;
-        part.find(hash, |(candidate, _)| candidate.borrow() == key).map(|(_, value)| value)
+        match part.get(find(part, hash, key)?)? {
+            Some((_, value)) => Some(value),
+            None => None,
+        }
     }
 
     /// Whether it has a key.
@@ -98,13 +106,14 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         let hash = self.hasher.hash_one(&key);
         let hasher = self.hasher.clone();
         let Some(part) = self.part_mut(hash) else { return };
-        match part.find_mut(hash, |(candidate, _)| *candidate == key) {
-            Some(entry) => entry.1 = value,
-            None => {
-                part.insert_unique(hash, (key, value), |(key, _)| hasher.hash_one(key));
-                self.len += 1;
-            }
+        let mut at = find(part, hash, &key);
+        if at.is_none_or(|at| part.get(at).is_some_and(Option::is_none) && is_full(part)) {
+            *part = grown(part, |key| hasher.hash_one(key));
+            at = find(part, hash, &key);
         }
+        let Some(place) = at.and_then(|at| Arc::make_mut(part).get_mut(at)) else { return };
+        let is_new = place.replace((key, value)).is_none();
+        self.len += usize::from(is_new);
     }
 
     /// Takes a key out, and says whether it was there.
@@ -117,26 +126,84 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
             return false;
         }
         let hash = self.hasher.hash_one(key);
+        let hasher = self.hasher.clone();
         let Some(part) = self.part_mut(hash) else { return false };
-        let removed =
-            part.find_entry(hash, |(candidate, _)| candidate.borrow() == key).map(|entry| entry.remove());
-        let was_there = removed.is_ok();
-        self.len -= usize::from(was_there);
-        was_there
+        let Some(at) = find(part, hash, key) else { return false };
+        close_gap(Arc::make_mut(part), at, |key| hasher.hash_one(key));
+        self.len -= 1;
+        true
     }
 
-    fn part_mut(&mut self, hash: u64) -> Option<&mut HashTable<(K, V)>> {
+    fn part_mut(&mut self, hash: u64) -> Option<&mut Part<K, V>> {
         let (branch, part) = place(hash);
         let branch = Arc::make_mut(&mut self.branches).get_mut(branch)?;
-        Arc::make_mut(branch).get_mut(part).map(Arc::make_mut)
+        Arc::make_mut(branch).get_mut(part)
     }
 }
 
-/// The branch and the part of a hash. The table inside a part uses the low bits and the very highest, so these are from
-/// between.
+/// The branch and the part of a hash. The table inside a part uses the low bits, so these are from above.
 fn place(hash: u64) -> (usize, usize) {
     let bits = usize::try_from(hash >> 40 & 0xffff).unwrap_or(0);
     (bits / FANOUT % FANOUT, bits % FANOUT)
+}
+
+/// Where the entry of a hash would be, were there no others; the number of places is a power of two.
+fn home(hash: u64, places: usize) -> usize {
+    usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & (places - 1)
+}
+
+/// The place of a key, or the empty one where it would go; `None` in a part without places.
+fn find<K: Borrow<Q>, V, Q: Eq + ?Sized>(part: &[Option<(K, V)>], hash: u64, key: &Q) -> Option<usize> {
+    let places = part.len();
+    if places == 0 {
+        return None;
+    }
+    let mut at = home(hash, places);
+    loop {
+        match part.get(at)? {
+            Some((candidate, _)) if candidate.borrow() != key => at = (at + 1) & (places - 1),
+            _ => return Some(at),
+        }
+    }
+}
+
+/// Whether one more entry would leave less than a third of the places empty.
+fn is_full<K, V>(part: &[Option<(K, V)>]) -> bool {
+    let entries = part.iter().flatten().count();
+    (entries + 1) * 3 > part.len() * 2
+}
+
+/// The same entries in twice as many places.
+fn grown<K: Clone + Eq, V: Clone>(part: &[Option<(K, V)>], hash: impl Fn(&K) -> u64) -> Part<K, V> {
+    let places = (part.len() * 2).max(FEWEST_PLACES);
+    let mut larger: Box<[Option<(K, V)>]> = (0..places).map(|_| None).collect();
+    for (key, value) in part.iter().flatten() {
+        if let Some(at) = find(&larger, hash(key), key)
+            && let Some(place) = larger.get_mut(at)
+        {
+            *place = Some((key.clone(), value.clone()));
+        }
+    }
+    larger.into()
+}
+
+/// Empties a place, and moves up what is behind it and would not be found beyond an empty place.
+fn close_gap<K, V>(part: &mut [Option<(K, V)>], gap: usize, hash: impl Fn(&K) -> u64) {
+    let places = part.len();
+    let (mut gap, mut at) = (gap, gap);
+    loop {
+        at = (at + 1) & (places - 1);
+        let Some(Some((key, _))) = part.get(at) else { break };
+        let distance = |from: usize, to: usize| to.wrapping_sub(from) & (places - 1);
+        // It may go up to the gap unless its home is behind that.
+        if distance(home(hash(key), places), at) >= distance(gap, at) {
+            part.swap(gap, at);
+            gap = at;
+        }
+    }
+    if let Some(place) = part.get_mut(gap) {
+        *place = None;
+    }
 }
 
 impl<K: fmt::Debug, V: fmt::Debug> fmt::Debug for PersistentMap<K, V> {
@@ -165,5 +232,59 @@ mod tests {
         assert!(!map.remove(&1));
         map.insert(20_000, 7);
         assert_eq!((map.len(), map.get(&20_000), map.iter().count()), (10_000, Some(&7), 10_000));
+    }
+
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever is put in and taken out, it is what a plain map is; also where many keys have one place.
+        #[test]
+        fn like_any_map(steps in proptest::collection::vec((any::<bool>(), 0u16..300, any::<u8>()), 1..600)) {
+            let (mut map, mut plain) = (PersistentMap::default(), BTreeMap::new());
+            let mut copies = Vec::new();
+            for (number, (insert, key, value)) in steps.into_iter().enumerate() {
+                if insert {
+                    map.insert(key, value);
+                    plain.insert(key, value);
+                } else {
+                    prop_assert_eq!(map.remove(&key), plain.remove(&key).is_some());
+                }
+                if number % 64 == 0 {
+                    copies.push((map.clone(), plain.clone()));
+                }
+            }
+            copies.push((map, plain));
+            for (map, plain) in copies {
+                prop_assert_eq!(map.len(), plain.len());
+                prop_assert_eq!(map.iter().map(|(k, v)| (*k, *v)).collect::<BTreeMap<_, _>>(), plain.clone());
+                for key in 0..300 {
+                    prop_assert_eq!(map.get(&key), plain.get(&key));
+                }
+            }
+        }
+
+        /// Removals in one table, with homes that collide and wrap around its end.
+        #[test]
+        fn gaps_are_closed(keys in proptest::collection::btree_set(0u64..64, 1..11), gone in 0usize..11) {
+            // Five homes in sixteen places, the last ones among them.
+            let hash = |key: &u64| 13 + key % 5;
+            let mut part: Part<u64, ()> = Arc::new([]);
+            while part.len() < 16 {
+                part = grown(&part, hash);
+            }
+            for key in &keys {
+                let at = find(&part, hash(key), key).unwrap();
+                Arc::make_mut(&mut part)[at] = Some((*key, ()));
+            }
+            let gone = *keys.iter().nth(gone % keys.len()).unwrap();
+            let at = find(&part, hash(&gone), &gone).unwrap();
+            close_gap(Arc::make_mut(&mut part), at, hash);
+            for key in &keys {
+                let at = find(&part, hash(key), key).unwrap();
+                prop_assert_eq!(part[at].is_some(), *key != gone, "{}", key);
+            }
+        }
     }
 }

@@ -24,6 +24,8 @@ pub struct PodClass {
     pub ports: Box<[ContainerPort]>,
     #[serde(skip)]
     hash: u64,
+    #[serde(skip)]
+    slot: Option<u32>,
 }
 
 /// What a class is made of.
@@ -47,7 +49,22 @@ impl PodClass {
         // Keyed once per process, so that nobody can craft classes that collide.
         static KEYED: OnceLock<RandomState> = OnceLock::new();
         let hash = KEYED.get_or_init(RandomState::new).hash_one((&namespace, &labels, &ports));
-        Self { namespace, labels, ports, hash }
+        Self { namespace, labels, ports, hash, slot: None }
+    }
+}
+
+impl PodClass {
+    /// The same class with a slot: a small number that no other class of the same index has at the same time. What is worked
+    /// out for each class can be kept in a list, and found there without a search.
+    #[must_use]
+    pub fn with_slot(self, slot: u32) -> Self {
+        Self { slot: Some(slot), ..self }
+    }
+
+    /// Its slot; `None` for a class that is in no index.
+    #[must_use]
+    pub const fn slot(&self) -> Option<u32> {
+        self.slot
     }
 }
 

@@ -8,11 +8,12 @@ use super::{
     peers::PeerId,
     rule::{CompiledRule, CompiledTierRule},
 };
-use crate::model::{NetworkPolicy, PolicyDirection};
+use crate::model::{NetworkPolicy, PodClass, PolicyDirection};
 
 /// All that policies say of the pods of one class.
 #[derive(Debug)]
 pub(super) struct CompiledPodClass {
+    pub(super) class: Arc<PodClass>,
     /// The sets of peers that they are in, sorted.
     pub(super) sets: SmallVec<[PeerId; 8]>,
     pub(super) ingress: Arc<CompiledDirection>,

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    class_table::ClassTable,
     compiled_pod_class::{CompiledDirection, CompiledPodClass, by_priority},
     engine::Engine,
     peers::PeerSet,
@@ -15,7 +16,7 @@ use super::{
 };
 use crate::{
     cluster::{ObjectRef, Snapshot},
-    model::{PersistentMap, PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
+    model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
 };
 
 /// Compiles each snapshot from what it made of the one before: only what a change touches is compiled anew.
@@ -23,7 +24,7 @@ use crate::{
 pub struct Compiler {
     snapshot: Arc<Snapshot>,
     engine: Arc<Engine>,
-    profiles: PersistentMap<Arc<PodClass>, Arc<CompiledPodClass>>,
+    compiled: ClassTable,
     /// What is in each namespace that has pods or policies.
     namespaces: HashMap<Arc<str>, Residents>,
     policies: HashMap<PolicyRef, Arc<CompiledPolicy>>,
@@ -56,11 +57,11 @@ impl Compiler {
     #[must_use]
     pub fn new() -> Self {
         let snapshot = Arc::new(Snapshot::empty());
-        let engine = Engine { snapshot: snapshot.clone(), profiles: PersistentMap::default() };
+        let engine = Engine { snapshot: snapshot.clone(), classes: ClassTable::default() };
         Self {
             snapshot,
             engine: Arc::new(engine),
-            profiles: PersistentMap::default(),
+            compiled: ClassTable::default(),
             namespaces: HashMap::new(),
             policies: HashMap::new(),
             cluster_policies: BTreeMap::new(),
@@ -114,21 +115,17 @@ impl Compiler {
         self.finish(snapshot)
     }
 
-    /// Brings all profiles up to date.
+    /// Brings all classes up to date.
     fn finish(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
         let mut made = Made::new();
         for class in std::mem::take(&mut self.dirty) {
             let alive =
                 self.namespaces.get(&class.namespace).is_some_and(|here| here.classes.contains_key(&class));
-            match alive.then(|| self.profile(&class, snapshot, &mut made)).flatten() {
-                Some(profile) => self.profiles.insert(class, Arc::new(profile)),
-                None => {
-                    self.profiles.remove(&class);
-                }
-            }
+            let compiled = alive.then(|| self.compile(&class, snapshot, &mut made)).flatten();
+            self.compiled.set(&class, compiled.map(Arc::new));
         }
         self.snapshot = snapshot.clone();
-        self.engine = Arc::new(Engine { snapshot: snapshot.clone(), profiles: self.profiles.clone() });
+        self.engine = Arc::new(Engine { snapshot: snapshot.clone(), classes: self.compiled.clone() });
         self.engine.clone()
     }
 
@@ -249,7 +246,12 @@ impl Compiler {
         }
     }
 
-    fn profile(&self, class: &PodClass, snapshot: &Snapshot, made: &mut Made) -> Option<CompiledPodClass> {
+    fn compile(
+        &self,
+        class: &Arc<PodClass>,
+        snapshot: &Snapshot,
+        made: &mut Made,
+    ) -> Option<CompiledPodClass> {
         let labels = &snapshot.namespace(&class.namespace)?.labels;
         let here = self.namespaces.get(&class.namespace)?;
         let mut policies: Vec<&Arc<CompiledPolicy>> =
@@ -267,7 +269,12 @@ impl Compiler {
             (side(PolicyDirection::Ingress), side(PolicyDirection::Egress))
         });
         let sets = self.rules_compiler.peers.sets_of(class, labels);
-        Some(CompiledPodClass { sets, ingress: ingress.clone(), egress: egress.clone() })
+        Some(CompiledPodClass {
+            class: class.clone(),
+            sets,
+            ingress: ingress.clone(),
+            egress: egress.clone(),
+        })
     }
 }
 

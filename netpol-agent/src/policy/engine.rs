@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr, sync::Arc};
 
 use super::{
     caveat::{Caveat, Caveats},
-    compiled_pod_class::CompiledPodClass,
+    class_table::ClassTable,
     direction_verdict::{DecidedBy, DirectionVerdict},
     original_address::{OriginalAddress, addresses_before},
     query::{ConnectionPeer, Query},
@@ -15,20 +15,20 @@ use super::{
 };
 use crate::{
     cluster::Snapshot,
-    model::{Node, PersistentMap, Pod, PodClass, PolicyDirection},
+    model::{Node, Pod, PolicyDirection},
 };
 
 /// The compiled policies of one snapshot. It never changes, and asking it allocates nothing.
 pub struct Engine {
     pub(super) snapshot: Arc<Snapshot>,
-    pub(super) profiles: PersistentMap<Arc<PodClass>, Arc<CompiledPodClass>>,
+    pub(super) classes: ClassTable,
 }
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Engine")
             .field("generation", &self.snapshot.generation())
-            .field("classes", &self.profiles.len())
+            .field("classes", &self.classes.len())
             .finish()
     }
 }
@@ -167,7 +167,7 @@ impl Engine {
     fn admits_host_pod(&self, denial: &DirectionVerdict<'_>, node: &Node) -> bool {
         let Some((side, traffic)) = denial.network_policies else { return false };
         self.snapshot.host_pods(&node.name).any(|pod| {
-            let Some(profile) = self.profiles.get(&*pod.class) else { return false };
+            let Some(profile) = self.classes.get(&pod.class) else { return false };
             let declared = match denial.direction {
                 PolicyDirection::Egress => &pod.class.ports,
                 PolicyDirection::Ingress => traffic.declared,
@@ -204,7 +204,7 @@ impl Engine {
         if !pod.is_member() {
             return RuleEndpoint::unselectable(ips, Caveat::NoAddress);
         }
-        match self.profiles.get(&*pod.class) {
+        match self.classes.get(&pod.class) {
             Some(profile) => RuleEndpoint::new(Subject::Pod(pod, profile), ips),
             None => RuleEndpoint::unselectable(ips, Caveat::UnknownPod),
         }

@@ -94,7 +94,7 @@ fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<A
 /// All different sets of address ranges that rules name.
 fn ranges(engine: &Engine) -> Vec<&IpBlockSet> {
     let mut seen = HashMap::new();
-    for profile in engine.profiles.values() {
+    for profile in engine.classes.values() {
         for side in [&profile.ingress, &profile.egress] {
             let tiers = side.admin.iter().chain(&side.baseline).filter_map(|rule| rule.peers.blocks.as_ref());
             for blocks in side.rules.iter().filter_map(|rule| rule.peers.blocks.as_ref()).chain(tiers) {

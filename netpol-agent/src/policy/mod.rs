@@ -10,6 +10,7 @@
 //! order. Judging a connection is then a walk along those rules, without allocation.
 
 mod caveat;
+mod class_table;
 mod cluster_view;
 mod compiled_pod_class;
 mod compiler;
