@@ -2,10 +2,13 @@
 
 mod bench;
 mod build;
+mod deny;
+mod docs;
 mod fuzz;
 mod keep;
 mod needs;
 mod pack;
+mod release;
 mod serve;
 mod setup;
 mod show;
@@ -37,6 +40,8 @@ enum Task {
     Build(build::Args),
     /// Build the agent's container image
     Image(pack::Args),
+    /// Make everything that a release needs, in one folder
+    Release(release::Args),
     /// Write the manifests that the chart renders to
     Render,
     /// Prove policies on a small cluster of network namespaces, with real packets
@@ -80,6 +85,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::run(),
         Task::Build(args) => build::run(&args),
         Task::Image(args) => pack::run(args),
+        Task::Release(args) => release::run(args),
         Task::Render => manifest::write(&Helm::find_or_fetch()?),
         Task::Demo(args) => show::run(args),
         Task::Apiserver => serve::run(),

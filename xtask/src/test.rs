@@ -5,7 +5,7 @@ use std::{env, path};
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 
-use crate::{fuzz, needs::Needs, setup, stage::Stages, tidy, tool};
+use crate::{deny, docs, fuzz, needs::Needs, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct Args {
@@ -54,6 +54,8 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         stages.run("lints", || {
             tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
         })?;
+        stages.run("documentation", docs::run)?;
+        stages.run("licences and advisories", deny::run)?;
     }
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     Needs::of(cargo_test)?.make(stages)?;
