@@ -1,8 +1,6 @@
 //! The crates that netpol is built of: their licences, sources and security advisories, by `cargo deny` and `deny.toml`.
 
-use std::process::Stdio;
-
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use crate::{setup, tool};
 
@@ -28,12 +26,36 @@ fn advisories() -> Result<()> {
     let cargo = tool::cargo();
     let mut fetch = tool::command("timeout");
     fetch.args(["--kill-after=5", FETCH_LIMIT]).arg(cargo.get_program()).args(["deny", "fetch", "db"]);
-    let fetched = fetch.stdout(Stdio::null()).stderr(Stdio::null()).status();
-    if !fetched.is_ok_and(|status| status.success()) {
-        eprintln!(
-            "    advisories: not checked, the database is unreachable (https://github.com/RustSec/advisory-db)"
-        );
+    let fetched = fetch.output().context("starting `timeout`")?;
+    if !fetched.status.success() {
+        let said = String::from_utf8_lossy(&fetched.stderr);
+        eprintln!("    advisories: not checked, the database is unreachable: {}", reason(&said));
         return Ok(());
     }
     tool::run(tool::cargo().args(["deny", "--locked", "check", "--disable-fetch", "advisories"]))
+}
+
+/// Why it can't be fetched: what git or cargo-deny said last. Past the limit, neither has said anything.
+fn reason(said: &str) -> String {
+    let last = said.lines().map(str::trim).rfind(|line| !line.is_empty());
+    last.map_or_else(|| format!("no answer within {FETCH_LIMIT} seconds"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons() {
+        for (said, shown) in [
+            (
+                "[ERROR] failed to clone\nCloning into 'db'...\nfatal: could not resolve host\n\n",
+                "fatal: could not resolve host",
+            ),
+            ("", "no answer within 60 seconds"),
+            ("\n \n", "no answer within 60 seconds"),
+        ] {
+            assert_eq!(reason(said), shown, "{said:?}");
+        }
+    }
 }
