@@ -4,10 +4,13 @@ mod apiserver;
 mod bench;
 mod build;
 mod demo;
+mod deny;
+mod docs;
 mod fuzz;
 mod image;
 mod node;
 mod prerequisites;
+mod release;
 mod setup;
 mod stage;
 mod test;
@@ -40,6 +43,8 @@ enum Task {
     Build(build::BuildArgs),
     /// Build the agent's container image
     Image(image::ImageArgs),
+    /// Make everything that a release needs, in one folder
+    Release(release::ReleaseArgs),
     /// Write the manifests that the chart renders to
     Render,
     /// Prove policies on a small cluster of network namespaces, with real packets
@@ -86,6 +91,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::run(),
         Task::Build(args) => build::run(&args),
         Task::Image(args) => image::run(args),
+        Task::Release(args) => release::run(args),
         Task::Render => manifest::write(&Helm::find_or_fetch()?),
         Task::Demo(args) => demo::run(args),
         Task::Apiserver => apiserver::run(),

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use netpol_testkit::skip;
 
-use crate::{fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
+use crate::{deny, docs, fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct TestArgs {
@@ -63,6 +63,8 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         stages.run("lints", || {
             tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
         })?;
+        stages.run("documentation", docs::run)?;
+        stages.run("licences and advisories", deny::run)?;
     }
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     Prerequisites::of(cargo_test)?.make(stages)?;
