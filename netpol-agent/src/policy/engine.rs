@@ -80,6 +80,23 @@ impl Engine {
         Verdict { egress, ingress, caveats }
     }
 
+    /// Whether another state surely gives the same verdict on connections between these two: it has the same there, and has
+    /// compiled the same for it. That costs no search. Where it is not sure, the verdicts may still be the same.
+    #[must_use]
+    pub fn is_same_for(
+        &self,
+        other: &Self,
+        source: ConnectionPeer<'_>,
+        destination: ConnectionPeer<'_>,
+    ) -> bool {
+        let peers = [source, destination];
+        let (Some(from), Some(to)) = (source.ip(), destination.ip()) else { return false };
+        let is_compiled = |peer: &ConnectionPeer<'_>| {
+            peer.pod().is_none_or(|pod| self.classes.is_same_for(&other.classes, &pod.class))
+        };
+        self.snapshot.is_same_at(&other.snapshot, [from, to]) && peers.iter().all(is_compiled)
+    }
+
     /// Whether the destination's policies would judge a node otherwise that may have taken the source's place. kube-proxy
     /// does that to all connections to a node's port or a load balancer's address, pods' own ones too, if they may go on
     /// to another node (`externalTrafficPolicy: Cluster`).
