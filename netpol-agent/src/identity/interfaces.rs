@@ -22,8 +22,8 @@ pub struct PodInterface {
 /// How many of those that are gone are remembered, for connections that are decided after their end.
 const REMEMBERED: usize = 1024;
 
-/// How long after the end of an interface its netlink message is read, at most. The time that the event then waits for the
-/// agent does not count.
+/// How long after the end of an interface its netlink message is read, at most. The time that the event then waits for
+/// the agent does not count.
 const LATE: Duration = Duration::from_millis(50);
 
 /// The same on a node whose CPUs are overloaded.

@@ -1,4 +1,5 @@
-//! The running kernel: loading and attaching the eBPF programs, their records and counters, the pod interfaces.
+//! Everything that talks to the running kernel: it loads and attaches the eBPF programs, reads their records and
+//! counters, watches the pod interfaces, and looks up connections in connection tracking.
 //!
 //! The only module with `unsafe` code.
 
