@@ -43,8 +43,8 @@ impl Conntrack {
         Ok(conntrack)
     }
 
-    /// Finds the connection that packets with this tuple belong to, in either direction. `None` if it is not tracked, or
-    /// no longer.
+    /// Finds the connection that packets with this tuple belong to, in either direction. `None` if it is not tracked,
+    /// or no longer.
     ///
     /// # Errors
     ///
