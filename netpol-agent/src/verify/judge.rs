@@ -104,7 +104,7 @@ impl Judge {
         };
         let (source, destination) = self.ends(attempt, interfaces);
         let named = until(source).max(until(destination));
-        named.max(doubtful_until(attempt, interfaces))
+        named.max(unclear_until(attempt, interfaces))
     }
 
     /// Judges an attempt by what was known until it was decided.
@@ -184,8 +184,8 @@ impl Judge {
         };
         let at = attempt.began;
         let end = |address, veth: Option<u32>, is_there| {
-            let taken = interfaces.taken(address, veth, at, is_there);
-            match resolve_at(state.snapshot().addresses(), address, at, taken, self.pods_as_of) {
+            let assigned_at = interfaces.assigned_at(address, veth, at, is_there);
+            match resolve_at(state.snapshot().addresses(), address, at, assigned_at, self.pods_as_of) {
                 Resolution::Known { endpoint: Endpoint::World, since } => {
                     let node = own_node(state.snapshot().addresses(), interfaces.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
@@ -265,13 +265,13 @@ impl Judge {
     }
 }
 
-/// See [`PodInterfaces::doubtful_until`]. Who sent is there, and who answered.
-fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
+/// See [`PodInterfaces::unclear_until`]. Who sent is there, and who answered.
+fn unclear_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
     // Its beginning was seen nowhere.
     if attempt.pre_existing {
         return None;
     }
-    let doubtful = |address, veth| interfaces.doubtful_until(address, veth, attempt.began);
+    let doubtful = |address, veth| interfaces.unclear_until(address, veth, attempt.began);
     let (tuple, spoofs) = (&attempt.tuple, attempt.spoof_candidate.is_some());
     let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_interface) };
     let destination = doubtful(tuple.destination.address, attempt.destination_interface);
