@@ -1,4 +1,4 @@
-//! Stories of packets, one a row, and what the table makes of them.
+//! Table tests: each row is a sequence of packets, and the attempts that the flow table decides.
 
 mod doubt;
 mod memory;
@@ -18,7 +18,7 @@ const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Some time after boot.
+/// Returns a point in time, in milliseconds after an arbitrary start.
 fn at_ms(count: u64) -> Monotonic {
     Monotonic::ZERO + ms(count)
 }
@@ -27,8 +27,9 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere, and `x` is a router on the way there; `v` and `w`
-/// are Services' addresses; `n` is the node's own, which it puts in the place of a source; veth 3 is the node's uplink.
+/// Pods `a` and `b` are on this node, behind interfaces 1 and 2. `r` is elsewhere, and `x` is a router on the way
+/// there. `v` and `w` are Service addresses. `n` is the node's own address, which it uses when it translates a source.
+/// Interface 3 is the node's uplink.
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
@@ -412,7 +413,7 @@ fn echo_and_sctp() {
     }
 }
 
-/// The far end of an association is lost, and the next one begins from the same port.
+/// The peer of an association is lost, and the next association uses the same port.
 #[test]
 fn sctp_anew() {
     let story = ["open a>b @1out", "accept b>a @1in", "open2 a>b @1out", "open2 a>b @2in", "wait 6000"];
@@ -460,7 +461,7 @@ fn what_else_an_attempt_tells() {
     assert!(late.revised);
 }
 
-/// What is seen of a connection that is translated on its way is one attempt.
+/// All packets of a translated connection belong to one attempt.
 #[test]
 fn translated() {
     let tcp: &[(&str, &[&str], &[&str])] = &[

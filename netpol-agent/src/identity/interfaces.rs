@@ -79,7 +79,8 @@ impl PodInterfaces {
     /// Returns an interface by its index, including recently removed ones.
     #[must_use]
     pub fn get_or_removed(&self, ifindex: u32) -> Option<&PodInterface> {
-        let removed = || self.removed.iter().rfind(|(index, _)| *index == ifindex).map(|(_, interface)| interface);
+        let removed =
+            || self.removed.iter().rfind(|(index, _)| *index == ifindex).map(|(_, interface)| interface);
         self.get(ifindex).or_else(removed)
     }
 
@@ -87,7 +88,13 @@ impl PodInterfaces {
     /// interface at which the pod's packet was seen. `was_active` is true if a pod surely had the address: it sent or
     /// answered.
     #[must_use]
-    pub fn assigned_at(&self, address: IpAddr, seen_at: Option<u32>, at: Monotonic, was_active: bool) -> AssignedAt {
+    pub fn assigned_at(
+        &self,
+        address: IpAddr,
+        seen_at: Option<u32>,
+        at: Monotonic,
+        was_active: bool,
+    ) -> AssignedAt {
         if let Some(interface) = self.interface_seen(address, seen_at) {
             return interface.created_at.map_or(AssignedAt::Unknown, AssignedAt::After);
         }
@@ -117,8 +124,8 @@ impl PodInterfaces {
     fn interface_seen(&self, address: IpAddr, seen_at: Option<u32>) -> Option<&PodInterface> {
         let interface = self.get_or_removed(seen_at?)?;
         // The addresses of a new interface are not known yet.
-        let may_be =
-            interface.addresses.contains(&address) || (interface.addresses.is_empty() && interface.created_at.is_some());
+        let may_be = interface.addresses.contains(&address)
+            || (interface.addresses.is_empty() && interface.created_at.is_some());
         may_be.then_some(interface)
     }
 
@@ -222,14 +229,20 @@ mod tests {
         interfaces.set_addresses(1, vec![address]);
         assert_eq!(assigned_at(&interfaces, at_interface(1), 10), Unknown, "it existed before the agent");
         assert_eq!(assigned_at(&interfaces, None, 10), Unknown, "seen at no interface");
-        for (seen_at, second, expected) in [(at_interface(1), 10, None), (None, 10, Some(12)), (None, 0, None)] {
+        for (seen_at, second, expected) in
+            [(at_interface(1), 10, None), (None, 10, Some(12)), (None, 0, None)]
+        {
             let until = interfaces.unclear_until(address, seen_at, at(second));
             assert_eq!(until, expected.map(at), "{seen_at:?} {second}");
         }
         interfaces.removed(1, at(20));
         interfaces.attached(2, "new".into(), at(22));
         interfaces.created(2, at(21));
-        assert_eq!(assigned_at(&interfaces, at_interface(2), 22), After(at(21)), "at an interface without addresses yet");
+        assert_eq!(
+            assigned_at(&interfaces, at_interface(2), 22),
+            After(at(21)),
+            "at an interface without addresses yet"
+        );
         interfaces.set_addresses(2, vec![address]);
         for (name, seen_at, second, expected) in [
             ("at the old interface", at_interface(1), 19, Unknown),
@@ -242,7 +255,11 @@ mod tests {
             assert_eq!(assigned_at(&interfaces, seen_at, second), expected, "{name}");
         }
         assert_eq!(interfaces.assigned_at(address, None, at(19), false), Unknown, "no pod was active");
-        assert_eq!(interfaces.assigned_at(address, None, at(20) - REPORT_DELAY, false), Unclear, "or it was removed");
+        assert_eq!(
+            interfaces.assigned_at(address, None, at(20) - REPORT_DELAY, false),
+            Unclear,
+            "or it was removed"
+        );
         assert_eq!(interfaces.unclear_until(address, None, at(21)), None, "before it was attached");
         assert_eq!(interfaces.unclear_until(address, None, at(25)), Some(at(27)), "not at the new one");
         interfaces.removed(2, at(26));

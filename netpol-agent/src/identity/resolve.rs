@@ -99,7 +99,9 @@ pub fn resolve_at(
         AssignedAt::After(created_at) => {
             // An interface has one pod for its lifetime, and the pod's address is reported later. Earlier reports are
             // about earlier pods.
-            if let Some(assignment) = past.iter().find(|assignment| assignment.from + CLOCK_SLACK >= created_at) {
+            if let Some(assignment) =
+                past.iter().find(|assignment| assignment.from + CLOCK_SLACK >= created_at)
+            {
                 return then(assignment);
             }
             if has_holder && since + CLOCK_SLACK >= created_at {
@@ -178,11 +180,29 @@ mod tests {
             ("replaced at once, before", &at_once, 19, None, "old"),
             ("replaced at once, after", &at_once, 20, None, "new"),
             ("a packet before the report of its pod", &only, 10, None, "new"),
-            ("at a new interface, before the deletion of the old pod is reported", &at_once, 19, Some(18), "new"),
-            ("at a new interface, while the old pod still has the address", &[(0, "old")], 19, Some(18), "pending"),
+            (
+                "at a new interface, before the deletion of the old pod is reported",
+                &at_once,
+                19,
+                Some(18),
+                "new",
+            ),
+            (
+                "at a new interface, while the old pod still has the address",
+                &[(0, "old")],
+                19,
+                Some(18),
+                "pending",
+            ),
             ("at a new interface, of an unknown pod", &[(0, "")], 19, Some(18), "pending"),
             ("at an interface that is no longer new", &[(0, "old")], 24, Some(18), "old"),
-            ("at the old interface, after the new pod was reported", &[(10, "old"), (20, "new")], 21, Some(9), "old"),
+            (
+                "at the old interface, after the new pod was reported",
+                &[(10, "old"), (20, "new")],
+                21,
+                Some(9),
+                "old",
+            ),
             (
                 "a pod that was created and deleted between two snapshots",
                 &[(18, "short"), (20, "")],
@@ -195,8 +215,9 @@ mod tests {
             ("no longer remembered", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
             let addresses = history(changes).publish();
-            let assigned =
-                created_at.map_or(AssignedAt::Unknown, |created_at| AssignedAt::After(Monotonic::from_secs(created_at)));
+            let assigned = created_at.map_or(AssignedAt::Unknown, |created_at| {
+                AssignedAt::After(Monotonic::from_secs(created_at))
+            });
             let resolution = resolve_at(
                 &addresses,
                 ADDRESS.parse().unwrap(),
@@ -208,7 +229,11 @@ mod tests {
                 Resolution::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
                 Resolution::Known { .. } => "world",
                 Resolution::Pending { until } => {
-                    assert_eq!(*until, Monotonic::from_secs(created_at.unwrap()) + IP_REPORT_TIMEOUT, "{name}");
+                    assert_eq!(
+                        *until,
+                        Monotonic::from_secs(created_at.unwrap()) + IP_REPORT_TIMEOUT,
+                        "{name}"
+                    );
                     "pending"
                 }
                 Resolution::Unclear => "unclear",

@@ -290,8 +290,12 @@ impl Pipeline {
             return;
         }
         self.audit.at = Some(now);
-        self.audit.pods_unseen =
-            self.config.node.as_deref().filter(|_| self.interfaces_synced).and_then(|node| self.count_unseen(node));
+        self.audit.pods_unseen = self
+            .config
+            .node
+            .as_deref()
+            .filter(|_| self.interfaces_synced)
+            .and_then(|node| self.count_unseen(node));
         let Some(state) = self.judge.state() else { return };
         let nodes = state.snapshot().nodes();
         let nodes: Nodes =

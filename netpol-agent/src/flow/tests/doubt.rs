@@ -1,8 +1,8 @@
-//! What was lost, and what was made up.
+//! Lost records and spoofed packets.
 
 use super::*;
 
-/// What a lost record may have told otherwise is marked.
+/// An attempt whose result a lost record may change is marked.
 #[test]
 fn losses() {
     use Observed::{Delivered, Established, Rejected, Unanswered};
@@ -49,7 +49,7 @@ fn losses() {
     }
 }
 
-/// A pod that makes up packets in another's name hides nothing of its own, nor of the other's.
+/// A pod that spoofs another pod's address hides neither its own connections nor the other pod's.
 #[test]
 fn forged() {
     let tcp: &[(&str, &[&str], &[&str])] = &[
