@@ -126,7 +126,7 @@ impl fmt::Display for Outcome {
 pub struct Flow {
     /// When the first packet was seen.
     pub time: Timestamp,
-    /// What was seen.
+    /// The observed attempt.
     pub attempt: Attempt,
     /// The kernel's name for the drop reason, if there was a drop.
     pub drop_reason: Option<Arc<str>>,

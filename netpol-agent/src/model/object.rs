@@ -67,7 +67,7 @@ pub enum PodPhase {
 pub struct Workload {
     /// The API kind, such as `Deployment`.
     pub kind: Box<str>,
-    /// Its name.
+    /// The name.
     pub name: Box<str>,
 }
 
@@ -111,7 +111,7 @@ impl Pod {
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
     /// The labels, including `kubernetes.io/metadata.name`.
     pub labels: Labels,
@@ -143,9 +143,9 @@ impl Namespace {
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
-    /// Its labels.
+    /// The labels.
     pub labels: Labels,
     /// The entries of `status.addresses` that are IP addresses, of any type.
     pub ips: Box<[IpAddr]>,
@@ -158,7 +158,7 @@ pub struct Node {
 pub struct Service {
     /// `namespace/name`.
     pub key: Arc<str>,
-    /// Its namespace.
+    /// The namespace.
     pub namespace: Arc<str>,
     /// The cluster IPs and the load balancer IPs.
     pub ips: Box<[IpAddr]>,
@@ -169,7 +169,7 @@ pub struct Service {
     pub is_choosy: bool,
     /// The labels of the pods behind it; `None` for a Service without a selector.
     pub selector: Option<Labels>,
-    /// Its ports.
+    /// The ports.
     pub ports: Box<[ServicePort]>,
 }
 

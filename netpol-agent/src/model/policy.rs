@@ -62,12 +62,12 @@ impl fmt::Display for PolicyDirection {
 /// A reference to a policy object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyRef {
-    /// Its kind.
+    /// The kind.
     pub kind: PolicyKind,
-    /// Its namespace; `None` for the cluster-wide kinds.
+    /// The namespace; `None` for the cluster-wide kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
 }
 

@@ -44,8 +44,9 @@ fn losses() {
     ] {
         let mut world = World::new(protocol);
         story.iter().for_each(|step| world.step(step));
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
-        assert_eq!(told, [expected], "{name}");
+        let reported: Vec<_> =
+            world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
+        assert_eq!(reported, [expected], "{name}");
     }
 }
 
@@ -93,13 +94,13 @@ fn forged() {
             story.iter().for_each(|step| world.step(step));
             world.step("wait 0");
             let mark = |attempt: &Attempt| if attempt.spoof_candidate.is_some() { "forged " } else { "" };
-            let mut told: Vec<String> = world
+            let mut reported: Vec<String> = world
                 .out
                 .iter()
                 .map(|attempt| short(attempt).replace(' ', &format!(" {}", mark(attempt))))
                 .collect();
-            told.sort();
-            assert_eq!(told, *expected, "{protocol}: {name}");
+            reported.sort();
+            assert_eq!(reported, *expected, "{protocol}: {name}");
         }
     }
 }

@@ -34,12 +34,12 @@ fn datagrams_at_the_start() {
 #[test]
 fn conversations_with_pauses() {
     let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"];
-    for (pause, told) in [("wait 120000", 1), ("wait 140000", 2)] {
+    for (pause, reported) in [("wait 120000", 1), ("wait 140000", 2)] {
         let mut world = World::new(Protocol::Udp);
         for step in asked.into_iter().chain([pause, "data a<b @2out", "data a<b @1in", "wait 6000"]) {
             world.step(step);
         }
-        assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
+        assert_eq!(world.out.len(), reported, "{pause}: {:?}", world.out);
     }
 }
 
@@ -51,9 +51,9 @@ fn long_conversations() {
     let stopped = ["data a>b @1out", "drop netfilter host a>b data"];
     let (delivered, dropped) = (Observed::Delivered, DROPPED);
     for (name, first, then, expected) in [
-        ("it goes on", there, there, [(delivered, false), (delivered, true)]),
+        ("it continues", there, there, [(delivered, false), (delivered, true)]),
         ("it is stopped", there, stopped, [(delivered, false), (dropped, true)]),
-        ("it gets through", stopped, there, [(dropped, false), (delivered, false)]),
+        ("it gets through later", stopped, there, [(dropped, false), (delivered, false)]),
     ] {
         let mut world = World::new(Protocol::Udp);
         for _ in 0..60 {
@@ -64,8 +64,9 @@ fn long_conversations() {
             then.iter().for_each(|step| world.step(step));
             world.step("wait 5000");
         }
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.is_recheck)).collect();
-        assert_eq!(told, expected, "{name}");
+        let reported: Vec<_> =
+            world.out.iter().map(|attempt| (attempt.observed, attempt.is_recheck)).collect();
+        assert_eq!(reported, expected, "{name}");
     }
 }
 
