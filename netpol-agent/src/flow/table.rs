@@ -190,7 +190,7 @@ impl FlowTable {
     }
 
     /// Matches new packets with their translated form. A packet to a destination other than this node's pods may be
-    /// seen again in translated form. A packet into a pod that no pod sent may be that form.
+    /// seen again in translated form. A packet that enters a pod, and that no pod sent, may be that form.
     fn match_translation(&mut self, packet: &Packet, interfaces: &PodInterfaces) {
         let tuple = packet.tuple;
         let Some(nat_key) = NatKey::of(&tuple, Some(packet.signal)) else { return };
