@@ -46,6 +46,16 @@ impl Addresses {
         self.service_ports.get(&(protocol, at))
     }
 
+    /// Returns whether another snapshot surely has the same pod, or none, at an address, and the same nodes and Services
+    /// at all addresses.
+    #[must_use]
+    pub fn is_same_at(&self, other: &Self, ip: IpAddr) -> bool {
+        self.nodes.is_same(&other.nodes)
+            && self.services.is_same(&other.services)
+            && self.service_ports.is_same(&other.service_ports)
+            && self.pods.shares(&other.pods, &ip.to_canonical())
+    }
+
     /// Returns the endpoints of the Kubernetes API. The API server itself maintains the Service `default/kubernetes`
     /// and its endpoints (kube-apiserver's `--endpoint-reconciler-type`).
     pub fn api_servers(&self) -> impl Iterator<Item = &Arc<EndpointSlice>> {

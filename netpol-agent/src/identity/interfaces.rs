@@ -25,10 +25,11 @@ pub struct PodInterface {
 /// The number of removed interfaces that are remembered, for connections that are decided after the removal.
 const MAX_REMOVED: usize = 1024;
 
-/// How late the removal of an interface is reported, at most.
+/// How long after the removal of an interface its netlink message is read, at most. The time that the event then waits
+/// for the agent does not count.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
 
-/// How late the removal of an interface is reported, at most, if the node is overloaded.
+/// The same delay on a node whose CPUs are overloaded.
 const OVERLOADED_REPORT_DELAY: Duration = Duration::from_secs(2);
 
 /// What the interfaces show about when an address was assigned to its owner.

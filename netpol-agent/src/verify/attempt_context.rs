@@ -109,6 +109,13 @@ impl AttemptContext<'_> {
 }
 
 impl StateView<'_> {
+    /// Returns whether another state surely has the same pods at the addresses, and the same verdict on them. The
+    /// endpoints of a Service are not compared.
+    pub(super) fn is_same_in(&self, other: &Engine, context: &AttemptContext<'_>) -> bool {
+        !matches!(context.destination, Endpoint::Service(_))
+            && self.state.is_same_for(other, self.source, self.destination)
+    }
+
     /// Returns whether the pods in two states are the same to every policy, where both states have a pod at the
     /// address.
     pub(super) fn has_same_pods(&self, other: &Self) -> bool {
