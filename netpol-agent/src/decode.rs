@@ -1,4 +1,6 @@
-//! From the bytes of a record to a value: total, for the bytes may be anything.
+//! Decodes the bytes of a ring buffer record into a [`Record`].
+//!
+//! The bytes are not trusted: any input gives a record or an error, never a panic.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -14,19 +16,19 @@ use crate::model::{
     SocketAddress, Tuple,
 };
 
-/// Why bytes are no record. Each is a metric's label.
+/// Why bytes are not a record. The text of each is the value of a metric label.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq, Hash)]
 pub enum DecodeError {
-    /// Fewer or more bytes than the kind of record has.
+    /// The length does not match the kind of record.
     #[error("length")]
     Length,
-    /// Written by a program of another version.
+    /// The record was written by a program of another version.
     #[error("version")]
     Version,
     /// An unknown kind of record.
     #[error("kind")]
     Kind,
-    /// A field holds what it can't.
+    /// A field has a value that is not valid.
     #[error("field")]
     Field,
 }
@@ -38,11 +40,11 @@ mod sctp {
     pub(super) const ABORT: u8 = 6;
 }
 
-/// Reads one record.
+/// Decodes one record.
 ///
 /// # Errors
 ///
-/// The bytes are none that the programs of this version write.
+/// Returns an error if the bytes are not a record that the programs of this version write.
 pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
     let head: RecordHead = read(bytes.get(..size_of::<RecordHead>()).ok_or(DecodeError::Length)?)?;
     if head.version != ABI_VERSION {
@@ -127,7 +129,7 @@ fn address(family: u8, words: [u32; 4]) -> Result<IpAddr, DecodeError> {
     }
 }
 
-/// What a packet means; `None` for one that neither opens nor ends a connection.
+/// Returns the role of a packet; `None` for one that neither opens nor ends a connection.
 fn signal(protocol: Protocol, tcp_flags: u8, message: u8, sequence: u32) -> Option<PacketKind> {
     match protocol {
         Protocol::Tcp if tcp_flags & tcp::RST != 0 => Some(PacketKind::Reset),
@@ -260,7 +262,7 @@ mod tests {
             let _ = decode(&bytes);
         }
 
-        /// Bytes that get past the first checks.
+        /// Random bytes with a valid record head, which pass the first checks.
         #[test]
         fn never_panics_with_a_good_head(kind in 1u8..4, length in prop_oneof![Just(72), Just(104), Just(88)],
                                          mut bytes in proptest::collection::vec(any::<u8>(), 104)) {

@@ -1,4 +1,4 @@
-//! The lines of a capture.
+//! The line format of a capture.
 
 use std::{borrow::Cow, sync::Arc};
 
@@ -15,7 +15,7 @@ use crate::{
 /// The version of the format.
 pub(super) const FORMAT: u32 = 1;
 
-/// The first line.
+/// The first line of a capture.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Header<'a> {
     pub(super) netpol_capture: u32,
@@ -24,7 +24,7 @@ pub(super) struct Header<'a> {
     pub(super) config: Cow<'a, PipelineConfig>,
 }
 
-/// Every other line.
+/// Every other line: one input.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Line<'a> {
@@ -37,19 +37,19 @@ pub(super) enum Line<'a> {
     Finish,
 }
 
-/// A view, as what changed since the one before.
+/// A view, as the changes since the previous one.
 #[derive(Serialize, Deserialize)]
 pub(super) struct ViewLine {
     pub(super) at: Monotonic,
     pub(super) sync: SyncStatus,
-    /// Whether the objects in `apply` are all there are.
+    /// Whether `apply` contains all objects of the cluster state.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub(super) is_whole: bool,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) apply: Vec<Object>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) delete: Vec<ObjectRef>,
-    /// All namespaces with a NetworkPolicy that can't be read.
+    /// All namespaces with a NetworkPolicy that could not be parsed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(super) unreadable: Vec<Arc<str>>,
 }

@@ -1,9 +1,12 @@
-//! The pipeline's inputs, to a file and back.
+//! Captures: writes the pipeline's inputs to a file and reads them back.
 //!
-//! A capture is text, one JSON object a line: first the pipeline's configuration, then every input in order. Since the
-//! pipeline is a function of its inputs, a capture replayed gives the same flows and findings as the run that it was taken
-//! from. Of the cluster's state a line has the objects that changed since the one before, so that a capture of a large
-//! cluster stays small. It holds names, labels and addresses of the cluster, and no payload of any packet.
+//! A capture is text with one JSON object per line. The first line is the pipeline's configuration; every other line is
+//! one input, in order. The pipeline is a pure function of its inputs, so replaying a capture gives the same flows and
+//! findings as the original run.
+//!
+//! A line with cluster state contains only the objects that changed since the previous one, so that the capture of a
+//! large cluster stays small. A capture contains names, labels and addresses of the cluster. It contains no packet
+//! payload.
 
 mod error;
 mod line;

@@ -1,4 +1,4 @@
-//! Lines to inputs.
+//! Reads captures.
 
 use std::{collections::HashSet, io::BufRead, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     policy::{ClusterView, Compiler},
 };
 
-/// Reads a capture, and builds the cluster's states anew from what changed.
+/// Reads a capture, and rebuilds the cluster states from the changes.
 pub struct CaptureReader<R> {
     input: R,
     config: PipelineConfig,
@@ -23,11 +23,11 @@ pub struct CaptureReader<R> {
 }
 
 impl<R: BufRead> CaptureReader<R> {
-    /// Reads the configuration.
+    /// Opens a capture and reads the configuration.
     ///
     /// # Errors
     ///
-    /// It is no capture, or one of another format.
+    /// Returns an error if the input can't be read, is not a capture, or is a capture of another format.
     pub fn new(mut input: R) -> Result<Self, CaptureError> {
         let mut text = String::new();
         input.read_line(&mut text)?;
@@ -46,18 +46,18 @@ impl<R: BufRead> CaptureReader<R> {
         })
     }
 
-    /// The pipeline's configuration.
+    /// Returns the pipeline's configuration.
     #[must_use]
     pub fn config(&self) -> &PipelineConfig {
         &self.config
     }
 
-    /// Hands the next input to `take`; whether there was one. A last line that was not written whole is left out: the run
-    /// was killed.
+    /// Passes the next input to `take`. Returns false at the end of the capture. An incomplete last line is ignored,
+    /// because the run may have been killed.
     ///
     /// # Errors
     ///
-    /// The file can't be read, or a line of it is no input.
+    /// Returns an error if the input can't be read, or a line is not a valid input.
     pub fn next(&mut self, take: impl FnOnce(Input<'_>)) -> Result<bool, CaptureError> {
         let mut text = String::new();
         if self.input.read_line(&mut text)? == 0 || !text.ends_with('\n') {
@@ -83,7 +83,7 @@ impl<R: BufRead> CaptureReader<R> {
 
     fn view(&mut self, line: ViewLine) -> ClusterView {
         let ViewLine { at, sync, is_whole, apply, delete, unreadable } = line;
-        // What was there at the start has no beginning.
+        // The objects that existed at the start have no start time.
         if self.has_state {
             self.index.set_time(at);
         }

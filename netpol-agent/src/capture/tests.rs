@@ -1,4 +1,4 @@
-//! There and back.
+//! Tests of writing and reading captures.
 
 use std::{collections::BTreeMap, io::Cursor, time::Duration};
 
@@ -33,7 +33,7 @@ fn pod(name: &str, address: &str) -> String {
     )
 }
 
-/// All inputs of these, as text.
+/// Returns the inputs as text.
 fn text(inputs: &[Input<'_>]) -> Vec<String> {
     inputs
         .iter()
@@ -58,7 +58,7 @@ fn written(inputs: &[Input<'_>]) -> Vec<u8> {
     bytes
 }
 
-/// Each kind of input, and a cluster that changes.
+/// Writes and reads every kind of input, with a cluster that changes.
 #[test]
 fn there_and_back() {
     let (mut index, mut compiler) = (Index::new(), Compiler::new());
@@ -96,7 +96,7 @@ fn there_and_back() {
     let mut read = Vec::new();
     while reader.next(|input| read.extend(text(&[input]))).unwrap() {}
     assert_eq!(read, text(&inputs));
-    // A run that was killed leaves half a line.
+    // A run that was killed leaves an incomplete last line.
     let cut = &bytes[..bytes.len() - 3];
     let mut reader = CaptureReader::new(Cursor::new(cut)).unwrap();
     let mut count = 0;
@@ -104,7 +104,7 @@ fn there_and_back() {
     assert_eq!(count, inputs.len() - 1);
 }
 
-/// What is no capture is an error that says so, with its place.
+/// A file that is not a capture gives an error with the line.
 #[test]
 fn what_is_none() {
     let good = String::from_utf8(written(&[Input::Finish])).unwrap();

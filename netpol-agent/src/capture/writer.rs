@@ -1,4 +1,4 @@
-//! Inputs to lines.
+//! Writes captures.
 
 use std::{
     borrow::Cow,
@@ -18,23 +18,23 @@ use crate::{
     policy::ClusterView,
 };
 
-/// The most that a capture takes, in bytes.
+/// The maximum size of a capture, in bytes.
 const LIMIT: u64 = 1 << 30;
 
-/// Writes inputs as they come.
+/// Writes the pipeline's inputs to a capture.
 pub struct CaptureWriter<W: Write> {
     output: BufWriter<W>,
-    /// The generation of the cluster's state that the last view had.
+    /// The generation of the cluster state in the last view.
     generation: Option<u64>,
     written: u64,
 }
 
 impl CaptureWriter<File> {
-    /// Creates the file, for its owner alone, and writes the configuration.
+    /// Creates the file with mode 0600, and writes the configuration.
     ///
     /// # Errors
     ///
-    /// The file can't be created or written.
+    /// Returns an error if the file can't be created or written.
     pub fn create(path: &Path, config: &PipelineConfig) -> Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.write(true).create(true).truncate(true).mode(0o600).open(path);
@@ -44,11 +44,11 @@ impl CaptureWriter<File> {
 }
 
 impl<W: Write> CaptureWriter<W> {
-    /// Writes the configuration.
+    /// Creates a writer, and writes the configuration.
     ///
     /// # Errors
     ///
-    /// It can't be written.
+    /// Returns an error if the configuration can't be written.
     pub fn new(output: W, config: &PipelineConfig) -> Result<Self> {
         let mut this = Self { output: BufWriter::new(output), generation: None, written: 0 };
         this.line(&Header {
@@ -63,7 +63,7 @@ impl<W: Write> CaptureWriter<W> {
     ///
     /// # Errors
     ///
-    /// It can't be written, or the capture is as large as one may be (1 GiB).
+    /// Returns an error if it can't be written, or if the capture has reached its maximum size (1 GiB).
     pub fn write(&mut self, input: &Input<'_>) -> Result<()> {
         let line = match input {
             Input::Record(bytes) => Line::Record(Bytes(Cow::Borrowed(bytes))),
@@ -75,7 +75,7 @@ impl<W: Write> CaptureWriter<W> {
             Input::Finish => Line::Finish,
         };
         self.line(&line)?;
-        // So that a run that is killed leaves all but its last moment.
+        // A run that is killed then loses at most what came after the last tick.
         if matches!(input, Input::Tick { .. } | Input::Finish) {
             self.output.flush()?;
         }

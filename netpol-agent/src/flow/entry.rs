@@ -1,4 +1,4 @@
-//! What is known of one attempt, and what follows from it.
+//! One entry of the flow table: the evidence about one attempt, and its result.
 
 use std::time::Duration;
 
@@ -12,26 +12,27 @@ use crate::{
 
 use super::{Limits, losses::Losses, nat::NatMapping};
 
-/// From a reset or ICMP error that came from elsewhere to the decision: the time in which the drop of the opening packet
-/// would be told, had a packet filter of this node sent it.
+/// The time from a reset or ICMP error that came from elsewhere to the decision. If a packet filter of this node sent
+/// it, the drop of the opening packet is reported within this time.
 pub(super) const RESET_WAIT: Duration = Duration::from_millis(250);
 
-/// From an opening packet at its sender's veth to its translated form elsewhere on the node: microseconds, unless a
-/// program outside the kernel decides on it. A short time keeps packets that are alike by chance apart.
-const TRANSLATED_WITHIN: Duration = Duration::from_secs(1);
+/// The maximum time from an opening packet at its sender's interface to its translated form elsewhere on the node. It
+/// usually takes microseconds, unless a program outside the kernel decides on it. The time is short so that packets
+/// that are similar by chance are not matched.
+const MAX_TRANSLATION_DELAY: Duration = Duration::from_secs(1);
 
-/// In whose network namespace a packet was dropped.
+/// The network namespace in which a packet was dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum DropPlace {
-    /// The host's, where enforcers act.
+    /// The host's network namespace, where enforcers act.
     Host,
-    /// Another one: what a pod does there is its own affair.
+    /// Another network namespace. A drop there is the pod's own.
     Pod,
-    /// It is not known.
+    /// The network namespace is not known.
     Unknown,
 }
 
-/// A refusal, told by who sent it.
+/// A refusal of the connection, and its kind by who sent it.
 #[derive(Clone, Copy, Debug)]
 struct Refusal {
     observed: Observed,
@@ -47,41 +48,43 @@ struct EnforcerDrop {
     began: Monotonic,
 }
 
-/// What kept an attempt from getting there, or may have. Few have any of it.
+/// Evidence that an attempt was, or may have been, kept from its destination. Few attempts have any.
 #[derive(Debug, Default)]
 struct BlockingEvidence {
     refusal: Option<Refusal>,
     dropped: Option<EnforcerDrop>,
     drops: u32,
     other_drop: Option<u32>,
-    /// An opening packet was dropped, and not inside a pod: having been at the destination's veth proves nothing.
-    lost_here: bool,
+    /// Whether an opening packet was dropped outside of a pod. Then it may not have been delivered, although it was
+    /// seen at the destination's interface.
+    dropped_outside_pod: bool,
     spoof_candidate: Option<u32>,
 }
 
-/// One attempt, oriented: its tuple, the key in the table, goes from who opened to who was to answer.
+/// The entry of one attempt. Its key in the table is the tuple from the opener to the destination.
 #[derive(Debug)]
 pub(super) struct Entry {
-    /// Tells this attempt from an earlier one of the same tuple; datagrams have none, nor has what was open before.
+    /// Distinguishes this attempt from an earlier one with the same tuple. `None` for datagrams, and for connections
+    /// that were open before the agent started.
     pub(super) number: Option<u32>,
     pub(super) last_seen: Monotonic,
-    /// When the table looks at it again; the queue's item of this moment is the valid one.
-    pub(super) armed: Monotonic,
-    /// What it was decided to be, once it was.
+    /// When the table checks the entry next. Only the queue's item with this time is valid.
+    pub(super) scheduled_at: Monotonic,
+    /// The result, once it is decided.
     pub(super) decided: Option<Observed>,
-    /// Over: only late packets may come.
+    /// Whether the connection has ended. Only late packets may follow.
     pub(super) closed: bool,
-    /// Its tuple stands for another attempt from now on: what becomes of this one will not be seen.
-    pub(super) overtaken: bool,
+    /// Whether another attempt uses the tuple from now on: no further evidence about this one will be seen.
+    pub(super) superseded: bool,
     began: Monotonic,
     retransmissions: u16,
     source_interface: Option<u32>,
     destination_interface: Option<u32>,
     pre_existing: bool,
     is_recheck: bool,
-    /// The answer came out of the destination pod.
+    /// Whether the answer came out of the destination pod.
     accepted: bool,
-    /// The answer went into the source pod.
+    /// Whether the answer entered the source pod.
     accept_received: bool,
     blocking: Option<Box<BlockingEvidence>>,
     translation: Option<Box<NatMapping>>,
@@ -92,10 +95,10 @@ impl Entry {
         Self {
             number,
             last_seen: now,
-            armed: Monotonic::ZERO,
+            scheduled_at: Monotonic::ZERO,
             decided: None,
             closed: false,
-            overtaken: false,
+            superseded: false,
             began: now,
             retransmissions: 0,
             source_interface: None,
@@ -109,60 +112,62 @@ impl Entry {
         }
     }
 
-    /// One that was open before the agent looked.
+    /// Creates an entry for a connection that was open before the agent observed it.
     pub(super) fn pre_existing(now: Monotonic) -> Self {
         Self { pre_existing: true, ..Self::new(None, now) }
     }
 
-    /// Whether it is time to look anew at what becomes of its packets.
-    pub(super) fn is_to_be_renewed(&self, now: Monotonic, limits: &Limits) -> bool {
+    /// Returns whether the attempt is due to be re-evaluated.
+    pub(super) fn needs_recheck(&self, now: Monotonic, limits: &Limits) -> bool {
         self.decided.is_some() && !self.pre_existing && now >= self.began + limits.renew
     }
 
-    /// Begins anew, with the same tuple. Unless it was stopped on its way it goes on, and those who enforce may let it
-    /// for that reason alone, whatever the policies are by now.
+    /// Starts a re-evaluation with the same tuple. If the attempt was not stopped before, it is a recheck: an enforcer
+    /// may let an open connection continue, whatever the current policies are.
     pub(super) fn renew(&mut self, now: Monotonic) {
         *self = Self {
             is_recheck: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
-            armed: self.armed,
+            scheduled_at: self.scheduled_at,
             translation: self.translation.take(),
             ..Self::new(self.number, now)
         };
     }
 
-    /// Its translation, where one was seen.
+    /// Returns the address translation, if one was seen.
     pub(super) fn translation(&self) -> Option<&NatMapping> {
         self.translation.as_deref()
     }
 
-    /// Whether a packet beyond the opener's veth may be a translated one of this attempt, whose destination was not
-    /// found so far. Where records were lost, the packet's own sender may be among them.
+    /// Returns whether a packet beyond the opener's interface may be a translated packet of this attempt. The attempt's
+    /// destination must be unknown so far. If records were lost, the record of that packet's real sender may be among
+    /// them, so the answer is no.
     pub(super) fn may_be_translated(&self, protocol: Protocol, now: Monotonic, losses: &Losses) -> bool {
         self.translation.is_none()
             && self.decided.is_none()
-            && now.since(self.last_seen) < TRANSLATED_WITHIN
+            && now.since(self.last_seen) < MAX_TRANSLATION_DELAY
             && self.source_interface.is_some()
             && self.destination_interface.is_none()
             && !losses.may_touch(protocol, self.began)
     }
 
-    /// Takes note of a translation.
+    /// Records an address translation.
     pub(super) fn translated(&mut self, translation: NatMapping) {
         self.translation = Some(Box::new(translation));
     }
 
-    /// The opening packet, or another datagram of who opened, at a veth.
+    /// Processes the opening packet, or another datagram of the opener, at an interface.
     pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         let Packet { ifindex, direction, .. } = *packet;
-        // Of a packet that is seen at both veths, the second sighting is no retransmission.
+        // A packet that is seen at both interfaces is not a retransmission at the second one.
         let first_place = direction == Direction::FromPod || self.source_interface.is_none();
         let (place, address) = match direction {
             Direction::FromPod => (&mut self.source_interface, tuple.source.address),
             Direction::ToPod => (&mut self.destination_interface, tuple.destination.address),
         };
         if interfaces.carries(ifindex, address) == Some(false) {
-            // Into a veth that does not have the destination: a node's uplink. Out of one that does not have the
-            // source: an uplink again, or a pod that spoofs; what the pod itself has sent is none of that.
+            // The packet entered an interface that does not have the destination: a node's uplink. Or it came out of
+            // one that does not have the source: an uplink again, or a pod that spoofs. A packet that the pod itself
+            // has sent is neither.
             if direction == Direction::FromPod && self.source_interface.is_none() {
                 self.blocking.get_or_insert_default().spoof_candidate = Some(ifindex);
             }
@@ -177,8 +182,8 @@ impl Entry {
         }
     }
 
-    /// Whether all of it may be made up: its opening packet came out of another pod than the one that has the source's
-    /// address, and not out of that one.
+    /// Returns whether the whole attempt may be spoofed: its opening packet came out of another pod than the one that
+    /// has the source address, and was not seen out of that one.
     pub(super) fn is_forged(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
         self.source_interface.is_none()
             && self.spoof_candidate().is_some_and(|foreign| {
@@ -186,13 +191,14 @@ impl Entry {
             })
     }
 
-    /// The answer, at a veth. `tuple` is the attempt's.
+    /// Processes the answer at an interface. `tuple` is the attempt's.
     pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         match packet.direction {
             Direction::FromPod => {
                 if interfaces.carries(packet.ifindex, tuple.destination.address) != Some(false) {
                     self.accepted = true;
-                    // Packets may get into a pod past its veth (`bpf_redirect_peer`, Linux 5.10).
+                    // Packets may bypass the pod's host-side interface on their way into the pod (`bpf_redirect_peer`,
+                    // Linux 5.10).
                     self.destination_interface.get_or_insert(packet.ifindex);
                 }
             }
@@ -203,7 +209,7 @@ impl Entry {
         }
     }
 
-    /// A reset by the destination's address, at a veth.
+    /// Processes a reset from the destination's address at an interface.
     pub(super) fn reset(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         let Packet { ifindex, direction, time: now, .. } = *packet;
         let destination = tuple.destination.address;
@@ -211,7 +217,8 @@ impl Entry {
             Direction::FromPod if interfaces.carries(ifindex, destination) == Some(false) => return,
             Direction::FromPod => Observed::Refused,
             Direction::ToPod if interfaces.carries(ifindex, tuple.source.address) == Some(false) => return,
-            // The ring keeps order: had the pod sent it, its own veth would have shown it before.
+            // The ring buffer preserves order: if the pod had sent it, it would have been seen at the pod's interface
+            // before.
             Direction::ToPod if interfaces.owner(destination).is_some() => Observed::Rejected,
             Direction::ToPod => Observed::Reset,
         };
@@ -223,13 +230,13 @@ impl Entry {
         blocking.refusal.get_or_insert(Refusal { observed, at: now });
     }
 
-    /// An ICMP error that quotes the opening packet.
+    /// Processes an ICMP error that quotes the opening packet.
     pub(super) fn icmp_error(&mut self, tuple: &Tuple, error: &IcmpError, interfaces: &PodInterfaces) {
         let destination = tuple.destination.address;
         if error.kind == IcmpKind::Other {
             return;
         }
-        // What the node itself says of a connection to elsewhere, and not to itself.
+        // An error by the node itself, about a connection to a destination other than the node.
         let by_the_node = interfaces.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
             Direction::FromPod if interfaces.carries(error.ifindex, destination) == Some(false) => return,
@@ -238,13 +245,14 @@ impl Entry {
                 return;
             }
             Direction::ToPod if interfaces.owner(destination).is_some() || by_the_node => Observed::Rejected,
-            // Any router may send one, whatever the policies; and an enforcer may take the destination's address.
+            // Any router may send one, for reasons other than policies. And an enforcer may use the destination's
+            // address.
             Direction::ToPod => Observed::Reset,
         };
         self.refuse(observed, error.time);
     }
 
-    /// The kernel dropped the opening packet or, with `reply`, the answer to it.
+    /// Processes a drop of the opening packet or, with `reply`, of the answer to it.
     pub(super) fn dropped(
         &mut self,
         drop: &KernelDrop,
@@ -257,10 +265,10 @@ impl Entry {
         let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
         let Some(hook) = hook else {
             blocking.other_drop = Some(drop.reason);
-            blocking.lost_here |= place != DropPlace::Pod && !reply;
+            blocking.dropped_outside_pod |= place != DropPlace::Pod && !reply;
             return;
         };
-        // A packet filter that rejects sends the reset, and then drops the packet.
+        // A packet filter that rejects a packet sends the reset first, and then drops the packet.
         if let Some(refusal) = &mut blocking.refusal
             && refusal.observed == Observed::Reset
         {
@@ -270,15 +278,15 @@ impl Entry {
         blocking.dropped.get_or_insert(first);
     }
 
-    /// What is decided by what has been seen, without waiting for more.
-    fn evident(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Option<Observed> {
-        let near_end_is_here =
+    /// Returns the result if the evidence is conclusive, without waiting for more.
+    fn conclusive(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Option<Observed> {
+        let source_is_local =
             self.source_interface.is_some() || interfaces.owner(tuple.source.address).is_some();
-        let established = if near_end_is_here { self.accept_received } else { self.accepted };
+        let established = if source_is_local { self.accept_received } else { self.accepted };
         if self.pre_existing || established {
             return Some(Observed::Established);
         }
-        // Who sent a reset from elsewhere may yet show.
+        // Later evidence may show who sent a reset from elsewhere.
         self.refused().filter(|refusal| *refusal != Observed::Reset)
     }
 
@@ -298,7 +306,7 @@ impl Entry {
         self.blocking.as_ref()?.spoof_candidate
     }
 
-    /// After a change: decides what has become evident, and what is over.
+    /// Decides the attempt after a change, if the evidence is conclusive or the connection is over.
     pub(super) fn review(
         &mut self,
         tuple: &Tuple,
@@ -306,9 +314,9 @@ impl Entry {
         losses: &Losses,
         interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
-        // Who sent a reset from elsewhere may yet show.
+        // Later evidence may show who sent a reset from elsewhere.
         let is_over = self.closed && self.refused() != Some(Observed::Reset);
-        let is_decided = match (self.evident(tuple, interfaces), self.decided) {
+        let is_decided = match (self.conclusive(tuple, interfaces), self.decided) {
             (Some(_), None) => true,
             (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
             (None, None) => is_over,
@@ -317,7 +325,8 @@ impl Entry {
         if is_decided { self.conclude(tuple, now, losses, interfaces) } else { None }
     }
 
-    /// Decides it with what is known; once that was done, again only if it turns out to be established.
+    /// Decides the attempt by the evidence so far. A decided attempt is decided again only if it turns out to be
+    /// established.
     pub(super) fn conclude(
         &mut self,
         tuple: &Tuple,
@@ -325,7 +334,7 @@ impl Entry {
         losses: &Losses,
         interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
-        let observed = self.settled(tuple, interfaces);
+        let observed = self.final_result(tuple, interfaces);
         if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
             return None;
         }
@@ -334,21 +343,21 @@ impl Entry {
         Some(attempt)
     }
 
-    /// What it comes to when nothing more is waited for.
-    fn settled(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Observed {
-        if let Some(observed) = self.evident(tuple, interfaces).or(self.refused()) {
+    /// Returns the result if no more evidence is waited for.
+    fn final_result(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Observed {
+        if let Some(observed) = self.conclusive(tuple, interfaces).or(self.refused()) {
             return observed;
         }
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.enforcer_drop() {
             return Observed::Dropped { reason, hook, reply };
         }
-        // Until its time is over, a drop may still be told.
-        let lost_here = self.blocking.as_ref().is_some_and(|blocking| blocking.lost_here);
-        let is_there = self.destination_interface.is_some() && !lost_here && !self.overtaken;
-        if is_there { Observed::Delivered } else { Observed::Unanswered }
+        // A drop may still be reported until the attempt times out.
+        let dropped_outside_pod = self.blocking.as_ref().is_some_and(|blocking| blocking.dropped_outside_pod);
+        let was_delivered = self.destination_interface.is_some() && !dropped_outside_pod && !self.superseded;
+        if was_delivered { Observed::Delivered } else { Observed::Unanswered }
     }
 
-    /// When there is something to do about it, if nothing comes: decide it, or forget it.
+    /// Returns when the attempt has to be decided or forgotten, if no more evidence comes.
     pub(super) fn due(&self, protocol: Protocol, limits: &Limits) -> Monotonic {
         match self.decided {
             None => self.settle(protocol, limits),
@@ -356,9 +365,9 @@ impl Entry {
         }
     }
 
-    /// When to settle it, if nothing comes.
+    /// Returns when to decide the attempt, if no more evidence comes.
     fn settle(&self, protocol: Protocol, limits: &Limits) -> Monotonic {
-        // Other refusals decide at once.
+        // Other refusals decide immediately.
         if let Some(refusal) = self.refusal() {
             return refusal.at + RESET_WAIT;
         }
@@ -369,7 +378,7 @@ impl Entry {
         self.began + if one_way { limits.settle } else { limits.unanswered }
     }
 
-    /// When to forget it, once it is decided.
+    /// Returns when to forget the attempt, once it is decided.
     fn forget(&self, observed: Observed, protocol: Protocol, limits: &Limits) -> Monotonic {
         self.last_seen
             + match (self.closed, observed, protocol) {
@@ -380,7 +389,7 @@ impl Entry {
             }
     }
 
-    /// The outcome as a value.
+    /// Returns the decided attempt.
     fn attempt(&self, tuple: Tuple, observed: Observed, now: Monotonic, losses: &Losses) -> Attempt {
         Attempt {
             tuple,
@@ -401,7 +410,7 @@ impl Entry {
         }
     }
 
-    /// Whether a dropped packet is the attempt's opening packet, or an answer to it.
+    /// Returns whether a dropped packet is the attempt's opening packet, or an answer to it.
     pub(super) fn is_about(&self, protocol: Protocol, signal: Option<PacketKind>, reply: bool) -> bool {
         match (protocol, reply, signal) {
             (Protocol::Udp, ..) => true,

@@ -1,6 +1,8 @@
-//! The connection table: from records to connection attempts and their fate.
+//! The flow table: from records of packets, ICMP errors and drops to decided connection attempts.
 //!
-//! Time is an argument: moments of the clock that the records have.
+//! Each attempt has one entry, from its first packet until it is forgotten. An attempt is decided as soon as the
+//! evidence is conclusive, otherwise after a timeout. The number of entries is bounded. The caller passes the time in:
+//! the module does not read a clock.
 
 mod entry;
 mod losses;

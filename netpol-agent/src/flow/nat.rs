@@ -1,4 +1,5 @@
-//! What address translation does to an attempt: one packet has one tuple where its sender is, and another one beyond.
+//! Address translation: a packet has one tuple at its sender, and another one after the translation. This module finds
+//! the attempt that a translated packet belongs to.
 
 use std::collections::VecDeque;
 
@@ -6,20 +7,20 @@ use hashbrown::HashMap;
 
 use crate::model::{PacketKind, Protocol, SocketAddress, Tuple};
 
-/// Opening packets that are remembered until their translated form is seen, microseconds later if at all.
-const REMEMBERED: usize = 4096;
+/// The number of opening packets that are remembered until their translated form is seen, which takes microseconds.
+const MAX_REMEMBERED: usize = 4096;
 
-/// What of an opening packet a translation of its destination leaves alone.
+/// The part of an opening packet that destination translation does not change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum NatKey {
-    /// TCP's initial sequence number. It stays when the source is translated, too.
+    /// The initial sequence number of TCP. It does not change when the source is translated, either.
     Number(u32),
-    /// Who sent it, where there is no such number.
+    /// The protocol and the sender, where there is no such number.
     Sender(Protocol, SocketAddress),
 }
 
 impl NatKey {
-    /// The clue that a packet bears; data, answers and protocols that are not translated to endpoints bear none.
+    /// Returns the key of a packet; `None` for data, answers, and protocols that are not translated to endpoints.
     pub(super) fn of(tuple: &Tuple, signal: Option<PacketKind>) -> Option<Self> {
         match (tuple.protocol, signal) {
             (Protocol::Tcp, Some(PacketKind::Open(number))) => Some(Self::Number(number)),
@@ -31,22 +32,22 @@ impl NatKey {
     }
 }
 
-/// How an attempt's packets look elsewhere than in its tuple.
+/// The two tuples of a translated attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct NatMapping {
-    /// The tuple at the opener's veth.
+    /// The tuple at the opener's interface.
     pub(super) sent: Tuple,
-    /// The tuple beyond the translation. Its source is not the opener where that was translated as well.
+    /// The tuple after the translation. If the source was translated too, its source is not the opener.
     pub(super) seen: Tuple,
 }
 
 impl NatMapping {
-    /// The attempt's own tuple: from the true opener to the true destination.
+    /// Returns the attempt's own tuple: from the real opener to the real destination.
     pub(super) fn tuple(&self) -> Tuple {
         Tuple { source: self.sent.source, ..self.seen }
     }
 
-    /// Whom the opener addressed, where that is not who was to answer.
+    /// Returns the address that the opener used, if it differs from the destination.
     pub(super) fn service_address(&self) -> Option<SocketAddress> {
         (self.sent.destination != self.seen.destination).then_some(self.sent.destination)
     }
@@ -55,16 +56,16 @@ impl NatMapping {
 /// The translations of all attempts in the table.
 #[derive(Debug, Default)]
 pub(super) struct NatTable {
-    /// Attempts to somewhere beyond this node's pods, by clue; `None` where more than one has it.
+    /// Opening packets to destinations other than this node's pods, by key; `None` if several have the same key.
     sent: HashMap<NatKey, Option<Tuple>>,
-    /// The clues in the order in which they came.
+    /// The keys, oldest first.
     order: VecDeque<NatKey>,
-    /// From other forms of an attempt's tuple to its own.
+    /// The attempt's own tuple, by the other tuples of the same attempt.
     own: HashMap<Tuple, Tuple>,
 }
 
 impl NatTable {
-    /// The attempt's own tuple for a tuple in any of its forms.
+    /// Returns the attempt's own tuple for any of its tuples, in either direction. Returns other tuples unchanged.
     pub(super) fn own(&self, tuple: Tuple) -> Tuple {
         if self.own.is_empty() {
             return tuple;
@@ -83,7 +84,7 @@ impl NatTable {
             }
             return;
         }
-        if self.order.len() == REMEMBERED
+        if self.order.len() == MAX_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.sent.remove(&oldest);
@@ -92,28 +93,28 @@ impl NatTable {
         self.sent.insert(nat_key, Some(sent));
     }
 
-    /// The one attempt that a packet with this clue may belong to.
+    /// Returns the only attempt that a packet with this key can belong to.
     pub(super) fn candidate(&self, nat_key: NatKey) -> Option<Tuple> {
         if self.sent.is_empty() { None } else { *self.sent.get(&nat_key)? }
     }
 
-    /// From now on, all forms of its tuple stand for the attempt.
+    /// Adds a translation: from now on all tuples of the attempt refer to it.
     pub(super) fn add(&mut self, translation: &NatMapping) {
         let own = translation.tuple();
-        for form in [translation.sent, translation.seen] {
-            if form != own {
-                self.own.insert(form, own);
+        for tuple in [translation.sent, translation.seen] {
+            if tuple != own {
+                self.own.insert(tuple, own);
             }
         }
     }
 
-    /// How many tuples stand for others.
+    /// Returns the number of tuples that refer to another one.
     #[cfg(test)]
-    pub(super) fn forms(&self) -> usize {
+    pub(super) fn alias_count(&self) -> usize {
         self.own.len()
     }
 
-    /// The attempt is gone.
+    /// Removes a translation, when its attempt is removed.
     pub(super) fn remove(&mut self, translation: &NatMapping) {
         self.own.remove(&translation.sent);
         self.own.remove(&translation.seen);

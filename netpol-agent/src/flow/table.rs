@@ -1,4 +1,4 @@
-//! All attempts of late, within a fixed bound.
+//! The flow table: all recent attempts, up to a maximum number.
 
 use std::time::Duration;
 
@@ -20,31 +20,31 @@ use super::{
     timer_queue::TimerQueue,
 };
 
-/// How much is remembered, and for how long.
+/// The maximum number of attempts in the table, and the timeouts.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Limits {
-    /// Attempts in the table; one more pushes out another.
+    /// The maximum number of attempts in the table. If it is full, another attempt is evicted.
     pub entries: usize,
-    /// From an enforcer's drop, or a one-way datagram's delivery, to the decision: the time in which the first TCP
-    /// retransmission (1 s, RFC 6298) may still get through.
+    /// The time from an enforcer's drop, or from the delivery of a one-way datagram, to the decision. The first TCP
+    /// retransmission (1 s, RFC 6298) may still get through in this time.
     pub settle: Duration,
-    /// From the first packet to the decision that nobody answers.
+    /// The time from the first packet to the decision that no answer comes.
     pub unanswered: Duration,
-    /// Without a packet, until a decided attempt is forgotten. Longer than the gap before the last but one SYN
+    /// How long a decided attempt is remembered without a packet. It is longer than the gap before the last but one SYN
     /// retransmission of Linux (32 s with `tcp_syn_retries` = 6), so that those do not look like new attempts.
     pub idle: Duration,
-    /// Without a datagram, until an answered UDP conversation is forgotten: not before those who enforce forget it, for
-    /// until then either side may go on. Connection tracking takes 120 s (`nf_conntrack_udp_timeout_stream`), and a
-    /// datagram may be recorded 5 s late.
+    /// How long an answered UDP conversation is remembered without a datagram. Enforcers let either side continue until
+    /// they forget it themselves, so it is not shorter than theirs. Connection tracking takes 120 s
+    /// (`nf_conntrack_udp_timeout_stream`), and a datagram may be recorded 5 s late.
     pub answered: Duration,
-    /// Without a control packet, until an established TCP or SCTP connection is forgotten.
+    /// How long an established TCP or SCTP connection is remembered without a control packet.
     pub established: Duration,
-    /// From the begin of an attempt that has packets all the time, and no control packets, until it is looked at anew.
+    /// How long after its start an attempt that has packets all the time, and no control packets, is re-evaluated.
     pub renew: Duration,
-    /// From the end of a connection until it is forgotten.
+    /// How long a connection is remembered after its end.
     pub closed: Duration,
-    /// After the agent came to a veth that was there before it: how long a datagram that looks like an answer is taken
-    /// for one. As long as an answered conversation is remembered.
+    /// How long after the attachment to an already existing interface a datagram that looks like an answer is taken for
+    /// one. The same as the time for which an answered conversation is remembered.
     pub startup: Duration,
 }
 
@@ -68,66 +68,66 @@ impl Default for Limits {
     }
 }
 
-/// When a new attempt is looked at first: most connections are over by then, and their place is free again.
-const FIRST_LOOK: Duration = seconds(1);
+/// When a new attempt is first checked. Most connections are over by then, and their entry is free again.
+const FIRST_CHECK: Duration = seconds(1);
 
-/// How far apart two calls of [`FlowTable::expire`] are, at most.
+/// The maximum interval between two calls of [`FlowTable::expire`].
 const EXPIRE_INTERVAL: Duration = seconds(1);
 
-/// No attempt waits longer in the queue before it is looked at, so that items of attempts that are gone do not
-/// gather there.
-const HORIZON: Duration = seconds(10);
+/// The maximum time until an attempt is checked again, so that items of removed attempts do not accumulate in the
+/// queue.
+const MAX_CHECK_INTERVAL: Duration = seconds(10);
 
-/// The smallest step of the clock: what is looked at now is looked at later again.
+/// The smallest step of the clock: an attempt that is checked now is checked again later.
 const TICK: Duration = Duration::from_nanos(1);
 
-/// An attempt that is due earlier than it will be looked at is put into the queue once more only if that saves more
-/// than this.
+/// An attempt that is due earlier than its next check is queued again only if that saves more than this.
 const SLACK: Duration = Duration::from_millis(250);
 
-/// How many undecided attempts are passed over to find a decided one to push out.
+/// The maximum number of undecided attempts that are skipped to find a decided one to evict.
 const EVICTION_TRIES: usize = 32;
 
-/// Lowest port that Linux gives to clients by default (`net.ipv4.ip_local_port_range`).
+/// The lowest port that Linux gives to clients by default (`net.ipv4.ip_local_port_range`).
 const FIRST_EPHEMERAL_PORT: u16 = 32_768;
 
-/// What the table has done, for metrics.
+/// Statistics of the table, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FlowStats {
-    /// Decided attempts pushed out by newer ones: their end goes unseen.
+    /// Decided attempts that were evicted: their end is not observed.
     pub evicted: u64,
-    /// Undecided attempts pushed out: their fate is not known.
+    /// Undecided attempts that were evicted: their result is not known.
     pub evicted_undecided: u64,
-    /// Drops that belong to no attempt in the table.
+    /// Drops that match no attempt in the table.
     pub unmatched_drops: u64,
 }
 
-/// The table.
+/// The flow table.
 #[derive(Debug)]
 pub struct FlowTable {
     limits: Limits,
     entries: HashMap<Tuple, Entry>,
-    /// When to look at which; each entry has one valid item in it.
+    /// The times at which to check the entries. Each entry has one valid item in it.
     queue: TimerQueue,
     nat: NatTable,
     losses: Losses,
-    /// Decided, but by something that was not seen: handed out once it is known whether records were lost until then.
+    /// Attempts that were decided by the absence of evidence. They are emitted once it is known whether records were
+    /// lost until then.
     held: Vec<Attempt>,
-    /// Inode of the host's network namespace.
+    /// Inode of the host's network namespace; `None` if it is not known.
     host_netns: Option<u32>,
     stats: FlowStats,
 }
 
 impl FlowTable {
-    /// The longest time from the begin of an attempt to the decision on it, where the table is looked at several times a
-    /// second.
+    /// Returns the maximum time from the start of an attempt to its decision, if [`Self::expire`] is called several
+    /// times a second.
     #[must_use]
     pub fn max_delay(limits: &Limits) -> Duration {
         limits.unanswered + limits.settle + RESET_WAIT + SLACK + EXPIRE_INTERVAL
     }
 
-    /// An empty table. `host_netns` is the inode of the network namespace in which enforcers act: a drop in another
-    /// one is a pod's own.
+    /// Creates an empty table. `host_netns` is the inode of the network namespace in which enforcers act. A drop in
+    /// another one is a pod's own.
     #[must_use]
     pub fn new(limits: Limits, host_netns: Option<u32>) -> Self {
         Self {
@@ -142,56 +142,56 @@ impl FlowTable {
         }
     }
 
-    /// Attempts in it.
+    /// Returns the number of attempts in the table.
     #[must_use]
     pub fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// Whether it is empty.
+    /// Returns whether the table is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Tuples that stand for an attempt's own one.
+    /// Returns the number of tuples that refer to an attempt's own one.
     #[cfg(test)]
-    pub(super) fn forms(&self) -> usize {
-        self.nat.forms()
+    pub(super) fn alias_count(&self) -> usize {
+        self.nat.alias_count()
     }
 
-    /// What it has done.
+    /// Returns the statistics.
     #[must_use]
     pub fn stats(&self) -> FlowStats {
         self.stats
     }
 
-    /// Tells how many records the kernel has lost until now.
+    /// Sets the total of records that the kernel has lost until `now`.
     pub fn set_lost(&mut self, lost: u64, now: Monotonic) {
-        self.losses.note(lost, now);
+        self.losses.update(lost, now);
     }
 
-    /// When [`Self::expire`] has something to do next.
+    /// Returns when [`Self::expire`] has something to do next.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Monotonic> {
         self.queue.next()
     }
 
-    /// Takes in a packet; hands out the attempts that it decides.
+    /// Processes a packet, and emits the attempts that it decides to `out`.
     pub fn packet(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         match packet.signal {
             PacketKind::Open(number) => self.open(packet, number, interfaces, out),
             PacketKind::Datagram => self.datagram(packet, interfaces, out),
-            // What a pod makes up in the name of another one is no answer, and no end.
+            // A spoofed packet in the name of another pod is neither an answer nor an end.
             PacketKind::Accept | PacketKind::Reset | PacketKind::Close if is_forged(packet, interfaces) => {}
             PacketKind::Accept => self.answer(packet, interfaces, out),
             PacketKind::Reset | PacketKind::Close => self.end(packet, interfaces, out),
         }
     }
 
-    /// A new packet to somewhere beyond this node's pods may be seen again in translated form; one into a pod that no
-    /// pod sent may be just that.
-    fn learn(&mut self, packet: &Packet, interfaces: &PodInterfaces) {
+    /// Matches new packets with their translated form. A packet to a destination other than this node's pods may be
+    /// seen again in translated form. A packet that enters a pod, and that no pod sent, may be that form.
+    fn match_translation(&mut self, packet: &Packet, interfaces: &PodInterfaces) {
         let tuple = packet.tuple;
         let Some(nat_key) = NatKey::of(&tuple, Some(packet.signal)) else { return };
         match packet.direction {
@@ -203,23 +203,27 @@ impl FlowTable {
         }
     }
 
-    /// Finds the attempt that a packet belongs to in translated form.
+    /// Finds the attempt that a translated packet belongs to, and links the two tuples.
     fn link(&mut self, nat_key: NatKey, seen: Tuple, now: Monotonic) {
         let Some(sent) = self.nat.candidate(nat_key) else { return };
         let translation = NatMapping { sent, seen };
         let own = translation.tuple();
         let Some(entry) = self.entries.get(&sent) else { return };
-        let is_it =
+        let number_matches =
             matches!(nat_key, NatKey::Sender(..)) || entry.number.map(NatKey::Number) == Some(nat_key);
-        let fits = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
-        let free = own == sent || !self.entries.contains_key(&own);
-        if !(is_it && fits && free && entry.may_be_translated(seen.protocol, now, &self.losses)) {
+        let same_family = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
+        let is_free = own == sent || !self.entries.contains_key(&own);
+        if !(number_matches
+            && same_family
+            && is_free
+            && entry.may_be_translated(seen.protocol, now, &self.losses))
+        {
             return;
         }
         if let Some(mut entry) = self.entries.remove(&sent) {
             entry.translated(translation);
             self.nat.add(&translation);
-            self.queue.push(entry.armed, own);
+            self.queue.push(entry.scheduled_at, own);
             self.entries.insert(own, entry);
         }
     }
@@ -230,8 +234,8 @@ impl FlowTable {
         }
     }
 
-    /// The tuple stands for another attempt from now on.
-    fn overtake(
+    /// Decides and removes an attempt, because another attempt uses its tuple from now on.
+    fn supersede(
         &mut self,
         tuple: &Tuple,
         now: Monotonic,
@@ -239,7 +243,7 @@ impl FlowTable {
         out: &mut Vec<Attempt>,
     ) {
         if let Some(entry) = self.entries.get_mut(tuple) {
-            entry.overtaken = true;
+            entry.superseded = true;
             let attempt = entry.conclude(tuple, now, &self.losses, interfaces);
             emit(attempt, &mut self.held, out);
             self.forget(tuple);
@@ -253,8 +257,8 @@ impl FlowTable {
             entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, interfaces))
         });
         if !known {
-            self.overtake(&tuple, packet.time, interfaces, out);
-            self.learn(packet, interfaces);
+            self.supersede(&tuple, packet.time, interfaces, out);
+            self.match_translation(packet, interfaces);
         }
         let tuple = self.nat.own(packet.tuple);
         if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
@@ -265,7 +269,7 @@ impl FlowTable {
 
     fn answer(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let tuple = self.nat.own(packet.tuple).reversed();
-        // An answer to something never seen: the handshake began before the agent did.
+        // An answer without a request: the handshake began before the agent started.
         self.touch(tuple, packet, interfaces, Entry::pre_existing, out, Entry::answered);
     }
 
@@ -276,7 +280,7 @@ impl FlowTable {
         for key in [tuple.reversed(), tuple] {
             let Some(entry) = self.entries.get(&key) else { continue };
             if is_own && entry.is_forged(&key, interfaces) {
-                self.overtake(&key, packet.time, interfaces, out);
+                self.supersede(&key, packet.time, interfaces, out);
             } else {
                 known = Some(key);
                 break;
@@ -288,37 +292,40 @@ impl FlowTable {
             None if self.looks_like_an_answer(packet, interfaces) => {
                 return self.answer(packet, interfaces, out);
             }
-            None => self.learn(packet, interfaces),
+            None => self.match_translation(packet, interfaces),
         }
         let tuple = self.nat.own(packet.tuple);
         self.renew(&tuple, packet.time);
         self.touch(tuple, packet, interfaces, |now| Entry::new(None, now), out, Entry::opened);
     }
 
-    /// Datagrams and echo requests may go on for days: what becomes of them is told from time to time.
+    /// Re-evaluates an attempt if that is due. Datagrams and echo requests may continue for days, so their result is
+    /// reported from time to time.
     fn renew(&mut self, tuple: &Tuple, now: Monotonic) {
         if let Some(entry) = self.entries.get_mut(tuple)
-            && entry.is_to_be_renewed(now, &self.limits)
+            && entry.needs_recheck(now, &self.limits)
         {
             entry.renew(now);
         }
     }
 
-    /// A datagram from a service's port to a client's, soon after the agent came to the veth: the question was probably
-    /// asked before that. A pod that came later than the agent has asked nothing before.
+    /// Returns whether a datagram is probably an answer: it goes from a service's port to a client's port, soon after
+    /// the agent attached to the interface. The request was probably sent before that. A pod that was created after the
+    /// agent started has sent nothing before.
     fn looks_like_an_answer(&self, packet: &Packet, interfaces: &PodInterfaces) -> bool {
         let Tuple { source, destination, .. } = packet.tuple;
-        let before_us = interfaces.get(packet.ifindex).is_some_and(|veth| {
-            let until = veth.attached_at + self.limits.startup;
-            veth.created_at.is_none() && packet.time < until
+        let predates_agent = interfaces.get(packet.ifindex).is_some_and(|interface| {
+            let until = interface.attached_at + self.limits.startup;
+            interface.created_at.is_none() && packet.time < until
         });
-        before_us
+        predates_agent
             && !is_forged(packet, interfaces)
             && source.port < FIRST_EPHEMERAL_PORT
             && destination.port >= FIRST_EPHEMERAL_PORT
     }
 
-    /// What is not in the table is a connection that it has forgotten, or was a stray packet: its end tells nothing.
+    /// Processes the end of a connection. If the table has no entry, the connection was forgotten or the packet is
+    /// stray; it is ignored.
     fn end(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let tuple = self.nat.own(packet.tuple);
         let by_opener = self.entries.contains_key(&tuple);
@@ -334,7 +341,7 @@ impl FlowTable {
         bring_forward(entry, key, &self.limits, &mut self.queue);
     }
 
-    /// Takes in an ICMP error about an attempt.
+    /// Processes an ICMP error about an attempt.
     pub fn icmp_error(&mut self, error: &IcmpError, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let tuple = self.nat.own(error.quoted);
         if let Some(entry) = self.entries.get_mut(&tuple) {
@@ -345,7 +352,7 @@ impl FlowTable {
         }
     }
 
-    /// Takes in a drop; it decides nothing by itself, for a retransmission may get through.
+    /// Processes a drop. A drop alone decides nothing, because a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
         if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
             self.link(nat_key, drop.tuple, drop.time);
@@ -372,21 +379,21 @@ impl FlowTable {
         }
     }
 
-    /// Whether there is an attempt that a packet belongs to.
+    /// Returns whether the table has an attempt that a packet with this tuple belongs to.
     fn knows(&self, tuple: Tuple) -> bool {
         let own = self.nat.own(tuple);
         self.entries.contains_key(&own) || self.entries.contains_key(&own.reversed())
     }
 
-    /// Decides and forgets what is due. All records until `now` have been taken in, and [`Self::set_lost`] has told
-    /// of those that are missing.
+    /// Decides and removes what is due. Before the call, all records until `now` must have been processed, and
+    /// [`Self::set_lost`] must have been called with the number of lost ones.
     pub fn expire(&mut self, now: Monotonic, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         for mut attempt in self.held.drain(..) {
             attempt.records_lost |= self.losses.may_touch(attempt.tuple.protocol, attempt.began);
             out.push(attempt);
         }
         while let Some((at, tuple)) = self.queue.pop_due(now) {
-            let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.armed == at) else {
+            let Some(entry) = self.entries.get_mut(&tuple).filter(|entry| entry.scheduled_at == at) else {
                 continue;
             };
             if entry.due(tuple.protocol, &self.limits) <= now {
@@ -397,12 +404,12 @@ impl FlowTable {
                 out.extend(entry.conclude(&tuple, now, &self.losses, interfaces));
             }
             let due = entry.due(tuple.protocol, &self.limits);
-            entry.armed = due.clamp(now + TICK, now + HORIZON);
-            self.queue.push(entry.armed, tuple);
+            entry.scheduled_at = due.clamp(now + TICK, now + MAX_CHECK_INTERVAL);
+            self.queue.push(entry.scheduled_at, tuple);
         }
     }
 
-    /// Finds or makes the entry, changes it, and decides it if that is enough.
+    /// Finds or creates the entry, changes it, and decides the attempt if the evidence is conclusive.
     fn touch(
         &mut self,
         tuple: Tuple,
@@ -419,8 +426,8 @@ impl FlowTable {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
                 let mut entry = new(packet.time);
-                entry.armed = packet.time + FIRST_LOOK;
-                self.queue.push(entry.armed, tuple);
+                entry.scheduled_at = packet.time + FIRST_CHECK;
+                self.queue.push(entry.scheduled_at, tuple);
                 vacant.insert(entry)
             }
         };
@@ -431,12 +438,14 @@ impl FlowTable {
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
     }
 
-    /// Makes room for one: a decided attempt if there is one among those that would be looked at next, else the one
-    /// that would be looked at first.
+    /// Evicts one attempt: a decided one if there is one among those that are checked next, otherwise the one that is
+    /// checked first.
     fn evict(&mut self) {
         let mut passed = Vec::new();
         while let Some((at, tuple)) = self.queue.pop() {
-            let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.armed == at) else { continue };
+            let Some(entry) = self.entries.get(&tuple).filter(|entry| entry.scheduled_at == at) else {
+                continue;
+            };
             if entry.decided.is_some() {
                 self.forget(&tuple);
                 self.stats.evicted += 1;
@@ -459,13 +468,13 @@ impl FlowTable {
     }
 }
 
-/// Whether a packet comes out of the pod that has its source address.
+/// Returns whether a packet comes out of the pod that has its source address.
 fn is_own(packet: &Packet, interfaces: &PodInterfaces) -> bool {
     packet.direction == Direction::FromPod
         && interfaces.carries(packet.ifindex, packet.tuple.source.address) == Some(true)
 }
 
-/// Whether a packet comes out of a pod, with the address of another pod on this node.
+/// Returns whether a packet comes out of a pod with the source address of another pod on this node.
 fn is_forged(packet: &Packet, interfaces: &PodInterfaces) -> bool {
     let source = packet.tuple.source.address;
     packet.direction == Direction::FromPod
@@ -473,18 +482,18 @@ fn is_forged(packet: &Packet, interfaces: &PodInterfaces) -> bool {
         && interfaces.owner(source).is_some()
 }
 
-/// Hands out what was decided by something that was seen, and keeps the rest until losses are known; in their order,
-/// where the same attempt is decided anew.
+/// Emits an attempt that was decided by a packet that was seen, and holds all others until losses are known. A revised
+/// attempt is held too, so that the order is kept.
 fn emit(attempt: Option<Attempt>, held: &mut Vec<Attempt>, out: &mut Vec<Attempt>) {
     let Some(attempt) = attempt else { return };
     if attempt.is_positive() && !attempt.revised { out.push(attempt) } else { held.push(attempt) }
 }
 
-/// After a change: an entry may be due much earlier than it would be looked at.
+/// Moves the next check of an entry forward, if a change has made it due much earlier.
 fn bring_forward(entry: &mut Entry, tuple: Tuple, limits: &Limits, queue: &mut TimerQueue) {
     let due = entry.due(tuple.protocol, limits);
-    if due + SLACK < entry.armed {
-        entry.armed = due;
+    if due + SLACK < entry.scheduled_at {
+        entry.scheduled_at = due;
         queue.push(due, tuple);
     }
 }

@@ -1,4 +1,4 @@
-//! Stories of packets, one a row, and what the table makes of them.
+//! Table tests: each row is a sequence of packets, and the attempts that the flow table decides.
 
 mod doubt;
 mod memory;
@@ -18,7 +18,7 @@ const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Some time after boot.
+/// Returns the point in time this many milliseconds after boot.
 fn at_ms(count: u64) -> Monotonic {
     Monotonic::ZERO + ms(count)
 }
@@ -27,8 +27,9 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are here, behind veths 1 and 2; `r` is elsewhere, and `x` is a router on the way there; `v` and `w`
-/// are Services' addresses; `n` is the node's own, which it puts in the place of a source; veth 3 is the node's uplink.
+/// Pods `a` and `b` are on this node, behind interfaces 1 and 2. `r` is elsewhere, and `x` is a router on the way
+/// there. `v` and `w` are Service addresses. `n` is the node's own address, which it uses when it translates a source.
+/// Interface 3 is the node's uplink.
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
@@ -189,7 +190,7 @@ fn tcp() {
     let with = |rest: &[&'static str]| [&there[..], rest].concat();
     for (name, story, expected) in [
         ("established", with(&["accept b>a @2out", "accept b>a @1in"]), &[Established][..]),
-        ("the answer has left only", with(&["accept b>a @2out"]), &[]),
+        ("the answer left, and did not arrive", with(&["accept b>a @2out"]), &[]),
         (
             "the answer is dropped",
             with(&["accept b>a @2out", "drop netfilter host b>a accept", "wait 2500"]),
@@ -198,14 +199,18 @@ fn tcp() {
         ("to another node", vec!["open a>r @1out", "accept r>a @1in"], &[Established]),
         ("from another node", vec!["open r>b @2in", "accept b>r @2out"], &[Established]),
         (
-            "through an uplink that is a veth",
+            "through an uplink with the programs",
             vec!["open a>r @1out", "open a>r @3in", "accept r>a @3out", "accept r>a @1in"],
             &[Established],
         ),
         ("closed port", with(&["reset a<b @2out", "reset a<b @1in"]), &[Refused]),
         ("rejected on the way", vec!["open a>b @1out", "reset a<b @1in"], &[Rejected]),
-        ("reset by one unseen", vec!["open a>r @1out", "reset a<r @1in", "wait 300"], &[Reset]),
-        ("reset by one who may yet show", vec!["open a>r @1out", "reset a<r @1in", "wait 200"], &[]),
+        ("reset by an unseen sender", vec!["open a>r @1out", "reset a<r @1in", "wait 300"], &[Reset]),
+        (
+            "reset by a sender that may still be seen",
+            vec!["open a>r @1out", "reset a<r @1in", "wait 200"],
+            &[],
+        ),
         (
             "rejected here on its way to another node",
             vec!["open a>r @1out", "reset a<r @1in", "drop netfilter host a>r open", "wait 300"],
@@ -227,7 +232,7 @@ fn tcp() {
             ],
             &[Established],
         ),
-        ("dropped behind our program", with(&["drop netfilter host a>b open", "wait 2500"]), &[DROPPED]),
+        ("dropped after our program", with(&["drop netfilter host a>b open", "wait 2500"]), &[DROPPED]),
         (
             "dropped by the pod's own filter",
             with(&["drop netfilter pod a>b open", "wait 6000"]),
@@ -265,12 +270,8 @@ fn tcp() {
             vec!["open a>b @1out", "drop netfilter host a>b open2", "wait 6000"],
             &[Unanswered],
         ),
-        ("nobody answers", vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 3000"], &[]),
-        (
-            "nobody answered",
-            vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 4500"],
-            &[Unanswered],
-        ),
+        ("no answer", vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 3000"], &[]),
+        ("no answer", vec!["open a>r @1out", "wait 1000", "open a>r @1out", "wait 4500"], &[Unanswered]),
         ("late answer", vec!["open a>r @1out", "wait 6000", "accept r>a @1in"], &[Unanswered, Established]),
         (
             "late reset decides nothing more",
@@ -294,7 +295,7 @@ fn tcp() {
             &[Established, Unanswered],
         ),
         (
-            "the first is overtaken before its drop is told",
+            "the first is superseded before its drop is reported",
             with(&["open2 a>b @1out", "open2 a>b @2in", "accept b>a @2out", "accept b>a @1in"]),
             &[Established, Unanswered],
         ),
@@ -322,11 +323,11 @@ fn tcp() {
             &[Rejected],
         ),
         (
-            "icmp late, by one who may yet show",
+            "late icmp, by a sender that may still be seen",
             vec!["open a>r @1out", "wait 3000", "icmp port r a>r @1in", "wait 200"],
             &[],
         ),
-        ("the end of one that was open before", vec!["close b>a @2out", "reset a>b @1out"], &[]),
+        ("the end of a pre-existing connection", vec!["close b>a @2out", "reset a>b @1out"], &[]),
         (
             "the late end of one that was closed",
             vec!["open a>r @1out", "accept r>a @1in", "close a>r @1out", "wait 12000", "reset a<r @1in"],
@@ -359,7 +360,7 @@ fn udp() {
         ),
         ("one way", vec!["data a>b @1out", "data a>b @2in", "wait 2500"], &[Delivered]),
         ("one way, to another node", vec!["data a>r @1out", "wait 2500"], &[]),
-        ("nobody answered", vec!["data a>r @1out", "wait 5500"], &[Unanswered]),
+        ("no answer", vec!["data a>r @1out", "wait 5500"], &[Unanswered]),
         ("dropped", vec!["data a>b @1out", "drop netfilter host a>b data", "wait 2500"], &[DROPPED]),
         (
             "the answer is dropped",
@@ -412,15 +413,15 @@ fn echo_and_sctp() {
     }
 }
 
-/// The far end of an association is lost, and the next one begins from the same port.
+/// The peer of an association is lost, and the next association uses the same port.
 #[test]
-fn sctp_anew() {
+fn sctp_reuses_a_port() {
     let story = ["open a>b @1out", "accept b>a @1in", "open2 a>b @1out", "open2 a>b @2in", "wait 6000"];
-    check("anew", Protocol::Sctp, &story, &[Observed::Established, Observed::Delivered]);
+    check("same port", Protocol::Sctp, &story, &[Observed::Established, Observed::Delivered]);
 }
 
 #[test]
-fn what_else_an_attempt_tells() {
+fn other_fields_of_an_attempt() {
     let run = |protocol, story: &[&str]| {
         let mut world = World::new(protocol);
         story.iter().for_each(|step| world.step(step));
@@ -450,9 +451,9 @@ fn what_else_an_attempt_tells() {
         (Some(1), None, Some(2))
     );
 
-    let past_its_veth =
+    let bypassing_interface =
         run(Protocol::Tcp, &["open a>b @1out", "accept b>a @2out", "accept b>a @1in", "wait 6000"]);
-    assert_eq!(past_its_veth.destination_interface, Some(2));
+    assert_eq!(bypassing_interface.destination_interface, Some(2));
 
     assert!(run(Protocol::Tcp, &["accept b>a @2out"]).pre_existing);
 
@@ -460,7 +461,7 @@ fn what_else_an_attempt_tells() {
     assert!(late.revised);
 }
 
-/// What is seen of a connection that is translated on its way is one attempt.
+/// All packets of a translated connection belong to one attempt.
 #[test]
 fn translated() {
     let tcp: &[(&str, &[&str], &[&str])] = &[
@@ -476,7 +477,7 @@ fn translated() {
         ),
         ("to another node", &["open a>v @1out", "accept v>a @1in"], &["a>v established"]),
         (
-            "to another node, through an uplink that is a veth",
+            "to another node, through an uplink with the programs",
             &["open a>v @1out", "open n>r @3in", "accept r>n @3out", "accept v>a @1in"],
             &["a>r via v established"],
         ),
@@ -502,7 +503,7 @@ fn translated() {
             &["a>b via v rejected"],
         ),
         (
-            "each attempt anew",
+            "each attempt separately",
             &[
                 "open a>v @1out",
                 "open a>b @2in",
@@ -560,9 +561,9 @@ fn translated() {
             let mut world = World::new(protocol);
             story.iter().for_each(|step| world.step(step));
             world.step("wait 0");
-            let mut told: Vec<String> = world.out.iter().map(short).collect();
-            told.sort();
-            assert_eq!(told, *expected, "{protocol}: {name}");
+            let mut reported: Vec<String> = world.out.iter().map(short).collect();
+            reported.sort();
+            assert_eq!(reported, *expected, "{protocol}: {name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Who has which address, and had it of late: what the API has told.
+//! The owners of addresses, current and recent, as the API reported them.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,7 +8,7 @@ use super::{
 };
 use crate::model::{EndpointSlice, Monotonic, Node, PersistentMap, Pod, Protocol, Service, SocketAddress};
 
-/// Who has which address at one moment, and had it of late. It never changes; copies share what they have in common.
+/// A snapshot of the owners of addresses, current and recent. It never changes; clones share their data.
 #[derive(Clone, Debug, Default)]
 pub struct Addresses {
     pods: PersistentMap<IpAddr, Arc<Pod>>,
@@ -20,32 +20,34 @@ pub struct Addresses {
 }
 
 impl Addresses {
-    /// The pod that has an address now. Finished pods have none any more, and a host-network pod's is its node's.
+    /// Returns the pod that has an address now. Finished pods have no address any more. A host-network pod's address
+    /// belongs to its node.
     #[must_use]
     pub fn pod(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
         self.pods.get(&ip.to_canonical())
     }
 
-    /// The node that has an address.
+    /// Returns the node that has an address.
     #[must_use]
     pub fn node(&self, ip: IpAddr) -> Option<&Arc<Node>> {
         self.nodes.get(&ip.to_canonical())
     }
 
-    /// The Service that has an address: its cluster addresses and those of its load balancers.
+    /// Returns the Service that has an address: one of its cluster IPs or load balancer IPs.
     #[must_use]
     pub fn service(&self, ip: IpAddr) -> Option<&Arc<Service>> {
         self.services.get(&ip.to_canonical())
     }
 
-    /// The Service that has a port at one of its own addresses.
+    /// Returns the Service that has a port at one of its own addresses.
     #[must_use]
     pub fn service_port(&self, protocol: Protocol, at: SocketAddress) -> Option<&Arc<Service>> {
         let at = SocketAddress { address: at.address.to_canonical(), ..at };
         self.service_ports.get(&(protocol, at))
     }
 
-    /// Whether another state surely has the same pod, or none, at an address, and the same nodes and Services at all.
+    /// Returns whether another snapshot surely has the same pod, or none, at an address, and the same nodes and Services
+    /// at all addresses.
     #[must_use]
     pub fn is_same_at(&self, other: &Self, ip: IpAddr) -> bool {
         self.nodes.is_same(&other.nodes)
@@ -54,26 +56,26 @@ impl Addresses {
             && self.pods.shares(&other.pods, &ip.to_canonical())
     }
 
-    /// The endpoints of the Kubernetes API: the API server keeps the Service `default/kubernetes` and its endpoints itself
-    /// (kube-apiserver's `--endpoint-reconciler-type`).
+    /// Returns the endpoints of the Kubernetes API. The API server itself maintains the Service `default/kubernetes`
+    /// and its endpoints (kube-apiserver's `--endpoint-reconciler-type`).
     pub fn api_servers(&self) -> impl Iterator<Item = &Arc<EndpointSlice>> {
         self.api_servers.iter()
     }
 
-    /// The pods that had an address of late and have it no longer, oldest first.
+    /// Returns the pods that recently had an address and lost it, oldest first.
     #[must_use]
     pub fn past(&self, ip: IpAddr) -> &[IpAssignment] {
         self.history.past(ip.to_canonical())
     }
 
-    /// Since when the pod that has an address has it; [`Monotonic::ZERO`] where that is long ago.
+    /// Returns since when the current pod has an address; [`Monotonic::ZERO`] if that is long ago.
     #[must_use]
     pub fn since(&self, ip: IpAddr) -> Monotonic {
         self.history.since(ip.to_canonical())
     }
 }
 
-/// The one who keeps [`Addresses`] up to date.
+/// Maintains the owners of addresses, and publishes them as [`Addresses`].
 #[derive(Debug, Default)]
 pub struct AddressIndex {
     pods: IpIndex<IpAddr, Pod>,
@@ -86,12 +88,12 @@ pub struct AddressIndex {
 }
 
 impl AddressIndex {
-    /// What changes from now on changes at this time. Without it, nothing is remembered of the past.
+    /// Sets the time of the changes that follow. Until this is called, no history is recorded.
     pub fn set_time(&mut self, now: Monotonic) {
         self.writer.set_time(&mut self.history, now);
     }
 
-    /// Replaces a pod by another one, or by the same one as it is now.
+    /// Replaces a pod by another one or by its new version.
     pub fn replace_pod(&mut self, old: Option<&Arc<Pod>>, new: Option<&Arc<Pod>>) {
         let mut ips: Vec<IpAddr> =
             old.into_iter().chain(new).flat_map(|pod| pod.ips.iter().copied()).collect();
@@ -105,7 +107,7 @@ impl AddressIndex {
             self.pods.add(new);
         }
         for (ip, holder) in before {
-            self.writer.pass(&mut self.history, ip, holder, self.pods.holders().get(&ip));
+            self.writer.record(&mut self.history, ip, holder, self.pods.holders().get(&ip));
         }
     }
 
@@ -136,7 +138,7 @@ impl AddressIndex {
         self.api_servers = slices;
     }
 
-    /// Who has which address now.
+    /// Returns a snapshot of the current and recent owners.
     #[must_use]
     pub fn publish(&self) -> Addresses {
         Addresses {

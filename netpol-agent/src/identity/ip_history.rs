@@ -1,29 +1,29 @@
-//! The recent past of addresses: pods come and go, and the news of it comes late.
+//! The recent owners of addresses. Addresses are reused, and the API reports changes late.
 
 use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use crate::model::{Monotonic, PersistentMap, Pod};
 
-/// How long the past is known: longer than any connection attempt takes to be decided.
-const MEMORY: Duration = Duration::from_secs(120);
+/// How long past owners are remembered: longer than any connection attempt takes to be decided.
+const RETENTION: Duration = Duration::from_secs(120);
 
-/// The time in which a pod had an address, by when the agent heard of it.
+/// The time in which a pod had an address. Both times are those at which the agent received the report.
 #[derive(Clone, Debug)]
 pub struct IpAssignment {
     /// The pod.
     pub pod: Arc<Pod>,
-    /// Since when; 0 for as long as is known.
+    /// Since when; [`Monotonic::ZERO`] for as long as is known.
     pub from: Monotonic,
     /// Until when.
     pub until: Monotonic,
 }
 
-/// Who had which address of late. A copy shares what it has in common.
+/// The recent owners of addresses. Clones share their data.
 #[derive(Clone, Debug, Default)]
 pub(super) struct IpHistory {
-    /// What is over, oldest first.
+    /// Past assignments by address, oldest first.
     past: PersistentMap<IpAddr, Arc<[IpAssignment]>>,
-    /// Since when a pod that came of late has an address.
+    /// Since when the current pod has an address, if it is a recent change.
     since: PersistentMap<IpAddr, Monotonic>,
 }
 
@@ -37,19 +37,19 @@ impl IpHistory {
     }
 }
 
-/// Keeps the history, and forgets it in time.
+/// Records changes in the history, and removes what is too old.
 #[derive(Debug, Default)]
 pub(super) struct IpHistoryWriter {
     now: Monotonic,
-    /// When each change was, oldest first.
+    /// The time and address of each change, oldest first.
     changes: VecDeque<(Monotonic, IpAddr)>,
 }
 
 impl IpHistoryWriter {
-    /// What is told from now on happens at this time.
+    /// Sets the time of the changes that follow, and removes what is too old.
     pub(super) fn set_time(&mut self, history: &mut IpHistory, now: Monotonic) {
         self.now = now;
-        let horizon = now - MEMORY;
+        let horizon = now - RETENTION;
         while let Some((at, address)) = self.changes.pop_front_if(|(at, _)| *at < horizon) {
             let past = history.past(address);
             let kept: Arc<[IpAssignment]> =
@@ -65,8 +65,8 @@ impl IpHistoryWriter {
         }
     }
 
-    /// An address passes from one pod to another, or from or to none.
-    pub(super) fn pass(
+    /// Records that an address changed from one pod to another, or from or to none.
+    pub(super) fn record(
         &mut self,
         history: &mut IpHistory,
         address: IpAddr,
@@ -74,7 +74,7 @@ impl IpHistoryWriter {
         new: Option<&Arc<Pod>>,
     ) {
         let id = |pod: &Arc<Pod>| (pod.uid.clone(), pod.key.clone());
-        // Before the first moment there is no past.
+        // Nothing is recorded before the first `set_time`.
         if self.now == Monotonic::ZERO || old.as_ref().map(id) == new.map(id) {
             return;
         }

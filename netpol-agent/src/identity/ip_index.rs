@@ -1,26 +1,28 @@
-//! Who has which address.
+//! An index from addresses to the objects that own them.
 
 use std::{cmp::Ordering, collections::HashMap, hash::Hash, net::IpAddr, sync::Arc};
 
 use crate::model::{Node, PersistentMap, Pod, Protocol, Service, SocketAddress};
 
-/// Something that has addresses of a kind.
+/// An object that has addresses of type `A`.
 pub(super) trait Addressed<A>: PartialEq {
-    /// The addresses by which it can be known.
+    /// Returns the addresses of the object.
     fn addresses(&self) -> impl Iterator<Item = A>;
 
-    /// Of two that claim one address, the greater has it.
-    fn claim(&self, other: &Self) -> Ordering;
+    /// Compares two objects that have the same address: the greater one owns it.
+    fn precedence(&self, other: &Self) -> Ordering;
 }
 
 impl Addressed<IpAddr> for Pod {
-    /// A host-network pod's are its node's, and a finished pod's may be another's by now.
+    /// Returns none for a host-network pod, whose addresses are its node's, and none for a finished pod, whose
+    /// addresses may be reused.
     fn addresses(&self) -> impl Iterator<Item = IpAddr> {
         self.ips.iter().copied().filter(|_| self.is_member())
     }
 
-    /// The newer: an address is given again once its pod is gone, and the news of that can come late.
-    fn claim(&self, other: &Self) -> Ordering {
+    /// The newer pod owns the address. An address is reused after its pod was deleted, and the deletion may be reported
+    /// late.
+    fn precedence(&self, other: &Self) -> Ordering {
         (self.created, &self.key).cmp(&(other.created, &other.key))
     }
 }
@@ -30,7 +32,7 @@ impl Addressed<IpAddr> for Node {
         self.ips.iter().copied()
     }
 
-    fn claim(&self, other: &Self) -> Ordering {
+    fn precedence(&self, other: &Self) -> Ordering {
         self.name.cmp(&other.name)
     }
 }
@@ -40,12 +42,12 @@ impl Addressed<IpAddr> for Service {
         self.ips.iter().copied()
     }
 
-    fn claim(&self, other: &Self) -> Ordering {
+    fn precedence(&self, other: &Self) -> Ordering {
         self.key.cmp(&other.key)
     }
 }
 
-/// Several Services may share the address of a load balancer, each with ports of its own.
+/// Several Services may share the address of a load balancer, each with different ports.
 impl Addressed<(Protocol, SocketAddress)> for Service {
     fn addresses(&self) -> impl Iterator<Item = (Protocol, SocketAddress)> {
         let at = |address| {
@@ -54,22 +56,22 @@ impl Addressed<(Protocol, SocketAddress)> for Service {
         self.ips.iter().copied().flat_map(at)
     }
 
-    fn claim(&self, other: &Self) -> Ordering {
+    fn precedence(&self, other: &Self) -> Ordering {
         self.key.cmp(&other.key)
     }
 }
 
-/// Who has which address; the answer does not depend on the order in which claims came.
+/// An index from addresses to their owners. The result does not depend on the order in which objects are added.
 #[derive(Debug)]
 pub(super) struct IpIndex<A, T> {
     holders: PersistentMap<A, Arc<T>>,
-    /// All claims on the addresses that have more than one.
-    contested: HashMap<A, Vec<Arc<T>>>,
+    /// All objects that have an address, for addresses with more than one.
+    shared: HashMap<A, Vec<Arc<T>>>,
 }
 
 impl<A, T> Default for IpIndex<A, T> {
     fn default() -> Self {
-        Self { holders: PersistentMap::default(), contested: HashMap::new() }
+        Self { holders: PersistentMap::default(), shared: HashMap::new() }
     }
 }
 
@@ -78,36 +80,36 @@ impl<A: Copy + Eq + Hash, T: Addressed<A>> IpIndex<A, T> {
         &self.holders
     }
 
-    pub(super) fn add(&mut self, claimant: &Arc<T>) {
-        for address in claimant.addresses() {
+    pub(super) fn add(&mut self, owner: &Arc<T>) {
+        for address in owner.addresses() {
             if let Some(holder) = self.holders.get(&address) {
-                let claims = self.contested.entry(address).or_insert_with(|| vec![holder.clone()]);
-                claims.push(claimant.clone());
-                self.settle(address);
+                let owners = self.shared.entry(address).or_insert_with(|| vec![holder.clone()]);
+                owners.push(owner.clone());
+                self.update_owner(address);
             } else {
-                self.holders.insert(address, claimant.clone());
+                self.holders.insert(address, owner.clone());
             }
         }
     }
 
-    pub(super) fn remove(&mut self, claimant: &Arc<T>) {
-        for address in claimant.addresses() {
-            if let Some(claims) = self.contested.get_mut(&address) {
-                claims.retain(|claim| claim != claimant);
-                self.settle(address);
-            } else if self.holders.get(&address).is_some_and(|holder| holder == claimant) {
+    pub(super) fn remove(&mut self, owner: &Arc<T>) {
+        for address in owner.addresses() {
+            if let Some(owners) = self.shared.get_mut(&address) {
+                owners.retain(|other| other != owner);
+                self.update_owner(address);
+            } else if self.holders.get(&address).is_some_and(|holder| holder == owner) {
                 self.holders.remove(&address);
             }
         }
     }
 
-    fn settle(&mut self, address: A) {
-        let Some(claims) = self.contested.get(&address) else { return };
-        if let Some(winner) = claims.iter().max_by(|a, b| a.claim(b)) {
+    fn update_owner(&mut self, address: A) {
+        let Some(owners) = self.shared.get(&address) else { return };
+        if let Some(winner) = owners.iter().max_by(|a, b| a.precedence(b)) {
             self.holders.insert(address, winner.clone());
         }
-        if claims.len() < 2 {
-            self.contested.remove(&address);
+        if owners.len() < 2 {
+            self.shared.remove(&address);
         }
     }
 }
@@ -117,7 +119,7 @@ mod tests {
     use super::*;
     use crate::model::object::{ServicePort, TargetPort};
 
-    /// Objects that claim ports of one address, one of them twice: whoever is taken out, no port stays behind.
+    /// Several Services share an address, one of them with a port twice. After a removal, none of its ports is left.
     #[test]
     fn shared_addresses() {
         let service = |name: &str, ports: &[u16]| {
@@ -139,19 +141,19 @@ mod tests {
             })
         };
         let services = [service("a", &[80, 443]), service("b", &[443, 443]), service("c", &[53])];
-        let mut book = IpIndex::<(Protocol, SocketAddress), Service>::default();
-        services.iter().for_each(|service| book.add(service));
+        let mut index = IpIndex::<(Protocol, SocketAddress), Service>::default();
+        services.iter().for_each(|service| index.add(service));
         let at = |port| (Protocol::Tcp, SocketAddress { address: "192.0.2.7".parse().unwrap(), port });
         let holder =
-            |book: &IpIndex<_, Service>, port| book.holders().get(&at(port)).map(|s| s.key.to_string());
+            |index: &IpIndex<_, Service>, port| index.holders().get(&at(port)).map(|s| s.key.to_string());
         for (port, expected) in [(80, "a"), (443, "b"), (53, "c")] {
-            assert_eq!(holder(&book, port).as_deref(), Some(expected), "{port}");
+            assert_eq!(holder(&index, port).as_deref(), Some(expected), "{port}");
         }
         let [a, b, c] = &services;
-        book.remove(a);
-        assert_eq!((holder(&book, 80), holder(&book, 443).as_deref()), (None, Some("b")));
-        book.remove(b);
-        book.remove(c);
-        assert!(book.holders().is_empty());
+        index.remove(a);
+        assert_eq!((holder(&index, 80), holder(&index, 443).as_deref()), (None, Some("b")));
+        index.remove(b);
+        index.remove(c);
+        assert!(index.holders().is_empty());
     }
 }

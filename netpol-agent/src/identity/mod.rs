@@ -1,8 +1,12 @@
-//! Who had which address, and when: what the API told of pods, nodes and Services, and what the node's pod interfaces show.
+//! Finds out which pod, node or Service had an address at a point in time.
+//!
+//! There are two sources: the API's reports about pods, nodes and Services ([`AddressIndex`]), and this node's pod
+//! interfaces ([`PodInterfaces`]). The API reports late; an interface shows when its pod was created. [`resolve_at`]
+//! combines the two.
 //!
 //! ```text
 //! API objects ──► AddressIndex ──► Addresses ──┐
-//!                                              ├──► resolve_at(address, moment) ──► Resolution
+//!                                              ├──► resolve_at(address, time) ──► Resolution
 //! netlink ──────► PodInterfaces ───────────────┘
 //! ```
 

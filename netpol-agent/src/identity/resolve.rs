@@ -1,4 +1,4 @@
-//! Who was behind an address, at the time.
+//! Resolves an address to the endpoint that had it at a point in time.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -7,37 +7,37 @@ use hashbrown::HashSet;
 use super::{Addresses, AssignedAt, IpAssignment};
 use crate::model::{Endpoint, Monotonic, Node, SocketAddress, is_metadata_address};
 
-/// How long after a veth came a pod may take to claim its address. The kubelet tells of an address once the veth is
-/// there, and the API server's news take their time.
+/// How long after its interface was created a pod's address may be reported. The kubelet reports an address once the
+/// interface exists, and the API server's event takes time.
 pub const IP_REPORT_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How much sooner the news of a claim may come than that of the veth: both are on their way at the same time.
+/// How much earlier the report of an address may come than the report of its interface: the two race.
 const CLOCK_SLACK: Duration = Duration::from_millis(50);
 
-/// How long a pod that the API no longer has may still send: its veth goes last.
+/// How long a pod that was deleted from the API may still send: its interface is removed last.
 const TEARDOWN_GRACE: Duration = Duration::from_secs(5);
 
-/// Who was behind an address at some time.
+/// The result of resolving an address at a point in time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Resolution {
-    /// It is known.
+    /// The endpoint is known.
     Known {
-        /// Who.
+        /// The endpoint.
         endpoint: Endpoint,
-        /// Since when the cluster's state says so, in nanoseconds of `CLOCK_MONOTONIC`; 0 for as long as is known. It
-        /// may be after the time that was asked about.
+        /// Since when the cluster state has this assignment; [`Monotonic::ZERO`] for as long as is known. It may be
+        /// later than the resolved point in time.
         since: Monotonic,
     },
-    /// A pod that is new here; until then, its name may still come.
+    /// The address belongs to a pod that is new on this node, and its report may still come.
     Pending {
-        /// When to give up, in nanoseconds of `CLOCK_MONOTONIC`.
+        /// When to stop waiting.
         until: Monotonic,
     },
-    /// One pod or the next: the news of them is late, or has not come at all.
+    /// It is not clear which of several pods had the address: reports are late, or do not come at all.
     Unclear,
 }
 
-/// What the snapshot knows of an address.
+/// Returns the endpoint that has an address now.
 #[must_use]
 pub fn resolve(addresses: &Addresses, address: IpAddr) -> Endpoint {
     if let Some(pod) = addresses.pod(address) {
@@ -55,8 +55,8 @@ pub fn resolve(addresses: &Addresses, address: IpAddr) -> Endpoint {
     }
 }
 
-/// This node, where an address is one of the `host`'s own that the API does not list: what a CNI plugin gives to the
-/// host's end of a veth pair or to a bridge, and what kubelet's probes therefore come from.
+/// Returns this node if an address is one of the `host`'s own that the API does not list. CNI plugins give such
+/// addresses to the host's end of an interface pair or to a bridge, and kubelet's probes come from them.
 #[must_use]
 pub fn own_node<'a>(
     addresses: &'a Addresses,
@@ -67,7 +67,7 @@ pub fn own_node<'a>(
     is_own.then(|| host.iter().find_map(|address| addresses.node(*address))).flatten()
 }
 
-/// Whether the API server listens at an address and port. The address alone may be a node's.
+/// Returns whether the API server listens at an address and port. The address alone may be a node's.
 #[must_use]
 pub fn is_api_server(addresses: &Addresses, at: SocketAddress) -> bool {
     addresses
@@ -75,14 +75,14 @@ pub fn is_api_server(addresses: &Addresses, at: SocketAddress) -> bool {
         .any(|slice| slice.ready.contains(&at.address) && slice.ports.iter().any(|port| port.port == at.port))
 }
 
-/// Who was behind an address at a time. `taken` is what veths tell of it, and `as_of` until when the news of pods has
-/// come in, in nanoseconds of `CLOCK_MONOTONIC`.
+/// Returns the endpoint that had an address at a point in time. `assigned` is what this node's interfaces show about
+/// it. `as_of` is the time up to which reports about pods have been received.
 #[must_use]
 pub fn resolve_at(
     addresses: &Addresses,
     address: IpAddr,
     at: Monotonic,
-    taken: AssignedAt,
+    assigned: AssignedAt,
     as_of: Monotonic,
 ) -> Resolution {
     let past = addresses.past(address);
@@ -93,23 +93,27 @@ pub fn resolve_at(
         endpoint: Endpoint::Pod(assignment.pod.clone()),
         since: assignment.from,
     };
-    match taken {
+    match assigned {
         AssignedAt::Unclear => return Resolution::Unclear,
         AssignedAt::Unknown => {}
-        AssignedAt::After(born) => {
-            // A veth has one pod for life, and the pod's claim comes after it: earlier claims are of earlier pods.
-            if let Some(assignment) = past.iter().find(|assignment| assignment.from + CLOCK_SLACK >= born) {
+        AssignedAt::After(created_at) => {
+            // An interface has one pod for its lifetime, and the pod's address is reported later. Earlier reports are
+            // about earlier pods.
+            if let Some(assignment) =
+                past.iter().find(|assignment| assignment.from + CLOCK_SLACK >= created_at)
+            {
                 return then(assignment);
             }
-            if has_holder && since + CLOCK_SLACK >= born {
+            if has_holder && since + CLOCK_SLACK >= created_at {
                 return now();
             }
-            let claimed = born + IP_REPORT_TIMEOUT;
-            if at < claimed {
-                return Resolution::Pending { until: claimed };
+            let deadline = created_at + IP_REPORT_TIMEOUT;
+            if at < deadline {
+                return Resolution::Pending { until: deadline };
             }
-            // Nobody claims it: its pod is the one that had it before, in a new sandbox. If that is all the news.
-            if has_holder && as_of < claimed {
+            // No new pod has reported the address: it is the same pod in a new sandbox, provided that all reports have
+            // been received.
+            if has_holder && as_of < deadline {
                 return Resolution::Unclear;
             }
         }
@@ -150,7 +154,7 @@ mod tests {
         })
     }
 
-    /// An index in which these pods have the address, one after the other; no name, no pod.
+    /// Returns an index in which these pods have the address, one after the other. An empty name means no pod.
     fn history(changes: &[(u64, &str)]) -> AddressIndex {
         let mut index = AddressIndex::default();
         let mut holder = None;
@@ -164,50 +168,73 @@ mod tests {
     }
 
     #[test]
-    fn who_had_it_then() {
+    fn which_pod_had_the_address() {
         let reused = [(0, "old"), (20, ""), (21, "new")];
         let at_once = [(0, "old"), (20, "new")];
         let only = [(20, "new")];
         let gone = [(0, "old"), (20, "")];
-        for (name, changes, at, born, expected) in [
-            ("before its end", &reused[..], 19, None, "old"),
-            ("between the two", &reused, 20, None, "unclear"),
-            ("after the news", &reused, 21, None, "new"),
-            ("at once, before", &at_once, 19, None, "old"),
-            ("at once, after", &at_once, 20, None, "new"),
-            ("a record before its pod's news", &only, 10, None, "new"),
-            ("in a new veth, before the news of the old pod's end", &at_once, 19, Some(18), "new"),
-            ("in a new veth, while the old pod still counts", &[(0, "old")], 19, Some(18), "awaited"),
-            ("in a new veth of a pod that is not known", &[(0, "")], 19, Some(18), "awaited"),
-            ("in a veth that is no longer new", &[(0, "old")], 24, Some(18), "old"),
-            ("in the old veth, seen after the end", &[(10, "old"), (20, "new")], 21, Some(9), "old"),
+        for (name, changes, at, created_at, expected) in [
+            ("before the old pod was deleted", &reused[..], 19, None, "old"),
+            ("between the two pods", &reused, 20, None, "unclear"),
+            ("after the report of the new pod", &reused, 21, None, "new"),
+            ("replaced at once, before", &at_once, 19, None, "old"),
+            ("replaced at once, after", &at_once, 20, None, "new"),
+            ("a packet before the report of its pod", &only, 10, None, "new"),
             (
-                "a pod that came and went between two snapshots",
+                "at a new interface, before the deletion of the old pod is reported",
+                &at_once,
+                19,
+                Some(18),
+                "new",
+            ),
+            (
+                "at a new interface, while the old pod still has the address",
+                &[(0, "old")],
+                19,
+                Some(18),
+                "pending",
+            ),
+            ("at a new interface, of an unknown pod", &[(0, "")], 19, Some(18), "pending"),
+            ("at an interface that is no longer new", &[(0, "old")], 24, Some(18), "old"),
+            (
+                "at the old interface, after the new pod was reported",
+                &[(10, "old"), (20, "new")],
+                21,
+                Some(9),
+                "old",
+            ),
+            (
+                "a pod that was created and deleted between two snapshots",
                 &[(18, "short"), (20, "")],
                 19,
                 Some(17),
                 "short",
             ),
-            ("a pod that lingers", &gone, 22, None, "unclear"),
-            ("long gone", &gone, 26, None, "world"),
-            ("long forgotten", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
+            ("a deleted pod that may still send", &gone, 22, None, "unclear"),
+            ("deleted long ago", &gone, 26, None, "world"),
+            ("no longer remembered", &[(0, "old"), (20, ""), (200, "new")], 150, None, "new"),
         ] {
             let addresses = history(changes).publish();
-            let taken =
-                born.map_or(AssignedAt::Unknown, |born| AssignedAt::After(Monotonic::from_secs(born)));
+            let assigned = created_at.map_or(AssignedAt::Unknown, |created_at| {
+                AssignedAt::After(Monotonic::from_secs(created_at))
+            });
             let resolution = resolve_at(
                 &addresses,
                 ADDRESS.parse().unwrap(),
                 Monotonic::from_secs(at),
-                taken,
+                assigned,
                 Monotonic::MAX,
             );
             let found = match &resolution {
                 Resolution::Known { endpoint: Endpoint::Pod(pod), .. } => pod.name(),
                 Resolution::Known { .. } => "world",
                 Resolution::Pending { until } => {
-                    assert_eq!(*until, Monotonic::from_secs(born.unwrap()) + IP_REPORT_TIMEOUT, "{name}");
-                    "awaited"
+                    assert_eq!(
+                        *until,
+                        Monotonic::from_secs(created_at.unwrap()) + IP_REPORT_TIMEOUT,
+                        "{name}"
+                    );
+                    "pending"
                 }
                 Resolution::Unclear => "unclear",
             };
@@ -215,16 +242,16 @@ mod tests {
         }
     }
 
-    /// What no veth tells, and what the news is too old to tell.
+    /// Cases in which interfaces show nothing, and in which the reports are too old.
     #[test]
-    fn who_may_have_had_it() {
+    fn when_it_is_unclear() {
         let old = history(&[(0, "old")]).publish();
-        for (name, taken, as_of, expected) in [
-            ("its end is not clear", AssignedAt::Unclear, 30, false),
+        for (name, assigned, as_of, expected) in [
+            ("the removal is not clear", AssignedAt::Unclear, 30, false),
             ("in an old sandbox", AssignedAt::Unknown, 1, true),
             ("in a new sandbox", AssignedAt::After(Monotonic::from_secs(18)), 23, true),
             (
-                "or in that of a pod that is not told of",
+                "in a new sandbox, or of a pod not reported yet",
                 AssignedAt::After(Monotonic::from_secs(18)),
                 22,
                 false,
@@ -234,7 +261,7 @@ mod tests {
                 &old,
                 ADDRESS.parse().unwrap(),
                 Monotonic::from_secs(30),
-                taken,
+                assigned,
                 Monotonic::from_secs(as_of),
             );
             assert_eq!(resolution != Resolution::Unclear, expected, "{name}: {resolution:?}");
@@ -250,6 +277,6 @@ mod tests {
         index.set_time(Monotonic::from_secs(200));
         index.replace_pod(Some(&pod("newer")), None);
         let after = index.publish();
-        assert_eq!(after.past(address).len(), 1, "what has just ended");
+        assert_eq!(after.past(address).len(), 1, "the assignment that has just ended");
     }
 }

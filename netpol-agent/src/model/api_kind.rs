@@ -1,24 +1,27 @@
-//! The one table of the kinds of objects: what the Kubernetes API calls each, and by which versions it can be read.
+//! The table of the API kinds that the agent reads: group, versions, names.
+//!
+//! Everything that needs a resource path, an `apiVersion` or a plural takes it from here.
 
 use super::ObjectKind;
 
-/// A kind of object as the API serves it.
+/// An API kind: how the API server names and serves one kind of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ApiKind {
     /// The kind.
     pub kind: ObjectKind,
-    /// Its name in `kind:`.
+    /// The value of `kind:`, such as `NetworkPolicy`.
     pub name: &'static str,
-    /// What a collection of them is called, in paths, metrics and RBAC rules.
+    /// The plural resource name, as in paths, metrics and RBAC rules.
     pub plural: &'static str,
-    /// Its API group; empty for the core group.
+    /// The API group; empty for the core group.
     pub group: &'static str,
-    /// The versions that can be read, the best first. All of them say the same of what is read here.
+    /// The versions that the agent can read, in order of preference. The fields that the agent reads are the same in
+    /// all of them.
     pub versions: &'static [&'static str],
-    /// Whether its objects are in namespaces.
+    /// Whether the kind is namespaced.
     pub namespaced: bool,
-    /// Whether every API server serves it in the first of these versions. Otherwise it has to be asked which one it serves,
-    /// if any.
+    /// Whether every API server serves the first of these versions. Otherwise the agent asks the API server which one
+    /// it serves, if any.
     pub always_served: bool,
 }
 
@@ -49,7 +52,7 @@ const TABLE: [ApiKind; ObjectKind::ALL.len()] = [
         namespaced: true,
         always_served: true,
     },
-    // Which of these a cluster has depends on the CRDs that are installed (network-policy-api v0.1 and v0.2).
+    // The CRDs that are installed decide which of these a cluster serves (network-policy-api v0.1 and v0.2).
     cluster_wide(
         ObjectKind::ClusterNetworkPolicy,
         "ClusterNetworkPolicy",
@@ -79,14 +82,14 @@ const fn cluster_wide(
 }
 
 impl ApiKind {
-    /// What the API calls a kind.
+    /// Returns the API kind of a kind of object.
     #[must_use]
     pub const fn of(kind: ObjectKind) -> &'static Self {
-        // The table is in the order of the kinds, which a test checks.
+        // The table has the order of `ObjectKind`; a test checks this.
         &TABLE[kind as usize]
     }
 
-    /// The kind that `apiVersion:` and `kind:` name, in a version that can be read.
+    /// Finds the kind that `apiVersion:` and `kind:` name. The version must be one that the agent can read.
     #[must_use]
     pub fn find(api_version: &str, name: &str) -> Option<&'static Self> {
         TABLE.iter().find(|kind| {
@@ -94,7 +97,7 @@ impl ApiKind {
         })
     }
 
-    /// The kind that `kind:` names, in the group of `apiVersion:`, whatever the version.
+    /// Finds the kind that `kind:` names in the group of `apiVersion:`, in any version.
     #[must_use]
     pub fn find_in_group(api_version: &str, name: &str) -> Option<&'static Self> {
         let group = api_version.split_once('/').map_or("", |(group, _)| group);
@@ -103,20 +106,21 @@ impl ApiKind {
         TABLE.iter().find(|kind| kind.name == name && kind.group == group)
     }
 
-    /// `group/version`, or the version alone in the core group.
+    /// Returns `group/version`, or only the version in the core group.
     #[must_use]
     pub fn api_version(&self, version: &str) -> String {
         if self.group.is_empty() { version.to_owned() } else { format!("{}/{version}", self.group) }
     }
 
-    /// Where a version of its group says which kinds it has.
+    /// Returns the discovery path of a version of the kind's group. The API server lists the kinds of that version
+    /// there.
     #[must_use]
     pub fn group_path(&self, version: &str) -> String {
         let root = if self.group.is_empty() { "api" } else { "apis" };
         format!("/{root}/{}", self.api_version(version))
     }
 
-    /// Where all objects of the kind are.
+    /// Returns the path that lists all objects of the kind.
     #[must_use]
     pub fn path(&self, version: &str) -> String {
         format!("{}/{}", self.group_path(version), self.plural)

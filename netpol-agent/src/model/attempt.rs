@@ -1,38 +1,39 @@
-//! A connection attempt and what became of it.
+//! A connection attempt and its result.
 
 use std::fmt;
 
 use super::{DropHook, Monotonic, Protocol, SocketAddress, Tuple};
 
-/// What became of a connection attempt, as far as this node sees it.
+/// The result of a connection attempt, as far as this node sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Observed {
-    /// The far end's answer reached the near end: SYN-ACK, INIT-ACK, UDP reply, echo reply.
+    /// The destination's answer reached the source: SYN-ACK, INIT-ACK, UDP reply, echo reply.
     Established,
-    /// The destination pod itself refused, so the packet got there: RST or port unreachable out of its own veth.
+    /// The destination pod itself refused: RST or port unreachable came out of its own interface. So the packet reached
+    /// the pod.
     Refused,
-    /// It went into the destination pod's veth, was not dropped by the host, and was not answered.
+    /// The packet went into the destination pod's interface. The host did not drop it, and no answer came.
     Delivered,
-    /// Somebody on the way refused: RST or an ICMP error that did not come out of the destination pod, which is on this
-    /// node; or an ICMP error that is this node's own.
+    /// The connection was refused on the way. Either an RST or ICMP error did not come out of the destination pod,
+    /// which is on this node; or this node itself sent an ICMP error.
     Rejected,
-    /// A reset or ICMP error came whose origin this node does not see: the destination is on another node.
+    /// An RST or ICMP error came, and this node does not see who sent it: the destination is on another node.
     Reset,
-    /// The kernel dropped that very packet, for a reason that an enforcer causes.
+    /// The kernel dropped the packet, for a reason that an enforcer causes.
     Dropped {
         /// The kernel's number for the reason.
         reason: u32,
-        /// Where.
+        /// The hook at which the enforcer acted.
         hook: DropHook,
-        /// Whether it was the answer that was dropped.
+        /// Whether the dropped packet was the answer.
         reply: bool,
     },
-    /// No answer, and no drop by an enforcer seen here.
+    /// No answer came, and this node saw no drop by an enforcer.
     Unanswered,
 }
 
 impl Observed {
-    /// Its name in metrics and JSON.
+    /// Returns the name in metrics and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -46,13 +47,13 @@ impl Observed {
         }
     }
 
-    /// Whether the packet reached the destination pod.
+    /// Returns whether the packet reached the destination pod.
     #[must_use]
     pub const fn reached_destination(self) -> bool {
         matches!(self, Self::Established | Self::Refused | Self::Delivered)
     }
 
-    /// Whether somebody on the way kept it from getting there.
+    /// Returns whether the connection was dropped or rejected before it reached the destination pod.
     #[must_use]
     pub const fn was_stopped(self) -> bool {
         matches!(self, Self::Dropped { .. } | Self::Rejected)
@@ -65,53 +66,57 @@ impl fmt::Display for Observed {
     }
 }
 
-/// A connection attempt whose fate is known.
+/// A connection attempt whose result is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Attempt {
-    /// From the one who opened it to the one who was to answer; after translation, where that is known.
+    /// From the opener to the destination. If address translation was seen, this is the tuple after translation.
     pub tuple: Tuple,
-    /// Whom the opener addressed, where that is known not to be who was to answer: a Service's address and port, which
-    /// were translated on the way.
+    /// The Service's address and port that the opener used, if they are known to have been translated on the way.
     pub service_address: Option<SocketAddress>,
-    /// When its first packet was seen.
+    /// When the first packet was seen.
     pub began: Monotonic,
-    /// When its fate was decided.
+    /// When the result was decided.
     pub decided: Monotonic,
-    /// What became of it.
+    /// The result.
     pub observed: Observed,
-    /// How often the opening packet was sent again.
+    /// How many times the opening packet was retransmitted.
     pub retransmissions: u16,
-    /// Dropped packets of it, whatever the reason.
+    /// The number of dropped packets, for any reason.
     pub drops: u32,
-    /// Reason of a drop that no enforcer causes, if there was one: a full queue, a bad checksum.
+    /// The kernel's number for the reason of a drop that no enforcer causes, such as a full queue or a bad checksum.
     pub other_drop: Option<u32>,
-    /// Veth through which the opening packet left the pod that has its source address.
+    /// Index of the interface through which the opening packet left the pod that has its source address.
     pub source_interface: Option<u32>,
-    /// Veth through which it entered the pod that has its destination address, or the answer left that pod.
+    /// Index of the interface of the pod that has the destination address: the opening packet entered there, or the
+    /// answer left there.
     pub destination_interface: Option<u32>,
-    /// Veth out of which the opening packet came though the interface behind it has another address.
+    /// Index of the interface out of which the opening packet came, if the pod behind it has other addresses.
     pub spoof_candidate: Option<u32>,
-    /// Whether it was open before the agent looked: who opened it is a guess.
+    /// Whether the connection was open before the agent observed it. Then the opener is a guess.
     pub pre_existing: bool,
-    /// Whether records were lost that may have told otherwise.
+    /// Whether records were lost that could change the result.
     pub records_lost: bool,
-    /// Whether it had been decided before, on weaker evidence.
+    /// Whether the attempt was decided before, on weaker evidence.
     pub revised: bool,
-    /// Whether it is one that had got there before, and is still going on: `began` is when it was looked at again.
+    /// Whether this is a re-evaluation of a connection that was let through before and is still active. Then `began` is
+    /// the time at which the re-evaluation began.
     pub is_recheck: bool,
 }
 
 impl Attempt {
-    /// Whether the evidence is the presence of something. All else rests on something not having been seen as well, and
-    /// a lost record undoes it: that a dropped packet did not get through when it was sent again; that nobody at the
-    /// destination sent a reset; of a datagram, that it was not an answer.
+    /// Returns whether the result rests on a packet that was seen. All other results also rest on something that was
+    /// not seen, and a lost record can invalidate them:
+    ///
+    /// - that the retransmission of a dropped packet did not get through;
+    /// - that the destination did not send a reset;
+    /// - that a datagram was not an answer.
     #[must_use]
     pub const fn is_positive(&self) -> bool {
         matches!(self.observed, Observed::Established | Observed::Refused)
             && !matches!(self.tuple.protocol, Protocol::Udp)
     }
 
-    /// Whether somebody answered at the destination.
+    /// Returns whether the destination answered.
     #[must_use]
     pub const fn is_answered(&self) -> bool {
         matches!(self.observed, Observed::Established)

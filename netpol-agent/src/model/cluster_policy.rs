@@ -1,4 +1,4 @@
-//! The cluster-wide policies of `policy.networking.k8s.io`, all kinds in one shape.
+//! The cluster-wide policies of `policy.networking.k8s.io`: one type for all three kinds.
 
 use std::fmt;
 
@@ -10,61 +10,61 @@ use super::{LabelSelector, PolicyDirection, PolicyRef, network_policy::Port};
 /// A ClusterNetworkPolicy, an AdminNetworkPolicy or a BaselineAdminNetworkPolicy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClusterPolicy {
-    /// Its kind and name.
+    /// The kind and name.
     pub id: PolicyRef,
-    /// Whether it comes before the NetworkPolicies or after them.
+    /// Whether it is evaluated before the NetworkPolicies or after them.
     pub tier: Tier,
-    /// Its place in the tier, 0 to 1000, lowest first.
+    /// The priority in the tier, 0 to 1000. The lowest number is evaluated first.
     pub priority: u16,
-    /// The pods it speaks of.
+    /// The pods that it selects.
     pub subject: PodSet,
-    /// Rules for what reaches those pods, in order.
+    /// Rules for connections to those pods, in order.
     pub ingress: Vec<TierRule>,
-    /// Rules for what those pods reach, in order.
+    /// Rules for connections from those pods, in order.
     pub egress: Vec<TierRule>,
 }
 
-/// The tiers around the NetworkPolicies.
+/// The tiers before and after the NetworkPolicies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Tier {
-    /// Before the NetworkPolicies: nobody overrides it.
+    /// Evaluated before the NetworkPolicies, which can't override it.
     Admin,
-    /// After them: for pods that no NetworkPolicy isolates.
+    /// Evaluated after the NetworkPolicies, for pods that no NetworkPolicy isolates.
     Baseline,
 }
 
 /// Pods of some namespaces.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PodSet {
-    /// Which namespaces.
+    /// Selects the namespaces.
     pub namespaces: LabelSelector,
-    /// Which of their pods.
+    /// Selects pods in these namespaces.
     pub pods: LabelSelector,
 }
 
-/// One rule: what becomes of the connections that it matches.
+/// A rule: the connections that it matches, and its action.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TierRule {
-    /// Its optional name.
+    /// The optional name.
     pub name: Option<Box<str>>,
-    /// What becomes of them.
+    /// What the rule does with the connections that it matches.
     pub action: Action,
-    /// The other end: any of these.
+    /// The peers. The rule matches if any of them does.
     pub peers: Vec<TierPeer>,
-    /// Any of these; `None` for all protocols and ports.
+    /// The ports. The rule matches if any of them does; `None` matches all protocols and ports.
     pub ports: Option<Vec<TierPort>>,
 }
 
 /// What a rule does with a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Action {
-    /// Admits it, for good (v1alpha2).
+    /// Allows it; later tiers are not evaluated (v1alpha2).
     Accept,
-    /// Admits it, for good (v1alpha1).
+    /// Allows it; later tiers are not evaluated (v1alpha1).
     Allow,
-    /// Denies it, for good.
+    /// Denies it; later tiers are not evaluated.
     Deny,
-    /// Leaves it to the next tier.
+    /// Skips the rest of the tier: the next tier decides.
     Pass,
 }
 
@@ -84,28 +84,28 @@ impl fmt::Display for Action {
 pub enum TierPeer {
     /// Pods.
     Pods(PodSet),
-    /// Addresses, pods' included. Egress only.
+    /// CIDR ranges, which may include pod addresses. Egress only.
     Networks(Vec<IpNet>),
-    /// Nodes by their labels, by way of their addresses. Egress only.
+    /// Nodes that the labels select; they are matched by their addresses. Egress only.
     Nodes(LabelSelector),
-    /// What these names resolve to. Egress of `Accept` rules only.
+    /// Domain names, matched by the addresses they resolve to. Egress of `Accept` rules only.
     DomainNames(Vec<Box<str>>),
-    /// A peer of a kind that is not known here. It fails closed: an accepting rule matches nothing, any other
-    /// denies everything.
+    /// A kind of peer that this version does not know. It fails closed: a rule that accepts matches nothing, any other
+    /// rule denies everything.
     Unknown,
 }
 
 /// A port of a cluster-wide rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum TierPort {
-    /// By protocol and number.
+    /// A protocol and port number.
     Port(Port),
-    /// What the destination pod calls so, whatever the protocol.
+    /// A container port of the destination pod, by name, in any protocol.
     Named(Box<str>),
 }
 
 impl ClusterPolicy {
-    /// The rules of one direction.
+    /// Returns the rules of one direction.
     #[must_use]
     pub fn rules(&self, direction: PolicyDirection) -> &[TierRule] {
         match direction {

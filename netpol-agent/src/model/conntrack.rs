@@ -1,23 +1,23 @@
-//! What the kernel's connection tracking is asked, and answers.
+//! Queries to the kernel's connection tracking, and its answers.
 
 use serde::{Deserialize, Serialize};
 
 use super::Tuple;
 
-/// A connection that is tracked.
+/// A tracked connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConntrackEntry {
-    /// From the one who opened it to the address that it opened it to.
+    /// From the opener to the address that it used.
     pub original: Tuple,
-    /// The replies, before they are translated back: their source is who really answers.
+    /// The tuple of the replies before they are translated back: the source is the endpoint that answers.
     pub reply: Tuple,
 }
 
-/// A question to connection tracking: which connection do packets with this tuple belong to, whichever way they go?
+/// A query to connection tracking: which connection do packets with this tuple belong to, in either direction?
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ConntrackQuery {
-    /// Tells the answer to this question from all others.
+    /// Identifies the query: the answer carries the same id.
     pub id: u64,
-    /// The packets' tuple.
+    /// The tuple of the packets.
     pub tuple: Tuple,
 }

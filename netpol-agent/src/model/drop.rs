@@ -1,14 +1,14 @@
-//! Why the kernel drops packets, and which of the reasons an enforcer of policies brings about.
+//! The kernel's drop reasons, and which of them a policy enforcer causes.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
-/// Where an enforcer made the kernel drop a packet.
+/// The hook at which an enforcer made the kernel drop a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DropHook {
-    /// A netfilter rule: iptables, nftables, IPVS.
+    /// A netfilter rule (iptables, nftables, IPVS).
     Netfilter,
     /// A TC program or filter.
     Tc,
@@ -21,7 +21,7 @@ pub enum DropHook {
 }
 
 impl DropHook {
-    /// Its name in output.
+    /// Returns the name in output.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -40,24 +40,26 @@ impl fmt::Display for DropHook {
     }
 }
 
-/// What the running kernel calls the reasons in `kfree_skb`, by number (`enum skb_drop_reason`, Linux 5.17; those that an
-/// enforcer causes came with 5.18, those of Open vSwitch with 6.6).
+/// The running kernel's names for the drop reasons in `kfree_skb`, by number.
+///
+/// `enum skb_drop_reason` exists since Linux 5.17. The reasons that enforcers cause were added in 5.18, those of Open
+/// vSwitch in 6.6.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct DropReasons(BTreeMap<u32, Arc<str>>);
 
 impl DropReasons {
-    /// The reasons by number, without the prefix `SKB_DROP_REASON_`.
+    /// Creates the table from names by number, without the prefix `SKB_DROP_REASON_`.
     #[must_use]
     pub fn new(reasons: BTreeMap<u32, Arc<str>>) -> Self {
         Self(reasons)
     }
 
-    /// All that are known, by number.
+    /// Returns all known reasons, by number.
     pub fn iter(&self) -> impl Iterator<Item = (u32, &str)> {
         self.0.iter().map(|(number, name)| (*number, &**name))
     }
 
-    /// The name of a reason, such as `NETFILTER_DROP`; a number without a name is shown as such.
+    /// Returns the name of a reason, such as `NETFILTER_DROP`. A reason without a known name is shown as a number.
     #[must_use]
     pub fn name(&self, reason: u32) -> Arc<str> {
         if let Some(name) = self.0.get(&reason) {
@@ -69,8 +71,8 @@ impl DropReasons {
         }
     }
 
-    /// The hook of an enforcer, if the reason is one that an enforcer causes. Full queues, bad checksums, closed
-    /// sockets and missing routes are no policy.
+    /// Returns the hook of the enforcer if the reason is one that enforcers cause. Full queues, bad checksums, closed
+    /// sockets and missing routes are not caused by a policy.
     #[must_use]
     pub fn hook(&self, reason: u32) -> Option<DropHook> {
         match &**self.0.get(&reason)? {
@@ -78,7 +80,8 @@ impl DropReasons {
             "TC_INGRESS" | "TC_EGRESS" => Some(DropHook::Tc),
             "XDP" => Some(DropHook::Xdp),
             "BPF_CGROUP_EGRESS" => Some(DropHook::Cgroup),
-            // A flow without a way out, and one that says so. Errors, meters and limits are no policy.
+            // The flow has no output action, or an explicit drop action. Errors, meters and limits are not caused by a
+            // policy.
             "OVS_DROP_LAST_ACTION" | "OVS_DROP_EXPLICIT" => Some(DropHook::OpenVSwitch),
             _ => None,
         }

@@ -1,4 +1,4 @@
-//! What the declared policies say should become of a connection.
+//! The expected result of a connection, by the declared policies.
 
 use std::sync::Arc;
 
@@ -6,29 +6,29 @@ use serde::Serialize;
 
 use super::{PolicyDirection, PolicyRef, RuleRef};
 
-/// The verdict over both directions: a connection is allowed only where the egress of its source and the ingress of
-/// its destination are.
+/// The verdict on both directions. A connection is allowed only if both the egress of its source and the ingress of its
+/// destination allow it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// No direction denies it. The rules that admit it; empty where no policy isolates either side.
+    /// No direction denies the connection.
     Allowed {
-        /// The rules that admit it.
+        /// The rules that allow it; empty if no policy isolates either pod.
         by: Vec<RuleRef>,
     },
-    /// At least one direction denies it.
+    /// At least one direction denies the connection.
     Denied {
-        /// Each direction that does, egress first.
+        /// The directions that deny it, egress first.
         by: Vec<Denial>,
     },
-    /// No policy speaks of it, and no finding may come of it.
+    /// Policies do not apply to the connection, so it can't cause a finding.
     NotApplicable(NotApplicable),
-    /// What is known does not decide it.
+    /// The agent does not know enough to decide.
     Undecidable(Undecidable),
 }
 
 impl Expected {
-    /// Whether it is denied by NetworkPolicies, which isolate a pod from its first moment; what a cluster-wide policy
-    /// denies, it may deny by labels that have to become known first.
+    /// Returns whether NetworkPolicies deny the connection. They isolate a pod from its first moment. A cluster-wide
+    /// policy may deny by labels, which enforcers have to learn first.
     #[must_use]
     pub fn is_isolation(&self) -> bool {
         let by_network_policies = |denial: &Denial| denial.policies.iter().all(|id| id.namespace.is_some());
@@ -39,7 +39,7 @@ impl Expected {
 /// One direction that denies a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 pub struct Denial {
-    /// Whose side.
+    /// The direction.
     pub direction: PolicyDirection,
     /// The pod that the policies select, `namespace/name`.
     pub subject: Arc<str>,
@@ -47,17 +47,17 @@ pub struct Denial {
     pub policies: Vec<PolicyRef>,
 }
 
-/// Why no policy speaks of a connection.
+/// Why policies do not apply to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NotApplicable {
-    /// Neither end is a pod.
+    /// Neither the source nor the destination is a pod.
     NoPod,
-    /// A pod in its node's network namespace: the traffic is the node's.
+    /// A pod uses the host network: its traffic is the node's.
     HostNetwork,
-    /// A pod talks to itself.
+    /// A pod connects to itself.
     SelfTraffic,
-    /// A node talks to a pod that runs on it (kubelet probes).
+    /// A node connects to a pod that runs on it (kubelet probes).
     NodeTraffic,
 }
 
@@ -65,24 +65,25 @@ pub enum NotApplicable {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Undecidable {
-    /// The address of a pod that the API has not told of: it is behind a pod's veth, or a node gives it to its pods.
+    /// The address belongs to a pod that the API has not reported: it is behind a pod's interface, or in a node's pod
+    /// CIDR.
     UnknownAddress,
-    /// The API leaves the outcome to the implementation; the note says what.
+    /// The API leaves the result to the implementation; the note says what.
     Undefined(&'static str),
-    /// A policy's peer is a domain name, and names are not resolved.
+    /// A peer of a policy is a domain name. The agent does not resolve names.
     DomainName,
-    /// Packets carry an address that is not their pod's.
+    /// The packets have a source address that does not belong to their pod.
     SpoofedSource,
-    /// Cluster state or policies changed while the connection was made.
+    /// The cluster state or the policies changed around the time of the connection.
     RecentChange,
-    /// The connection was open before the agent or the policy was.
+    /// The connection was open before the agent started or the policy was created.
     PreExisting,
-    /// Records were lost while the connection was made.
+    /// Records were lost during the connection attempt.
     RecordsLost,
-    /// A reset or ICMP error came from a place that this node does not see.
+    /// An RST or ICMP error came from a place that this node does not see.
     UnseenOrigin,
-    /// Seen before a Service's address was translated: who answers is not known.
+    /// The packet was seen before a Service's address was translated: the endpoint is not known.
     ServiceAddress,
-    /// Objects that the verdict depends on are not known, or were last known too long ago.
+    /// The verdict depends on objects that are not known, or whose state is too old.
     Stale,
 }

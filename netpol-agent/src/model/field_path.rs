@@ -1,24 +1,24 @@
-//! The place of a field in an object.
+//! The path of a field in an object, for error messages.
 
 use std::fmt;
 
 use serde::Serialize;
 
-/// From the object's root to a field, such as `spec.ingress[0].from`.
+/// The path from the object's root to a field, such as `spec.ingress[0].from`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct FieldPath(pub Vec<Step>);
 
-/// One step into an object.
+/// One step of the path.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Step {
-    /// Into a mapping.
+    /// A key of a mapping.
     Key(Box<str>),
-    /// Into a list.
+    /// An index of a list, from 0.
     Index(usize),
 }
 
 impl FieldPath {
-    /// The path as [`fmt::Display`] writes it, for keys without dots and brackets.
+    /// Parses a path as [`fmt::Display`] writes it. Keys must not contain dots or brackets.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let mut steps = Vec::new();

@@ -1,4 +1,4 @@
-//! What is wrong with the enforcement of policies, and since when.
+//! Findings: proven errors in the enforcement of policies.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -7,21 +7,21 @@ use serde::Serialize;
 
 use super::{Denial, Monotonic, Observed, Pod, PolicyRef, Protocol};
 
-/// The two errors.
+/// The two kinds of error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingKind {
-    /// Denied by the policies, and yet connected.
+    /// The policies deny the connection, but it reached the destination.
     NotEnforced,
-    /// Allowed by the policies, and yet dropped or rejected.
+    /// The policies allow the connection, but it was dropped or rejected.
     OverBlocked,
 }
 
 impl FindingKind {
-    /// Both.
+    /// Both kinds.
     pub const ALL: [Self; 2] = [Self::NotEnforced, Self::OverBlocked];
 
-    /// Its name in metrics and JSON.
+    /// Returns the name in metrics and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -31,46 +31,46 @@ impl FindingKind {
     }
 }
 
-/// One end of the connections that a finding is about.
+/// The source or destination of the connections that a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingEndpoint {
     /// `pod`, `node`, `service` or `world`.
     pub kind: &'static str,
-    /// `namespace/name` of a pod or Service, a node's name, the address of anything else.
+    /// `namespace/name` of a pod or Service, the name of a node, otherwise the address.
     pub name: Arc<str>,
 }
 
-/// What makes two wrong connections the same finding.
+/// Identifies a finding: wrong connections with the same key are the same finding.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingKey {
-    /// Which error.
+    /// The kind of error.
     pub kind: FindingKind,
-    /// Who opened them.
+    /// The source of the connections.
     pub source: FindingEndpoint,
-    /// Who was to answer.
+    /// The destination of the connections.
     pub destination: FindingEndpoint,
-    /// Whether it is IPv6: enforcers often keep the two families apart.
+    /// Whether the addresses are IPv6. Enforcers often configure the two families separately.
     pub ipv6: bool,
     /// The protocol.
     pub protocol: Protocol,
-    /// The destination's port; 0 for an ICMP echo.
+    /// The destination port; 0 for an ICMP echo.
     pub port: u16,
 }
 
-/// Whether it still holds.
+/// The status of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FindingStatus {
-    /// It does, as far as is known.
+    /// As far as is known, the error still exists.
     Open,
-    /// A later connection of the same kind went as it should.
+    /// A later connection of the same kind had the expected result.
     Resolved,
-    /// Nothing of the kind has been seen for long.
+    /// No such connection has been seen for a long time.
     Expired,
 }
 
 impl FindingStatus {
-    /// Its name in JSON.
+    /// Returns the name in JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -84,29 +84,29 @@ impl FindingStatus {
 /// A proven error of enforcement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// What it is about.
+    /// Identifies the finding.
     pub key: FindingKey,
-    /// Whether it still holds.
+    /// The status.
     pub status: FindingStatus,
-    /// The policies it concerns: for `not_enforced` those that deny, for `over_blocked` those that admit. An
-    /// over-blocked connection between pods that no policy selects has none.
+    /// The policies that it concerns: for `not_enforced` those that deny, for `over_blocked` those that allow. Empty
+    /// for an over-blocked connection between pods that no policy selects.
     pub policies: Vec<PolicyRef>,
-    /// For `not_enforced`: which directions deny, and why.
+    /// For `not_enforced`: the directions that deny, and why.
     pub denials: Vec<Denial>,
-    /// What was seen, in words.
+    /// What was seen, as a sentence.
     pub evidence: String,
-    /// What became of the last connection.
+    /// The result of the last connection.
     pub observed: Observed,
     /// Addresses and ports of the last connection: source, then destination.
     pub last: [(IpAddr, u16); 2],
-    /// The pods at the two ends of the last connection, where there are pods.
+    /// The source pod and the destination pod of the last connection; `None` for an endpoint that is not a pod.
     pub pods: [Option<Arc<Pod>>; 2],
     /// When the first such connection was seen.
     pub first_seen: Timestamp,
-    /// When the last one was.
+    /// When the last such connection was seen.
     pub last_seen: Timestamp,
-    /// When the last one was made by the kernel's clock: the calendar may jump.
+    /// When the last such connection began, by the monotonic clock. The wall clock may jump.
     pub last_began: Monotonic,
-    /// How many there were.
+    /// The number of such connections.
     pub count: u64,
 }

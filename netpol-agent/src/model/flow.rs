@@ -1,4 +1,4 @@
-//! A judged connection: who, to whom, what was declared for it, what became of it.
+//! A judged connection: source, destination, expected result, observed result.
 
 use std::{fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{Attempt, Expected, Pod};
 
-/// What is behind an address.
+/// What an address belongs to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
     /// A pod.
@@ -16,16 +16,16 @@ pub enum Endpoint {
     Node(Arc<str>),
     /// The Kubernetes API server.
     ApiServer,
-    /// A cloud's metadata service, which hands out credentials.
+    /// A cloud's metadata service, which returns credentials.
     Metadata,
-    /// A Service's address, `namespace/name`: who will really answer is not known.
+    /// A Service's address, `namespace/name`. The endpoint behind it is not known.
     Service(Arc<str>),
     /// An address outside the cluster.
     World,
 }
 
 impl Endpoint {
-    /// Its kind, in metrics and JSON.
+    /// Returns the kind, in metrics and JSON.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -38,7 +38,7 @@ impl Endpoint {
         }
     }
 
-    /// The pod, if it is one.
+    /// Returns the pod, if the endpoint is one.
     #[must_use]
     pub const fn pod(&self) -> Option<&Arc<Pod>> {
         match self {
@@ -47,7 +47,7 @@ impl Endpoint {
         }
     }
 
-    /// Its name: `namespace/name` of a pod or Service, a node's name; `None` for all else.
+    /// Returns the name: `namespace/name` of a pod or Service, the name of a node, otherwise `None`.
     #[must_use]
     pub fn name(&self) -> Option<&Arc<str>> {
         match self {
@@ -58,30 +58,30 @@ impl Endpoint {
     }
 }
 
-/// Where what was declared and what was observed meet.
+/// The comparison of the expected result with the observed one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Allowed, and it got there.
+    /// Allowed, and it reached the destination.
     Conforming,
-    /// Denied, and yet it got there.
+    /// Denied, but it reached the destination.
     NotEnforced,
-    /// Allowed, and yet it was dropped or rejected.
+    /// Allowed, but it was dropped or rejected.
     OverBlocked,
-    /// Denied, and dropped or rejected.
+    /// Denied, and it was dropped or rejected.
     Enforced,
-    /// Denied, and nobody answered: perhaps dropped where this node does not see it.
+    /// Denied, and no answer came. It may have been dropped where this node does not see it.
     PresumedEnforced,
-    /// Allowed, and nobody answered.
+    /// Allowed, and no answer came.
     Unanswered,
-    /// What is known does not decide it.
+    /// The agent does not know enough to decide.
     Undecidable,
-    /// No policy speaks of it.
+    /// Policies do not apply to it.
     NotApplicable,
 }
 
 impl Outcome {
-    /// All of them, the order in which they are shown.
+    /// All outcomes, in the order in which they are shown.
     pub const ALL: [Self; 8] = [
         Self::Conforming,
         Self::Enforced,
@@ -93,13 +93,13 @@ impl Outcome {
         Self::NotApplicable,
     ];
 
-    /// Whether it is one of the two errors that findings are about.
+    /// Returns whether the outcome is one of the two errors that cause findings.
     #[must_use]
     pub const fn is_finding(self) -> bool {
         matches!(self, Self::NotEnforced | Self::OverBlocked)
     }
 
-    /// Its name in metrics and JSON.
+    /// Returns the name in metrics and JSON.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -124,20 +124,20 @@ impl fmt::Display for Outcome {
 /// A judged connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flow {
-    /// When its first packet was seen.
+    /// When the first packet was seen.
     pub time: Timestamp,
-    /// What was seen.
+    /// The observed attempt.
     pub attempt: Attempt,
-    /// The kernel's name for the drop's reason, if there was a drop.
+    /// The kernel's name for the drop reason, if there was a drop.
     pub drop_reason: Option<Arc<str>>,
-    /// Who opened it.
+    /// The endpoint that opened the connection.
     pub source: Endpoint,
-    /// Who was to answer.
+    /// The endpoint that the connection was opened to.
     pub destination: Endpoint,
     /// The Service whose address or node port was used, `namespace/name`.
     pub service: Option<Arc<str>>,
-    /// What the policies say.
+    /// The expected result, by the policies.
     pub expected: Expected,
-    /// How the two compare.
+    /// The comparison of the two.
     pub outcome: Outcome,
 }

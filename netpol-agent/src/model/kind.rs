@@ -1,8 +1,8 @@
-//! Kinds of objects that cluster state is made of, and those that are not known.
+//! The kinds of objects that the agent watches, and sets of them.
 
 use super::ApiKind;
 
-/// A kind of object that cluster state is made of.
+/// A kind of object that the cluster state consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
     /// `v1` Pod.
@@ -26,7 +26,7 @@ pub enum ObjectKind {
 }
 
 impl ObjectKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 9] = [
         Self::Pod,
         Self::Namespace,
@@ -39,13 +39,13 @@ impl ObjectKind {
         Self::BaselineAdminNetworkPolicy,
     ];
 
-    /// What the API calls a collection of them, in metrics and in RBAC rules, too.
+    /// Returns the plural resource name, as in paths, metrics and RBAC rules.
     #[must_use]
     pub const fn plural(self) -> &'static str {
         ApiKind::of(self).plural
     }
 
-    /// What can't be judged without it.
+    /// Returns what can't be judged without this kind, for log messages.
     #[must_use]
     pub const fn needed_for(self) -> &'static str {
         match self {
@@ -63,7 +63,7 @@ impl ObjectKind {
         }
     }
 
-    /// Whether its objects are policies.
+    /// Returns whether the kind is a policy.
     #[must_use]
     pub const fn is_policy(self) -> bool {
         matches!(
@@ -75,49 +75,49 @@ impl ObjectKind {
         )
     }
 
-    /// Whether nothing at all can be judged without it.
+    /// Returns whether no connection can be judged without this kind.
     #[must_use]
     pub const fn is_essential(self) -> bool {
         matches!(self, Self::Pod) || self.is_policy()
     }
 }
 
-/// Kinds of objects.
+/// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Kinds(u16);
 
 impl Kinds {
-    /// None of them.
+    /// The empty set.
     pub const NONE: Self = Self(0);
 
-    /// Whether a kind is among them.
+    /// Returns whether the set contains a kind.
     #[must_use]
     pub const fn contains(self, kind: ObjectKind) -> bool {
         self.0 & (1 << kind as u16) != 0
     }
 
-    /// Whether there is none.
+    /// Returns whether the set is empty.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Adds one.
+    /// Adds a kind.
     pub const fn insert(&mut self, kind: ObjectKind) {
         self.0 |= 1 << kind as u16;
     }
 
-    /// Adds all of another set.
+    /// Adds all kinds of another set.
     pub const fn extend(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Takes one away.
+    /// Removes a kind.
     pub const fn remove(&mut self, kind: ObjectKind) {
         self.0 &= !(1 << kind as u16);
     }
 
-    /// Those that are among them.
+    /// Returns the kinds in the set.
     pub fn iter(self) -> impl Iterator<Item = ObjectKind> {
         ObjectKind::ALL.into_iter().filter(move |kind| self.contains(*kind))
     }

@@ -1,4 +1,4 @@
-//! A set of labels, shared by all that carry the same.
+//! Labels, shared by all objects that have the same ones.
 
 use std::{
     collections::BTreeMap,
@@ -9,7 +9,7 @@ use std::{
 
 use serde::{Deserialize, Serialize, ser::SerializeMap as _};
 
-/// Labels sorted by key. A clone shares them; the hash is computed once.
+/// A set of labels, sorted by key. Clones share the data; the hash is computed once.
 #[derive(Clone)]
 pub struct Labels(Arc<Shared>);
 
@@ -19,7 +19,7 @@ struct Shared {
 }
 
 impl Labels {
-    /// The value of a label.
+    /// Returns the value of a label.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&str> {
         let pairs = &self.0.pairs;
@@ -27,25 +27,25 @@ impl Labels {
         pairs.get(at).map(|(_, value)| &**value)
     }
 
-    /// All labels, by key.
+    /// Returns all labels, sorted by key.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> {
         self.0.pairs.iter().map(|(key, value)| (&**key, &**value))
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no labels.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.pairs.is_empty()
     }
 
-    /// The same labels, each string replaced by what `share` makes of it, which must be equal to it.
+    /// Returns equal labels whose strings are replaced by the results of `share`. `share` must return an equal string.
     #[must_use]
     pub fn shared(&self, mut share: impl FnMut(&Arc<str>) -> Arc<str>) -> Self {
         let pairs = self.0.pairs.iter().map(|(key, value)| (share(key), share(value))).collect();
         Self(Arc::new(Shared { hash: self.0.hash, pairs }))
     }
 
-    /// The same labels with one more, or with another value for one.
+    /// Returns the labels with one label added or replaced.
     #[must_use]
     pub fn with(&self, key: &str, value: &str) -> Self {
         let others = self.iter().filter(|(k, _)| *k != key);
@@ -53,7 +53,7 @@ impl Labels {
     }
 }
 
-/// Of two pairs with the same key, the first wins.
+/// If a key occurs twice, the first pair is kept.
 impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(pairs: I) -> Self {
         let mut pairs: Vec<(Arc<str>, Arc<str>)> =
@@ -65,7 +65,7 @@ impl<K: Into<Arc<str>>, V: Into<Arc<str>>> FromIterator<(K, V)> for Labels {
     }
 }
 
-/// Keyed once per process, so that nobody can craft label sets that collide.
+/// The hash key is random per process, so that nobody can craft label sets that collide.
 fn hash_of(pairs: &[(Arc<str>, Arc<str>)]) -> u64 {
     static KEYED: OnceLock<RandomState> = OnceLock::new();
     KEYED.get_or_init(RandomState::new).hash_one(pairs)

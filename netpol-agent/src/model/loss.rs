@@ -1,8 +1,8 @@
-//! Where evidence is lost.
+//! The causes of lost records and lost output.
 
 use serde::{Deserialize, Serialize};
 
-/// Where something was lost on its way from the kernel to whoever is told. Nothing is lost without being counted here.
+/// Where records or output were lost between the kernel and the sinks. Every loss is counted under one of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum LossCause {
@@ -12,20 +12,20 @@ pub enum LossCause {
     DropRing,
     /// In the kernel: a dropped packet could not be read.
     UnreadableDrop,
-    /// The bytes are no record that this agent knows.
+    /// The bytes are not a record that this agent knows.
     Decode,
-    /// The connection table was full, and an attempt was evicted before it was decided.
+    /// The flow table was full, and an attempt was evicted before it was decided.
     FlowTable,
-    /// There were too many open findings to open another one.
+    /// A finding could not be opened: too many were open.
     Findings,
-    /// Nobody read the lines on standard output fast enough.
+    /// The reader of standard output was too slow.
     SlowReader,
-    /// There were more Events than may be written.
+    /// More Kubernetes Events were due than the rate limit allows.
     Events,
 }
 
 impl LossCause {
-    /// Its name in metrics.
+    /// Returns the name in metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

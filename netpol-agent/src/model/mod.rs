@@ -1,4 +1,9 @@
-//! Plain values: no I/O, no kernel, no Kubernetes client.
+//! The vocabulary of the agent: the types that the other modules pass to one another.
+//!
+//! They are plain values. Nothing in this module does I/O, talks to the kernel or uses a Kubernetes client.
+//! Start with [`Attempt`] (an observed connection attempt), [`Expected`] (what the policies say), [`Flow`] (both,
+//! compared) and
+//! [`Finding`] (a proven error of enforcement).
 
 mod api_kind;
 mod attempt;

@@ -1,4 +1,4 @@
-//! Moments of the kernel's monotonic clock.
+//! Points in time of the kernel's monotonic clock.
 
 use std::{
     ops::{Add, AddAssign, Sub},
@@ -7,40 +7,40 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-/// A moment of `CLOCK_MONOTONIC`, in nanoseconds since boot, as `bpf_ktime_get_ns` gives it.
+/// A point in time of `CLOCK_MONOTONIC`, in nanoseconds since boot, as `bpf_ktime_get_ns` returns it.
 ///
-/// Moments and durations are different types: of two moments there is only a [`Duration`] between them. Arithmetic
-/// saturates, so that no record, however odd its time, makes the agent panic.
+/// Points in time and durations are different types: the difference of two points in time is a [`Duration`]. Arithmetic
+/// saturates, so that a record with any time can't make the agent panic.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Monotonic(u64);
 
 impl Monotonic {
-    /// Boot: before everything.
+    /// Boot, the earliest point in time.
     pub const ZERO: Self = Self(0);
 
-    /// After everything.
+    /// The latest point in time.
     pub const MAX: Self = Self(u64::MAX);
 
-    /// The moment so many nanoseconds after boot.
+    /// Creates a point in time from nanoseconds since boot.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {
         Self(nanos)
     }
 
-    /// The moment so many seconds after boot.
+    /// Creates a point in time from seconds since boot.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds.saturating_mul(1_000_000_000))
     }
 
-    /// Nanoseconds since boot.
+    /// Returns the nanoseconds since boot.
     #[must_use]
     pub const fn as_nanos(self) -> u64 {
         self.0
     }
 
-    /// The time from an earlier moment to this one; zero where the other one is later.
+    /// Returns the duration from an earlier point in time to this one; zero if `earlier` is later.
     #[must_use]
     pub const fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))

@@ -11,97 +11,98 @@ use super::{LabelSelector, PolicyDirection, PolicyKind, PolicyRef, Protocol};
 /// A NetworkPolicy whose defaults are applied and whose fields are checked.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetworkPolicy {
-    /// Its name.
+    /// The policy's name.
     pub id: PolicyRef,
-    /// Its namespace.
+    /// The policy's namespace.
     pub namespace: Arc<str>,
-    /// The pods of its namespace that it isolates.
+    /// The pods in the policy's namespace that it isolates.
     pub pods: LabelSelector,
-    /// The rules for what may reach those pods; `None` where it does not speak of ingress.
+    /// The ingress rules; `None` if the policy does not isolate for ingress.
     pub ingress: Option<Vec<Rule>>,
-    /// The rules for what those pods may reach; `None` where it does not speak of egress.
+    /// The egress rules; `None` if the policy does not isolate for egress.
     pub egress: Option<Vec<Rule>>,
-    /// Whether `policyTypes` was written, or follows from what else was.
+    /// Whether `policyTypes` was set or defaulted.
     pub types: PolicyTypes,
 }
 
-/// How a policy came to its types.
+/// Where the policy types come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum PolicyTypes {
     /// `policyTypes` lists them.
     Written,
-    /// By default: ingress, and egress where it has egress rules.
+    /// They are defaulted: ingress, and egress if there are egress rules.
     Defaulted,
 }
 
-/// Admits connections: any of the peers, on any of the ports.
+/// A rule. It allows connections with any of the peers on any of the ports.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Rule {
-    /// The peers; empty for all, the outside and nodes included.
+    /// The peers. An empty list matches all, including nodes and addresses outside the cluster.
     pub peers: Vec<Peer>,
-    /// The ports; empty for all ports of all protocols.
+    /// The ports. An empty list matches all ports of all protocols.
     pub ports: Vec<Port>,
 }
 
-/// The other end of a connection.
+/// A peer of a connection.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Peer {
-    /// Pods: of the matching namespaces, or of the policy's own where that is `None`.
+    /// Pods, selected by their namespaces and labels.
     Pods {
-        /// Which namespaces.
+        /// Selects the namespaces; `None` for the policy's own namespace.
         namespaces: Option<LabelSelector>,
-        /// Which of their pods.
+        /// Selects pods in these namespaces.
         pods: LabelSelector,
     },
-    /// Addresses.
+    /// A CIDR range.
     Block(IpBlock),
 }
 
-/// A range of addresses with holes.
+/// A CIDR range with exceptions.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct IpBlock {
-    /// The range, host bits cleared.
+    /// The range, with host bits cleared.
     pub cidr: IpNet,
-    /// The holes, each inside the range.
+    /// The exceptions, each inside the range.
     pub except: Vec<IpNet>,
 }
 
 impl IpBlock {
-    /// Whether an address is in the range and in no hole. Families never match one another.
+    /// Returns whether an address is in the range and in no exception. An IPv4 address never matches an IPv6 range, or
+    /// the reverse.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.cidr.contains(&ip) && !self.except.iter().any(|hole| hole.contains(&ip))
     }
 }
 
-/// A port or ports of one protocol.
+/// A port, a port range or all ports of one protocol.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Port {
     /// The protocol.
     pub protocol: Protocol,
-    /// Which of its ports.
+    /// The port or ports.
     pub number: PortNumber,
 }
 
-/// Which ports of a protocol.
+/// The port numbers of a [`Port`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PortNumber {
-    /// All of them.
+    /// All ports.
     Any,
-    /// From the first to the last, both included.
+    /// From the first to the last port, both included.
     Range(u16, u16),
-    /// What the destination pod calls so.
+    /// A container port of the destination pod, by name.
     Named(Box<str>),
 }
 
 impl NetworkPolicy {
-    /// The name of the policy in a namespace.
+    /// Returns the reference to a NetworkPolicy.
     #[must_use]
     pub fn reference(namespace: Arc<str>, name: Arc<str>) -> PolicyRef {
         PolicyRef { kind: PolicyKind::NetworkPolicy, namespace: Some(namespace), name }
     }
 
-    /// The rules of one direction; `None` where it does not speak of it.
+    /// Returns the rules of one direction; `None` if the policy does not isolate for it.
     #[must_use]
     pub fn rules(&self, direction: PolicyDirection) -> Option<&[Rule]> {
         match direction {

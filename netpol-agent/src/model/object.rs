@@ -1,4 +1,4 @@
-//! Kubernetes objects, trimmed to what identity and policy need.
+//! Kubernetes objects, reduced to the fields that the agent uses.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,23 +11,25 @@ use super::{Labels, PodClass, Protocol};
 pub struct Pod {
     /// `namespace/name`.
     pub key: Arc<str>,
-    /// Its UID; empty where a manifest has none.
+    /// The UID; empty for a manifest that has none.
     pub uid: Arc<str>,
-    /// All that policies can know of it; pods of one kind share it.
+    /// What policies can see of the pod. Similar pods share it.
     pub class: Arc<PodClass>,
-    /// Every address of `status.podIPs`, IPv4-mapped ones folded. A host-network pod's are its node's.
+    /// The addresses in `status.podIPs`; IPv4-mapped ones are converted to IPv4. A host-network pod has its node's
+    /// addresses.
     pub ips: Box<[IpAddr]>,
-    /// Whether it lives in its node's network namespace.
+    /// Whether it uses the host network.
     pub host_network: bool,
     /// The node it runs on, once scheduled.
     pub node: Option<Arc<str>>,
-    /// How far it is in its life.
+    /// The phase.
     pub phase: PodPhase,
-    /// What made it.
+    /// The workload that it belongs to.
     pub workload: Option<Arc<Workload>>,
-    /// When it was made.
+    /// When it was created.
     pub created: Option<jiff::Timestamp>,
-    /// Whether it has been told to end. It may run on for a while; the news that it has ended comes later than its end.
+    /// Whether it is terminating (`metadata.deletionTimestamp` is set). It may continue to run for a while. The API
+    /// reports that it has ended only after the fact.
     pub is_ending: bool,
 }
 
@@ -36,67 +38,67 @@ pub struct Pod {
 pub struct ContainerPort {
     /// The port number, 1 to 65535.
     pub port: u16,
-    /// The protocol; TCP where none is given.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
-    /// The port's name, for policies that use it.
+    /// The optional name, which policies can use.
     pub name: Option<Box<str>>,
 }
 
-/// How far a pod is in its life.
+/// The phase of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PodPhase {
-    /// A manifest without a status: meant to run, seen nowhere.
+    /// The pod comes from a manifest without a status. It is treated as if it ran.
     Declared,
-    /// Accepted, not all containers started.
+    /// Accepted by the cluster; not all containers have started.
     Pending,
     /// Running.
     Running,
-    /// All containers ended well.
+    /// All containers terminated successfully.
     Succeeded,
-    /// All containers ended, one badly.
+    /// All containers terminated, at least one with a failure.
     Failed,
-    /// Its node does not answer.
+    /// The node does not respond.
     Unknown,
 }
 
-/// The controller that made a pod (`metadata.ownerReferences`): for the ReplicaSet of a Deployment that Deployment, for
-/// the Job of a CronJob that CronJob.
+/// The controller that owns a pod (`metadata.ownerReferences`). The ReplicaSet of a Deployment is replaced by the
+/// Deployment, the Job of a CronJob by the CronJob.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Workload {
-    /// Its API kind, such as `Deployment`.
+    /// The API kind, such as `Deployment`.
     pub kind: Box<str>,
-    /// Its name.
+    /// The name.
     pub name: Box<str>,
 }
 
 impl Pod {
-    /// Its namespace.
+    /// Returns the namespace.
     #[must_use]
     pub fn namespace(&self) -> &Arc<str> {
         &self.class.namespace
     }
 
-    /// Its name, without the namespace.
+    /// Returns the name, without the namespace.
     #[must_use]
     pub fn name(&self) -> &str {
         self.key.split_once('/').map_or(&*self.key, |(_, name)| name)
     }
 
-    /// Its labels.
+    /// Returns the labels.
     #[must_use]
     pub fn labels(&self) -> &Labels {
         &self.class.labels
     }
 
-    /// Whether its containers have all ended: it keeps its labels, but no longer its addresses.
+    /// Returns whether all its containers have terminated. It keeps its labels, but its addresses may be reused.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         matches!(self.phase, PodPhase::Succeeded | PodPhase::Failed)
     }
 
-    /// Whether policies can select it and its addresses are its own.
+    /// Returns whether policies can select it and its addresses are its own.
     ///
-    /// Pods that have ended, live in the node's network or have no address yet are not; one that is only declared
+    /// That is not so for pods that have terminated, use the host network or have no address yet. A pod from a manifest
     /// counts as if it ran.
     #[must_use]
     pub fn is_member(&self) -> bool {
@@ -109,28 +111,28 @@ impl Pod {
 /// A namespace.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
-    /// Its labels, `kubernetes.io/metadata.name` always among them.
+    /// The labels, including `kubernetes.io/metadata.name`.
     pub labels: Labels,
-    /// Whether an object says so, or it only follows from what lives in it.
+    /// Whether there is a Namespace object.
     pub origin: NamespaceOrigin,
 }
 
-/// How a namespace came to be known.
+/// How the agent knows of a namespace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum NamespaceOrigin {
     /// There is a Namespace object.
     Declared,
-    /// A pod or a policy names it, and no Namespace object does.
+    /// A pod or a policy is in it, but there is no Namespace object.
     Implied,
 }
 
 impl Namespace {
-    /// The label that every namespace has, with its name as the value.
+    /// The label that every namespace has; its value is the name.
     pub const NAME_LABEL: &'static str = "kubernetes.io/metadata.name";
 
-    /// A namespace with these labels and the one that all have.
+    /// Creates a namespace with these labels and the name label.
     #[must_use]
     pub fn new(name: Arc<str>, labels: &Labels, origin: NamespaceOrigin) -> Self {
         let labels = labels.with(Self::NAME_LABEL, &name);
@@ -141,13 +143,13 @@ impl Namespace {
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Node {
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
-    /// Its labels.
+    /// The labels.
     pub labels: Labels,
-    /// Its addresses (`status.addresses` of any type that is an IP address).
+    /// The entries of `status.addresses` that are IP addresses, of any type.
     pub ips: Box<[IpAddr]>,
-    /// The ranges that its pods' addresses come from.
+    /// The CIDR ranges of the addresses of its pods.
     pub pod_cidrs: Box<[ipnet::IpNet]>,
 }
 
@@ -156,37 +158,37 @@ pub struct Node {
 pub struct Service {
     /// `namespace/name`.
     pub key: Arc<str>,
-    /// Its namespace.
+    /// The namespace.
     pub namespace: Arc<str>,
-    /// Its cluster addresses and those that load balancers gave it.
+    /// The cluster IPs and the load balancer IPs.
     pub ips: Box<[IpAddr]>,
-    /// Its cluster addresses alone.
+    /// The cluster IPs.
     pub cluster_ips: Box<[IpAddr]>,
-    /// Whether it may refuse connections itself: it takes them from some places alone, or hands them to endpoints on the
-    /// client's own node alone.
+    /// Whether the Service itself may refuse connections: it accepts only some source ranges, or forwards only to
+    /// endpoints on the client's node.
     pub is_choosy: bool,
-    /// The labels of the pods behind it; `None` where it selects none itself.
+    /// The labels of the pods behind it; `None` for a Service without a selector.
     pub selector: Option<Labels>,
-    /// Its ports.
+    /// The ports.
     pub ports: Box<[ServicePort]>,
 }
 
 /// A port of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct ServicePort {
-    /// Its name, by which endpoints know it; `None` where there is no other.
+    /// The name, which endpoints refer to; `None` if the Service has only this port.
     pub name: Option<Box<str>>,
     /// The port that clients use.
     pub port: u16,
-    /// The port that clients use at any node's address.
+    /// The port that clients use at the address of any node.
     pub node_port: Option<u16>,
-    /// The protocol; TCP where none is given.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
-    /// The pods' port.
+    /// The port of the pods.
     pub target: TargetPort,
 }
 
-/// Which port of the pods behind a Service.
+/// The target port of a Service port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum TargetPort {
     /// By number.
@@ -195,26 +197,26 @@ pub enum TargetPort {
     Named(Box<str>),
 }
 
-/// Some of the endpoints behind a Service.
+/// A part of the endpoints of a Service.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EndpointSlice {
     /// `namespace/name`.
     pub key: Arc<str>,
     /// The Service, `namespace/name`.
     pub service: Arc<str>,
-    /// The addresses of those that take connections.
+    /// The addresses of the endpoints that are ready.
     pub ready: Box<[IpAddr]>,
-    /// Their ports.
+    /// The ports of the endpoints.
     pub ports: Box<[EndpointPort]>,
 }
 
-/// A port that all endpoints of a slice have.
+/// A port of all endpoints of a slice.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EndpointPort {
-    /// The name of the Service's port; `None` where it has none.
+    /// The name of the Service's port; `None` if it has none.
     pub name: Option<Box<str>>,
-    /// The endpoints' port.
+    /// The port number of the endpoints.
     pub port: u16,
-    /// The protocol; TCP where none is given.
+    /// The protocol; TCP by default.
     pub protocol: Protocol,
 }

@@ -1,29 +1,29 @@
-//! What the pipeline hands out.
+//! The outputs of the pipeline.
 
 use jiff::Timestamp;
 
 use super::{ConntrackQuery, Finding, Flow, Status, Summary};
 
-/// One thing that follows from the inputs so far.
+/// One output of the pipeline.
 #[derive(Clone, Debug)]
 #[expect(clippy::large_enum_variant, reason = "flows are by far the most, and they pass through by value")]
 pub enum Output {
     /// A judged connection.
     Flow(Flow),
-    /// A finding has opened or closed.
+    /// A finding was opened, resolved or expired.
     Finding {
         /// The finding.
         finding: Finding,
-        /// When the connection began that decided it, or when it expired.
+        /// When the deciding connection began, or when the finding expired.
         time: Timestamp,
     },
-    /// Connection tracking is to be asked; the answer comes back as an input, before any other.
+    /// A query to connection tracking. The answer comes back as an input, before any other input.
     Conntrack(ConntrackQuery),
-    /// The addresses behind this interface (by index) are to be read again: a packet came out of it with an address that
-    /// it is not known to have.
+    /// A request to read the addresses behind this interface (by index) again: a packet with an unknown source address
+    /// came out of it.
     RefreshInterface(u32),
-    /// How the agent is doing.
+    /// The agent's status.
     Status(Box<Status>),
-    /// The end of the run.
+    /// The summary at the end of the run.
     Summary(Summary),
 }

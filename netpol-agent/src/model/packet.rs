@@ -1,4 +1,4 @@
-//! What the kernel reports, as values.
+//! Packets, ICMP errors and drops, as the kernel reports them.
 
 use std::{
     fmt,
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Monotonic, Protocol};
 
-/// An address and a port; for an ICMP echo the port is the identifier.
+/// An address and a port. For an ICMP echo the port is the identifier.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SocketAddress {
     /// The address.
@@ -25,18 +25,18 @@ impl fmt::Display for SocketAddress {
     }
 }
 
-/// Who to whom, as one packet has it.
+/// The addresses, ports and protocol of a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Tuple {
-    /// Transport protocol.
+    /// The transport protocol.
     pub protocol: Protocol,
-    /// Sender.
+    /// The sender.
     pub source: SocketAddress,
-    /// Receiver.
+    /// The receiver.
     pub destination: SocketAddress,
 }
 
-/// In few and large pieces: tuples are looked up for each record.
+/// Hashes few, large values: tuples are looked up for every record.
 impl Hash for Tuple {
     fn hash<H: Hasher>(&self, state: &mut H) {
         for peer in [self.source, self.destination] {
@@ -51,14 +51,14 @@ impl Hash for Tuple {
 }
 
 impl Tuple {
-    /// The tuple of an answer.
+    /// Returns the tuple of the answer.
     #[must_use]
     pub const fn reversed(self) -> Self {
         Self { protocol: self.protocol, source: self.destination, destination: self.source }
     }
 }
 
-/// Which way a packet crossed a veth.
+/// The direction in which a packet crossed a pod's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
     /// Out of the pod.
@@ -67,11 +67,11 @@ pub enum Direction {
     ToPod,
 }
 
-/// What a packet means to its connection.
+/// The role of a packet in its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PacketKind {
-    /// TCP SYN, SCTP INIT, ICMP echo request. The number tells one attempt from the next that uses the same tuple
-    /// (TCP sequence number, SCTP initiate tag; 0 for an echo).
+    /// TCP SYN, SCTP INIT, ICMP echo request. The number distinguishes attempts that use the same tuple (TCP sequence
+    /// number, SCTP initiate tag; 0 for an echo).
     Open(u32),
     /// TCP SYN and ACK, SCTP INIT ACK, ICMP echo reply.
     Accept,
@@ -79,80 +79,81 @@ pub enum PacketKind {
     Reset,
     /// TCP FIN, SCTP SHUTDOWN.
     Close,
-    /// A UDP datagram: which side opened is told by who was first.
+    /// A UDP datagram. The first one shows which side opened the conversation.
     Datagram,
 }
 
-/// A packet at a veth.
+/// A packet at a pod's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packet {
-    /// When.
+    /// When it happened.
     pub time: Monotonic,
-    /// Host end of the veth.
+    /// Index of the interface (the end that is on the host).
     pub ifindex: u32,
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
-    /// Who to whom.
+    /// The tuple.
     pub tuple: Tuple,
-    /// What it means.
+    /// The role of the packet.
     pub signal: PacketKind,
-    /// Packets that this one stands for.
+    /// The number of packets that this record stands for.
     pub packets: u32,
-    /// Their bytes.
+    /// The number of bytes in these packets.
     pub bytes: u32,
 }
 
-/// An ICMP error at a veth.
+/// An ICMP error at a pod's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IcmpError {
-    /// When.
+    /// When it happened.
     pub time: Monotonic,
-    /// Host end of the veth.
+    /// Index of the interface (the end that is on the host).
     pub ifindex: u32,
-    /// Which way.
+    /// The direction.
     pub direction: Direction,
-    /// Who complains.
+    /// The sender of the error.
     pub reporter: IpAddr,
-    /// Of what.
+    /// The tuple of the packet that the error quotes.
     pub quoted: Tuple,
-    /// What the complaint is.
+    /// The kind of error.
     pub kind: IcmpKind,
 }
 
-/// What an ICMP error says.
+/// The kinds of ICMP error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IcmpKind {
-    /// Nobody listens: port unreachable (RFC 792 type 3 code 3; RFC 4443 type 1 code 4). Packet filters send it too.
+    /// Port unreachable: no process listens (RFC 792 type 3 code 3; RFC 4443 type 1 code 4). Packet filters send it
+    /// too.
     PortUnreachable,
     /// Administratively prohibited (RFC 1812 type 3 codes 9, 10 and 13; RFC 4443 type 1 codes 1, 5 and 6).
     Prohibited,
-    /// Anything else: no route, time exceeded, too big. It says nothing of policy.
+    /// Any other: no route, time exceeded, packet too big. It is not caused by a policy.
     Other,
 }
 
 /// A packet that the kernel dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KernelDrop {
-    /// When.
+    /// When it happened.
     pub time: Monotonic,
-    /// Inode of the network namespace in which it happened; `None` if unknown.
+    /// Inode of the network namespace in which the packet was dropped; `None` if unknown.
     pub netns: Option<u32>,
-    /// Who to whom.
+    /// The tuple.
     pub tuple: Tuple,
-    /// What the packet meant; `None` for data.
+    /// The role of the packet; `None` for data.
     pub signal: Option<PacketKind>,
-    /// The kernel's number for the reason.
+    /// The kernel's number for the drop reason.
     pub reason: u32,
-    /// Drops that this one stands for.
+    /// The number of drops that this record stands for.
     pub count: u32,
 }
 
 /// One record of the ring buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
-    /// A packet at a veth.
+    /// A packet at a pod's interface.
     Packet(Packet),
-    /// An ICMP error at a veth.
+    /// An ICMP error at a pod's interface.
     IcmpError(IcmpError),
     /// A packet that the kernel dropped.
     Drop(KernelDrop),

@@ -1,4 +1,4 @@
-//! The map that snapshots are made of.
+//! A hash map with cheap copies, for snapshots of the cluster state.
 
 use std::{
     array,
@@ -10,18 +10,18 @@ use std::{
 
 use foldhash::fast::RandomState;
 
-/// Into how many a map and each of its branches is divided: few enough to find them in the cache, enough to make copies
+/// The number of branches of a map, and of parts of a branch: few enough to stay in the cache, enough to make copies
 /// cheap. In a cluster of 50,000 pods a part has some 50 entries, and a change copies 2 to 4 KB.
 const FANOUT: usize = 32;
 
-/// The fewest places of a part that has entries; always a power of two.
-const FEWEST_PLACES: usize = 4;
+/// The minimum number of slots of a part that has entries; always a power of two.
+const MIN_SLOTS: usize = 4;
 
-/// A map whose copies share what they have in common.
+/// A map whose copies share their data.
 ///
-/// It is a tree of two levels above small tables, each of them shared until it is changed: a copy costs nothing, and a
-/// change to one copies two short lists and one table. A table is one piece of memory (open addressing, linear probing), so
-/// that a look-up beyond the two lists, which stay in the cache, usually costs one access to memory.
+/// It is a tree of two levels above small tables. Each of them is shared until it is changed. A copy costs nothing. A
+/// change to one copy copies two short lists and one table. A table is one allocation (open addressing, linear
+/// probing). The two lists stay in the cache, so a lookup usually costs one access to memory.
 #[derive(Clone)]
 pub struct PersistentMap<K, V> {
     branches: Arc<[Branch<K, V>; FANOUT]>,
@@ -31,7 +31,7 @@ pub struct PersistentMap<K, V> {
 
 type Branch<K, V> = Arc<[Part<K, V>; FANOUT]>;
 
-/// The entries of a part, each at the place of its hash or after it, with no empty place between.
+/// The table of a part. Each entry is in the slot of its hash or in one after it, without an empty slot between.
 type Part<K, V> = Arc<[Option<(K, V)>]>;
 
 impl<K, V> Default for PersistentMap<K, V> {
@@ -47,43 +47,43 @@ impl<K, V> Default for PersistentMap<K, V> {
 }
 
 impl<K, V> PersistentMap<K, V> {
-    /// How many entries it has.
+    /// Returns the number of entries.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has none.
+    /// Returns whether the map has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Whether both are copies of one map that nobody has changed since.
+    /// Returns whether both maps are copies of one map, and neither was changed since.
     #[must_use]
     pub fn is_same(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.branches, &other.branches)
     }
 
-    /// All entries, in no order.
+    /// Returns all entries, in no particular order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let parts = self.branches.iter().flat_map(|branch| branch.iter());
         parts.flat_map(|part| part.iter().flatten()).map(|(key, value)| (key, value))
     }
 
-    /// All keys, in no order.
+    /// Returns all keys, in no particular order.
     pub fn keys(&self) -> impl Iterator<Item = &K> {
         self.iter().map(|(key, _)| key)
     }
 
-    /// All values, in no order.
+    /// Returns all values, in no particular order.
     pub fn values(&self) -> impl Iterator<Item = &V> {
         self.iter().map(|(_, value)| value)
     }
 }
 
 impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
-    /// The value of a key.
+    /// Returns the value of a key.
     #[must_use]
     pub fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<&V>
     where
@@ -98,7 +98,7 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         }
     }
 
-    /// Whether it has a key.
+    /// Returns whether the map has a key.
     #[must_use]
     pub fn contains_key<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> bool
     where
@@ -107,8 +107,9 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         self.get(key).is_some()
     }
 
-    /// Whether two copies of one map surely have the same at a key. It costs no search: they share the table where the key
-    /// is, or would be. Where they do not, they may still have the same.
+    /// Returns whether two copies of one map surely have the same value, or none, for a key. It does not search: the
+    /// copies share the table that contains the key or would contain it. If the result is false, the values may still
+    /// be equal.
     #[must_use]
     pub fn shares<Q: Eq + Hash + ?Sized>(&self, other: &Self, key: &Q) -> bool
     where
@@ -137,12 +138,12 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         self.len += usize::from(is_new);
     }
 
-    /// Takes a key out, and says whether it was there.
+    /// Removes a key. Returns whether the map had it.
     pub fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> bool
     where
         K: Borrow<Q>,
     {
-        // Looked up first: only a change may cost a copy.
+        // Looks up first, so that nothing is copied if nothing changes.
         if !self.contains_key(key) {
             return false;
         }
@@ -162,42 +163,42 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
     }
 }
 
-/// The branch and the part of a hash. The table inside a part uses the low bits, so these are from above.
+/// Returns the branch and the part of a hash. The table of a part uses the low bits, so these are higher ones.
 fn place(hash: u64) -> (usize, usize) {
     let bits = usize::try_from(hash >> 40 & 0xffff).unwrap_or(0);
     (bits / FANOUT % FANOUT, bits % FANOUT)
 }
 
-/// Where the entry of a hash would be, were there no others; the number of places is a power of two.
-fn home(hash: u64, places: usize) -> usize {
-    usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & (places - 1)
+/// Returns the preferred slot of a hash. The number of slots is a power of two.
+fn preferred_slot(hash: u64, slots: usize) -> usize {
+    usize::try_from(hash & 0xffff_ffff).unwrap_or(0) & (slots - 1)
 }
 
-/// The place of a key, or the empty one where it would go; `None` in a part without places.
+/// Returns the slot of a key, or the empty slot where it belongs; `None` for a part without slots.
 fn find<K: Borrow<Q>, V, Q: Eq + ?Sized>(part: &[Option<(K, V)>], hash: u64, key: &Q) -> Option<usize> {
-    let places = part.len();
-    if places == 0 {
+    let slots = part.len();
+    if slots == 0 {
         return None;
     }
-    let mut at = home(hash, places);
+    let mut at = preferred_slot(hash, slots);
     loop {
         match part.get(at)? {
-            Some((candidate, _)) if candidate.borrow() != key => at = (at + 1) & (places - 1),
+            Some((candidate, _)) if candidate.borrow() != key => at = (at + 1) & (slots - 1),
             _ => return Some(at),
         }
     }
 }
 
-/// Whether one more entry would leave less than a third of the places empty.
+/// Returns whether one more entry would leave less than a third of the slots empty.
 fn is_full<K, V>(part: &[Option<(K, V)>]) -> bool {
     let entries = part.iter().flatten().count();
     (entries + 1) * 3 > part.len() * 2
 }
 
-/// The same entries in twice as many places.
+/// Returns the entries in a table of twice the size.
 fn grown<K: Clone + Eq, V: Clone>(part: &[Option<(K, V)>], hash: impl Fn(&K) -> u64) -> Part<K, V> {
-    let places = (part.len() * 2).max(FEWEST_PLACES);
-    let mut larger: Box<[Option<(K, V)>]> = (0..places).map(|_| None).collect();
+    let slots = (part.len() * 2).max(MIN_SLOTS);
+    let mut larger: Box<[Option<(K, V)>]> = (0..slots).map(|_| None).collect();
     for (key, value) in part.iter().flatten() {
         if let Some(at) = find(&larger, hash(key), key)
             && let Some(place) = larger.get_mut(at)
@@ -208,16 +209,16 @@ fn grown<K: Clone + Eq, V: Clone>(part: &[Option<(K, V)>], hash: impl Fn(&K) -> 
     larger.into()
 }
 
-/// Empties a place, and moves up what is behind it and would not be found beyond an empty place.
+/// Empties a slot, and moves later entries forward that a lookup would no longer find behind an empty slot.
 fn close_gap<K, V>(part: &mut [Option<(K, V)>], gap: usize, hash: impl Fn(&K) -> u64) {
-    let places = part.len();
+    let slots = part.len();
     let (mut gap, mut at) = (gap, gap);
     loop {
-        at = (at + 1) & (places - 1);
+        at = (at + 1) & (slots - 1);
         let Some(Some((key, _))) = part.get(at) else { break };
-        let distance = |from: usize, to: usize| to.wrapping_sub(from) & (places - 1);
-        // It may go up to the gap unless its home is behind that.
-        if distance(home(hash(key), places), at) >= distance(gap, at) {
+        let distance = |from: usize, to: usize| to.wrapping_sub(from) & (slots - 1);
+        // The entry may move to the gap unless its preferred slot is after the gap.
+        if distance(preferred_slot(hash(key), slots), at) >= distance(gap, at) {
             part.swap(gap, at);
             gap = at;
         }
@@ -260,7 +261,8 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
-        /// Whatever is put in and taken out, it is what a plain map is; also where many keys have one place.
+        /// After any insertions and removals the map equals a `BTreeMap`, also if many keys have the same preferred
+        /// slot.
         #[test]
         fn like_any_map(steps in proptest::collection::vec((any::<bool>(), 0u16..300, any::<u8>()), 1..600)) {
             let (mut map, mut plain) = (PersistentMap::default(), BTreeMap::new());
@@ -286,7 +288,7 @@ mod tests {
             }
         }
 
-        /// What copies share is the same in both, and what nobody touched is shared by most.
+        /// Copies have equal values for the keys that they share, and they share most of the keys that were not changed.
         #[test]
         fn what_copies_share(changed in proptest::collection::btree_set(0u32..5_000, 0..20)) {
             let mut map: PersistentMap<u32, u32> = PersistentMap::default();
@@ -302,10 +304,10 @@ mod tests {
             prop_assert!(shared.len() >= 5_000 - 30 * changed.len(), "{} shared", shared.len());
         }
 
-        /// Removals in one table, with homes that collide and wrap around its end.
+        /// Removals in one table whose keys have colliding preferred slots that wrap around the end.
         #[test]
-        fn gaps_are_closed(keys in proptest::collection::btree_set(0u64..64, 1..11), gone in 0usize..11) {
-            // Five homes in sixteen places, the last ones among them.
+        fn gaps_are_closed(keys in proptest::collection::btree_set(0u64..64, 1..11), removed in 0usize..11) {
+            // Five preferred slots out of sixteen, including the last ones.
             let hash = |key: &u64| 13 + key % 5;
             let mut part: Part<u64, ()> = Arc::new([]);
             while part.len() < 16 {
@@ -315,12 +317,12 @@ mod tests {
                 let at = find(&part, hash(key), key).unwrap();
                 Arc::make_mut(&mut part)[at] = Some((*key, ()));
             }
-            let gone = *keys.iter().nth(gone % keys.len()).unwrap();
-            let at = find(&part, hash(&gone), &gone).unwrap();
+            let removed = *keys.iter().nth(removed % keys.len()).unwrap();
+            let at = find(&part, hash(&removed), &removed).unwrap();
             close_gap(Arc::make_mut(&mut part), at, hash);
             for key in &keys {
                 let at = find(&part, hash(key), key).unwrap();
-                prop_assert_eq!(part[at].is_some(), *key != gone, "{}", key);
+                prop_assert_eq!(part[at].is_some(), *key != removed, "{}", key);
             }
         }
     }

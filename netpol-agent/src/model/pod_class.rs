@@ -1,4 +1,4 @@
-//! What policies can see of a pod.
+//! What policies can see of a pod: namespace, labels and container ports.
 
 use std::{
     hash::{BuildHasher as _, Hash, Hasher, RandomState},
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{ContainerPort, Labels};
 
-/// What pods of one kind share, and all that a selector or a named port can see of a pod.
+/// What a selector or a named port can see of a pod. Similar pods share it.
 ///
-/// It is looked up for every connection that is judged, so its hash is computed once.
+/// It is looked up for every judged connection, so its hash is computed once.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(from = "Parts")]
 pub struct PodClass {
@@ -20,7 +20,7 @@ pub struct PodClass {
     pub namespace: Arc<str>,
     /// The labels.
     pub labels: Labels,
-    /// Declared ports of its containers and restartable init containers.
+    /// The declared ports of its containers and restartable init containers.
     pub ports: Box<[ContainerPort]>,
     #[serde(skip)]
     hash: u64,
@@ -28,7 +28,7 @@ pub struct PodClass {
     slot: Option<u32>,
 }
 
-/// What a class is made of.
+/// The serialised fields of a class.
 #[derive(Deserialize)]
 struct Parts {
     namespace: Arc<str>,
@@ -43,10 +43,10 @@ impl From<Parts> for PodClass {
 }
 
 impl PodClass {
-    /// The class of pods of a namespace with these labels and ports.
+    /// Creates the class of pods in a namespace with these labels and ports.
     #[must_use]
     pub fn new(namespace: Arc<str>, labels: Labels, ports: Box<[ContainerPort]>) -> Self {
-        // Keyed once per process, so that nobody can craft classes that collide.
+        // The hash key is random per process, so that nobody can craft classes that collide.
         static KEYED: OnceLock<RandomState> = OnceLock::new();
         let hash = KEYED.get_or_init(RandomState::new).hash_one((&namespace, &labels, &ports));
         Self { namespace, labels, ports, hash, slot: None }
@@ -54,14 +54,14 @@ impl PodClass {
 }
 
 impl PodClass {
-    /// The same class with a slot: a small number that no other class of the same index has at the same time. What is worked
-    /// out for each class can be kept in a list, and found there without a search.
+    /// Returns the class with a slot: a small number that no other class in the same index has at the same time.
+    /// Results per class can be kept in a list, at the index of the slot.
     #[must_use]
     pub fn with_slot(self, slot: u32) -> Self {
         Self { slot: Some(slot), ..self }
     }
 
-    /// Its slot; `None` for a class that is in no index.
+    /// Returns the slot; `None` for a class that is in no index.
     #[must_use]
     pub const fn slot(&self) -> Option<u32> {
         self.slot

@@ -1,4 +1,4 @@
-//! Names of policies and of the rules in them.
+//! References to policies and to their rules.
 
 use std::{fmt, sync::Arc};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ObjectKind;
 
-/// The kinds of declared policy, with the names of their API kinds.
+/// The kinds of policy. The variants have the names of the API kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PolicyKind {
     /// `networking.k8s.io`, namespaced.
@@ -20,7 +20,7 @@ pub enum PolicyKind {
 }
 
 impl PolicyKind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [
         Self::NetworkPolicy,
         Self::ClusterNetworkPolicy,
@@ -28,7 +28,7 @@ impl PolicyKind {
         Self::BaselineAdminNetworkPolicy,
     ];
 
-    /// The same as a kind of object.
+    /// Returns the kind of object.
     #[must_use]
     pub const fn object_kind(self) -> ObjectKind {
         match self {
@@ -40,13 +40,13 @@ impl PolicyKind {
     }
 }
 
-/// Which of a connection's two sides a policy speaks of.
+/// The direction of a policy's rules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum PolicyDirection {
-    /// What may reach the pod.
+    /// Connections to the pod.
     Ingress,
-    /// What the pod may reach.
+    /// Connections from the pod.
     Egress,
 }
 
@@ -59,19 +59,19 @@ impl fmt::Display for PolicyDirection {
     }
 }
 
-/// One policy object.
+/// A reference to a policy object.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyRef {
-    /// Its kind.
+    /// The kind.
     pub kind: PolicyKind,
-    /// Its namespace; `None` for the cluster-wide kinds.
+    /// The namespace; `None` for the cluster-wide kinds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub namespace: Option<Arc<str>>,
-    /// Its name.
+    /// The name.
     pub name: Arc<str>,
 }
 
-/// `namespace/name`, or `name` alone for a cluster-wide policy.
+/// Writes `namespace/name`, or only `name` for a cluster-wide policy.
 impl fmt::Display for PolicyRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.namespace {
@@ -81,13 +81,13 @@ impl fmt::Display for PolicyRef {
     }
 }
 
-/// One rule of a policy.
+/// A reference to a rule of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RuleRef {
     /// The policy.
     pub policy: PolicyRef,
-    /// In which list the rule is.
+    /// The list that contains the rule.
     pub direction: PolicyDirection,
-    /// Its index in that list, from 0.
+    /// The index in that list, from 0.
     pub index: u32,
 }

@@ -1,4 +1,4 @@
-//! Transport protocols, as policies and connections name them.
+//! Transport protocols.
 
 use std::{fmt, str::FromStr};
 
@@ -22,7 +22,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// The protocol of an IP protocol number.
+    /// Returns the protocol of an IP protocol number.
     #[must_use]
     pub fn from_number(number: u8) -> Self {
         match number {
@@ -35,7 +35,7 @@ impl Protocol {
         }
     }
 
-    /// Its IP protocol number.
+    /// Returns the IP protocol number.
     #[must_use]
     pub fn number(self) -> u8 {
         match self {
@@ -48,7 +48,7 @@ impl Protocol {
         }
     }
 
-    /// Whether a policy's port can name it.
+    /// Returns whether the protocol has ports, so that a policy's port can name it.
     #[must_use]
     pub fn has_ports(self) -> bool {
         matches!(self, Self::Tcp | Self::Udp | Self::Sctp)
@@ -77,12 +77,12 @@ impl Serialize for Protocol {
 impl<'de> Deserialize<'de> for Protocol {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let name = std::borrow::Cow::<str>::deserialize(deserializer)?;
-        // Others are written as `protocol 50`.
+        // Other protocols are written as `protocol 50`.
         name.trim_start_matches("protocol ").parse().map_err(serde::de::Error::custom)
     }
 }
 
-/// A word that names no protocol.
+/// The error for a text that is not a protocol.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no protocol: use TCP, UDP, SCTP, ICMP, ICMPv6 or an IP protocol number")]
 pub struct UnknownProtocol(pub String);

@@ -1,4 +1,4 @@
-//! Label selectors, as the API defines them.
+//! Label selectors, with the semantics of the Kubernetes API.
 
 use std::{fmt, sync::Arc};
 
@@ -6,38 +6,39 @@ use serde::{Deserialize, Serialize};
 
 use super::Labels;
 
-/// What labels must be like; all requirements hold at once, and none means that everything matches.
+/// A label selector. All requirements must hold; a selector without requirements matches everything.
 ///
-/// `matchLabels` and `matchExpressions` are one sorted list here, so that two selectors that mean the same are equal. A clone shares it.
+/// `matchLabels` and `matchExpressions` are combined into one sorted list, so that equivalent selectors are equal.
+/// Clones share the list.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LabelSelector {
     requirements: Arc<[Requirement]>,
 }
 
-/// One requirement on one label.
+/// A requirement on one label.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Requirement {
     /// The label's key.
     pub key: Box<str>,
-    /// What its value must be like.
+    /// The allowed values.
     pub values: Values,
 }
 
-/// What the value of a label must be like.
+/// The values that a requirement allows.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Values {
-    /// There, and one of these. `matchLabels` asks for exactly one.
+    /// The label exists and has one of these values. `matchLabels` gives exactly one.
     In(Box<[Box<str>]>),
-    /// None of these, or not there.
+    /// The label has none of these values or does not exist.
     NotIn(Box<[Box<str>]>),
-    /// There.
+    /// The label exists.
     Exists,
-    /// Not there.
+    /// The label does not exist.
     DoesNotExist,
 }
 
 impl LabelSelector {
-    /// The selector with these requirements.
+    /// Creates a selector from requirements.
     #[must_use]
     pub fn new(mut requirements: Vec<Requirement>) -> Self {
         requirements.sort();
@@ -45,25 +46,25 @@ impl LabelSelector {
         Self { requirements: requirements.into() }
     }
 
-    /// The selector that `matchLabels` alone makes.
+    /// Creates a selector from `matchLabels`.
     #[must_use]
     pub fn from_labels(labels: &[(&str, &str)]) -> Self {
         Self::new(labels.iter().map(|(key, value)| Requirement::equals(key, value)).collect())
     }
 
-    /// Whether all requirements hold.
+    /// Returns whether all requirements hold.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         self.requirements.iter().all(|requirement| requirement.matches(labels))
     }
 
-    /// Whether it matches everything.
+    /// Returns whether the selector has no requirements, so that it matches everything.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.requirements.is_empty()
     }
 
-    /// Its requirements, sorted.
+    /// Returns the requirements, sorted.
     #[must_use]
     pub fn requirements(&self) -> &[Requirement] {
         &self.requirements
@@ -71,13 +72,13 @@ impl LabelSelector {
 }
 
 impl Requirement {
-    /// That the label has exactly this value.
+    /// Creates the requirement that a label has exactly this value.
     #[must_use]
     pub fn equals(key: &str, value: &str) -> Self {
         Self { key: key.into(), values: Values::In([value.into()].into()) }
     }
 
-    /// Whether it holds.
+    /// Returns whether the requirement holds.
     #[must_use]
     pub fn matches(&self, labels: &Labels) -> bool {
         let value = labels.get(&self.key);
@@ -90,7 +91,7 @@ impl Requirement {
     }
 }
 
-/// As `kubectl --selector` writes it; `<all>` for the empty one.
+/// Writes the selector as `kubectl --selector` accepts it; `<all>` for the empty one.
 impl fmt::Display for LabelSelector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_empty() {

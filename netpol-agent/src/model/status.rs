@@ -1,4 +1,4 @@
-//! How the agent is doing: sizes and totals, several times a second.
+//! The agent's status: sizes and totals, several times a second.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -6,48 +6,48 @@ use jiff::Timestamp;
 
 use super::{FindingKind, Kinds, LossCause, PolicyKind};
 
-/// The cluster's nodes by name, each with the first of its addresses.
+/// The cluster's nodes by name, each with its first address.
 pub type Nodes = BTreeMap<Arc<str>, IpAddr>;
 
-/// Sizes and totals at one moment. Totals count from the agent's start.
+/// Sizes and totals at one point in time. Totals count from the agent's start.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Status {
-    /// When.
+    /// The time of the status.
     pub time: Timestamp,
     /// Records read from the kernel, by kind: `packet`, `icmp_error`, `drop`.
     pub records: [(&'static str, u64); 3],
-    /// Packets that yield no record, by cause.
+    /// Packets that cause no record, by cause.
     pub packets_skipped: Vec<(&'static str, u64)>,
-    /// Packets that the kernel dropped, by its reason, sorted by reason.
+    /// Packets that the kernel dropped, by drop reason, sorted by reason.
     pub drops: Vec<(Arc<str>, u64)>,
-    /// What was lost, by cause.
+    /// Losses, by cause.
     pub losses: Vec<(LossCause, u64)>,
-    /// Interfaces that have the programs.
+    /// The number of interfaces that the programs are attached to.
     pub interfaces: usize,
-    /// Pods of this node none of whose addresses is behind such an interface; `None` where the node's name is not known,
-    /// or not all interfaces have been found yet.
+    /// The number of this node's pods that the agent does not observe: none of their addresses is behind an interface
+    /// with the programs. `None` if the node's name is not known, or not all interfaces have been found yet.
     pub pods_unseen: Option<usize>,
-    /// Connections in the table.
+    /// The number of connections in the flow table.
     pub flow_table: usize,
-    /// Findings that are open, by kind.
+    /// The number of open findings, by kind.
     pub findings_open: [(FindingKind, usize); 2],
-    /// The generation of the cluster state in force; 0 for none.
+    /// The generation of the current cluster state; 0 if there is none.
     pub generation: u64,
     /// How long ago the cluster state was last known to be current.
     pub age: Duration,
-    /// Kinds of objects that are not known, or not well enough to judge by.
+    /// The kinds of objects that are not known, or not well enough to judge by.
     pub unknown: Kinds,
-    /// Whether the agent sees and knows as much as it can get: all interfaces have been found, a cluster state is in force,
-    /// and no kind of object without which nothing can be judged is still to be listed.
+    /// Whether the agent is ready: all interfaces have been found, there is a cluster state, and no essential kind of
+    /// object still waits for its first list.
     pub is_ready: bool,
-    /// `group/version` by which the API server has each kind of policy.
+    /// The `group/version` in which the API server serves each kind of policy.
     pub policy_versions: Vec<(PolicyKind, String)>,
-    /// The cluster's nodes, where they have changed since the last status.
+    /// The cluster's nodes, if they have changed since the last status.
     pub nodes: Option<Nodes>,
 }
 
 impl Status {
-    /// All that the kernel lost between the packets and the agent.
+    /// Returns the number of records that the kernel lost.
     #[must_use]
     pub fn kernel_losses(&self) -> u64 {
         let is_kernel = |cause: LossCause| {

@@ -1,16 +1,16 @@
-//! What a run has seen, at its end.
+//! The summary of a run.
 
 use std::collections::BTreeMap;
 
 use super::{Finding, Outcome};
 
-/// Connections by outcome, and the findings that are open.
+/// The number of connections by outcome, and the open findings.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Connections by outcome.
+    /// The number of connections by outcome.
     pub flows: BTreeMap<Outcome, u64>,
-    /// Open findings, in the order in which they are shown.
+    /// The open findings, in the order in which they are shown.
     pub findings: Vec<Finding>,
-    /// Records lost on the way, over all causes.
+    /// The number of lost records, over all causes.
     pub lost: u64,
 }

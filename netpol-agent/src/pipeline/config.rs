@@ -1,4 +1,4 @@
-//! What the pipeline needs to know at its start.
+//! The pipeline's configuration.
 
 use std::time::Duration;
 
@@ -6,21 +6,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{flow::Limits, model::DropReasons, verify::Clock};
 
-/// What the pipeline needs to know at its start, and what never changes afterwards.
+/// The pipeline's configuration. It never changes after the start.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct PipelineConfig {
-    /// What the connection table holds.
+    /// The limits of the flow table.
     pub limits: Limits,
-    /// How long before a connection a change of the cluster's state may still be on its way to those who enforce.
+    /// The grace period: how long a change of the cluster state may take to reach the enforcers.
     pub grace: Duration,
-    /// How old the knowledge of a kind of object may be, that a verdict rests on.
+    /// The maximum age of the state of a kind of object that a verdict depends on.
     pub stale_after: Duration,
-    /// Inode of the host's network namespace; `None` where it could not be read.
+    /// Inode of the host's network namespace; `None` if it could not be read.
     pub host_netns: Option<u32>,
     /// The running kernel's drop reasons.
     pub reasons: DropReasons,
-    /// Ties the kernel's clock to the calendar.
+    /// Converts the kernel's clock to the wall clock.
     pub clock: Clock,
-    /// This node's name in the cluster, where it is known.
+    /// This node's name in the cluster; `None` if it is not known.
     pub node: Option<String>,
 }

@@ -1,4 +1,4 @@
-//! What goes into the pipeline.
+//! The inputs of the pipeline.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -11,43 +11,45 @@ use crate::{
     policy::ClusterView,
 };
 
-/// One thing that has happened. Order counts: all records until a tick come before it, and the counters that tell how
-/// many records are missing come between those and the tick.
+/// One input of the pipeline.
+///
+/// The order of inputs matters: all records up to a tick come before it. The counters, which show how many records are
+/// missing, come between those records and the tick.
 #[derive(Clone, Debug)]
 pub enum Input<'a> {
     /// The bytes of one record of the ring buffer.
     Record(&'a [u8]),
     /// A change of the node's pod interfaces.
     Interface(InterfaceChange),
-    /// The declared state of the cluster, and how well it is known.
+    /// The declared state of the cluster, and how current it is.
     View {
-        /// What is declared.
+        /// The view.
         view: ClusterView,
-        /// When it came.
+        /// When it was received.
         at: Monotonic,
     },
-    /// What the programs have counted.
+    /// The counters of the eBPF programs.
     Counters {
-        /// Totals since the programs were loaded.
+        /// The totals since the programs were loaded.
         counts: KernelCounts,
-        /// When they were read.
+        /// When the counters were read.
         at: Monotonic,
     },
-    /// What connection tracking answers.
+    /// An answer of connection tracking.
     Conntrack {
-        /// What was asked.
+        /// The query.
         query: ConntrackQuery,
-        /// The connection; `None` where none is tracked, or connection tracking can't be asked.
+        /// The connection; `None` if none is tracked, or connection tracking can't be queried.
         answer: Option<ConntrackEntry>,
     },
-    /// Time has passed.
+    /// Time has passed. Sent several times a second.
     Tick {
-        /// The kernel's clock.
+        /// The time of the kernel's clock.
         now: Monotonic,
-        /// The calendar, at the same moment.
+        /// The time of the wall clock, at the same moment.
         time: Timestamp,
     },
-    /// The run ends: what waits is judged without waiting any longer.
+    /// The run ends: all waiting attempts are judged now.
     Finish,
 }
 
@@ -55,38 +57,38 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InterfaceChange {
-    /// The programs are on an interface.
+    /// The programs were attached to an interface.
     Attached {
-        /// Its index.
+        /// The index of the interface.
         ifindex: u32,
-        /// Its name.
+        /// The name of the interface.
         name: Arc<str>,
-        /// When they were attached.
+        /// When the programs were attached.
         at: Monotonic,
-        /// When the interface was created, where that was while the agent was watching.
+        /// When the interface was created; `None` if that was before the agent started to watch.
         created_at: Option<Monotonic>,
     },
-    /// The addresses behind an interface, all of them.
+    /// All addresses behind an interface.
     Addresses {
-        /// Its index.
+        /// The index of the interface.
         ifindex: u32,
         /// The addresses, both families.
         addresses: Vec<IpAddr>,
     },
-    /// An interface is gone.
+    /// An interface was removed.
     Removed {
-        /// The index that it had.
+        /// The index that the interface had.
         ifindex: u32,
-        /// When that was heard of.
+        /// When the removal was reported.
         at: Monotonic,
     },
-    /// The addresses of the host's own network namespace, all of them.
+    /// All addresses of the host's network namespace.
     Host(Vec<IpAddr>),
-    /// All interfaces that were there at the start have been found.
+    /// All interfaces that existed at the start have been found.
     Synced,
 }
 
-/// What the programs have counted, by [`Counter`].
+/// The counters of the eBPF programs, by [`Counter`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct KernelCounts([u64; Counter::ALL.len()]);
@@ -97,13 +99,13 @@ impl KernelCounts {
         Self(Counter::ALL.map(read))
     }
 
-    /// The total of one counter.
+    /// Returns the total of one counter.
     #[must_use]
     pub fn get(&self, counter: Counter) -> u64 {
         self.0.get(counter as usize).copied().unwrap_or(0)
     }
 
-    /// Records that were lost between the kernel and the agent, for whatever reason.
+    /// Returns the number of records that were lost between the kernel and the agent, for any reason.
     #[must_use]
     pub fn lost_records(&self) -> u64 {
         let causes = [Counter::PacketRingFull, Counter::DropRingFull, Counter::DropUnreadable];

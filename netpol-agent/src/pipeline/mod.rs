@@ -1,12 +1,13 @@
-//! The stages as one pure step: an input goes in, what follows from it comes out.
+//! All stages from the records of the kernel to flows and findings, as one pure function: [`Pipeline::step`] takes an
+//! [`Input`] and emits [`Output`](crate::model::Output)s.
 //!
 //! ```text
 //! Input ──► decode ──► flow ──► identity ──► policy ──► verify ──► Output
 //! ```
 //!
-//! Nothing here does I/O, reads a clock or knows a sink: time, cluster state, interfaces, counters and the answers of
-//! connection tracking are inputs. The same list of inputs gives the same list of outputs, so that a run can be
-//! recorded and replayed ([`crate::capture`]).
+//! Nothing here does I/O, reads a clock or depends on a sink. Time, cluster state, interfaces, counters and the answers
+//! of connection tracking are inputs. The same inputs give the same outputs, so a run can be recorded and replayed
+//! ([`crate::capture`]).
 
 mod config;
 mod input;

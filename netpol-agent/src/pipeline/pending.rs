@@ -1,4 +1,4 @@
-//! Decided attempts that wait before they are judged, or before their verdict is reported.
+//! The queue of decided attempts that wait before they are judged, or before their verdict is reported.
 
 use std::{collections::BTreeMap, net::IpAddr, time::Duration};
 
@@ -9,86 +9,87 @@ use crate::{
     model::{Attempt, ConntrackQuery, Flow, Monotonic, Outcome, Protocol},
 };
 
-/// How long an answer of connection tracking may take. It usually comes before any other input.
+/// How long to wait for an answer of connection tracking. It usually comes before any other input.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How long after a wrong-looking attempt was decided it is judged once more: an enforcer's watch and the agent's may
-/// hang on different API servers, and news that excuses the connection may come to the agent later.
+/// How long after its decision a wrong-looking attempt is judged again. The enforcer's watch and the agent's may be
+/// connected to different API servers, so the agent may receive later the change that explains the connection.
 pub(super) const RECHECK_AFTER: Duration = Duration::from_secs(2);
 
-/// Attempts that wait at a time. What comes on top of them does not wait.
+/// The maximum number of waiting attempts. If the queue is full, further attempts do not wait.
 const CAPACITY: usize = 65_536;
 
 /// What an attempt waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wait {
-    /// Connection tracking is asked which endpoint a Service's address was translated to.
+    /// For connection tracking, which is queried for the endpoint that a Service's address was translated to.
     Endpoint,
-    /// The API has not told yet of a pod that is new on this node, or of the end of one that may be gone.
+    /// For the API, which has not reported yet that a new pod of this node was created, or that an old one was deleted.
     Report,
-    /// Connection tracking is asked which side opened the conversation.
+    /// For connection tracking, which is queried for the side that opened the conversation.
     Opener,
-    /// It looks wrong, and is judged once more by what has become known since.
+    /// For a second judgement: the result looks wrong, and later reports may change it.
     Recheck,
 }
 
-/// The place of an attempt in the queue: when it stops waiting, and the order in which it came.
-type Place = (Monotonic, u64);
+/// The key of an attempt in the queue: when it stops waiting, and a sequence number.
+type QueueKey = (Monotonic, u64);
 
-/// Two attempts with the same addresses, protocol and destination port are about the same.
-type Like = (IpAddr, IpAddr, Protocol, u16);
+/// Identifies similar attempts: the two addresses, the protocol and the destination port.
+type ConnectionKey = (IpAddr, IpAddr, Protocol, u16);
 
-/// All attempts that wait, by the time at which they stop waiting.
+/// All waiting attempts, ordered by the time at which they stop waiting.
 #[derive(Debug, Default)]
 pub(super) struct PendingQueue {
-    attempts: BTreeMap<Place, (Wait, Attempt)>,
-    /// Where the attempts are that wait for connection tracking, by the number of the query.
-    queries: HashMap<u64, Place>,
-    /// How many of those that are judged once more are about the same.
-    rechecks: HashMap<Like, u32>,
+    attempts: BTreeMap<QueueKey, (Wait, Attempt)>,
+    /// The keys of the attempts that wait for connection tracking, by the id of the query.
+    queries: HashMap<u64, QueueKey>,
+    /// The number of similar attempts that wait for a second judgement.
+    rechecks: HashMap<ConnectionKey, u32>,
     next: u64,
 }
 
 impl PendingQueue {
-    /// The longest time from the decision on an attempt to its last verdict.
+    /// Returns the maximum time from the decision on an attempt to its last verdict.
     pub(super) const fn max_delay() -> Duration {
         let wait = ANSWER_TIMEOUT.saturating_mul(2).saturating_add(IP_REPORT_TIMEOUT);
         wait.saturating_add(RECHECK_AFTER)
     }
 
-    /// Keeps an attempt until connection tracking answers; `None` where there is no room.
+    /// Queues an attempt until connection tracking answers the returned query; `None` if the queue is full.
     pub(super) fn ask(&mut self, wait: Wait, attempt: &Attempt) -> Option<ConntrackQuery> {
-        let place = self.push(attempt.decided + ANSWER_TIMEOUT, wait, attempt)?;
-        self.queries.insert(place.1, place);
-        Some(ConntrackQuery { id: place.1, tuple: attempt.tuple })
+        let key = self.push(attempt.decided + ANSWER_TIMEOUT, wait, attempt)?;
+        self.queries.insert(key.1, key);
+        Some(ConntrackQuery { id: key.1, tuple: attempt.tuple })
     }
 
-    /// Takes out the attempt that a query is about.
+    /// Removes and returns the attempt that a query is about.
     pub(super) fn answered(&mut self, query: &ConntrackQuery) -> Option<(Wait, Attempt)> {
-        let place = self.queries.remove(&query.id)?;
-        self.attempts.remove(&place)
+        let key = self.queries.remove(&query.id)?;
+        self.attempts.remove(&key)
     }
 
-    /// Keeps an attempt until a report of the API is due; whether there was room.
+    /// Queues an attempt until the API reports its pods or `until` is reached. Returns false if the queue is full.
     pub(super) fn await_report(&mut self, until: Monotonic, attempt: &Attempt) -> bool {
         self.push(until, Wait::Report, attempt).is_some()
     }
 
-    /// Takes out the attempts whose report has come.
+    /// Removes and returns the attempts whose report has been received.
     pub(super) fn reported(&mut self, still_waits: impl Fn(&Attempt) -> bool) -> Vec<Attempt> {
         let is_over = |(wait, attempt): &(Wait, Attempt)| *wait == Wait::Report && !still_waits(attempt);
         let over = self.attempts.extract_if(.., |_, pending| is_over(pending));
         over.map(|(_, (_, attempt))| attempt).collect()
     }
 
-    /// Keeps a flow's attempt for another verdict if it looks wrong; or if it looks right while one about the same waits,
-    /// for a finding must not be resolved before it is opened. Whether it is kept.
+    /// Queues a flow's attempt for a second judgement, if it looks wrong. An attempt that looks right is queued too
+    /// while a similar one waits, because a finding must not be resolved before it is opened. Returns whether the
+    /// attempt was queued.
     pub(super) fn push_if_suspect(&mut self, flow: &Flow) -> bool {
-        let like = like(&flow.attempt);
+        let connection_key = connection_key(&flow.attempt);
         let is_suspect = match flow.outcome {
             Outcome::NotEnforced | Outcome::OverBlocked => true,
             Outcome::Conforming | Outcome::Enforced => {
-                !self.rechecks.is_empty() && self.rechecks.contains_key(&like)
+                !self.rechecks.is_empty() && self.rechecks.contains_key(&connection_key)
             }
             Outcome::PresumedEnforced
             | Outcome::Unanswered
@@ -99,63 +100,63 @@ impl PendingQueue {
         if !is_suspect || self.push(until, Wait::Recheck, &flow.attempt).is_none() {
             return false;
         }
-        *self.rechecks.entry(like).or_default() += 1;
+        *self.rechecks.entry(connection_key).or_default() += 1;
         true
     }
 
-    /// Takes out the next attempt that has waited for long enough.
+    /// Removes and returns the next attempt that has waited long enough.
     pub(super) fn pop_due(&mut self, now: Monotonic) -> Option<(Wait, Attempt)> {
         let first = self.attempts.first_entry().filter(|first| first.key().0 <= now)?;
-        let (place, (wait, attempt)) = first.remove_entry();
+        let (key, (wait, attempt)) = first.remove_entry();
         match wait {
             Wait::Endpoint | Wait::Opener => {
-                self.queries.remove(&place.1);
+                self.queries.remove(&key.1);
             }
-            Wait::Recheck => self.forget(&attempt),
+            Wait::Recheck => self.remove_recheck(&attempt),
             Wait::Report => {}
         }
         Some((wait, attempt))
     }
 
-    /// Whether an answer of connection tracking is still to come.
+    /// Returns whether an answer of connection tracking is outstanding.
     pub(super) fn awaits_answers(&self) -> bool {
         !self.queries.is_empty()
     }
 
-    /// Takes out the next attempt, however long it would still wait, unless it waits for connection tracking.
-    pub(super) fn pop_unasked(&mut self) -> Option<(Wait, Attempt)> {
-        let is_unasked = |wait: Wait| matches!(wait, Wait::Report | Wait::Recheck);
-        let place = *self.attempts.iter().find(|(_, (wait, _))| is_unasked(*wait))?.0;
-        let (wait, attempt) = self.attempts.remove(&place)?;
+    /// Removes and returns the next attempt that does not wait for connection tracking, whether it is due or not.
+    pub(super) fn pop_without_query(&mut self) -> Option<(Wait, Attempt)> {
+        let has_no_query = |wait: Wait| matches!(wait, Wait::Report | Wait::Recheck);
+        let key = *self.attempts.iter().find(|(_, (wait, _))| has_no_query(*wait))?.0;
+        let (wait, attempt) = self.attempts.remove(&key)?;
         if wait == Wait::Recheck {
-            self.forget(&attempt);
+            self.remove_recheck(&attempt);
         }
         Some((wait, attempt))
     }
 
-    fn push(&mut self, until: Monotonic, wait: Wait, attempt: &Attempt) -> Option<Place> {
+    fn push(&mut self, until: Monotonic, wait: Wait, attempt: &Attempt) -> Option<QueueKey> {
         if self.attempts.len() >= CAPACITY {
             return None;
         }
-        let place = (until, self.next);
+        let key = (until, self.next);
         self.next += 1;
-        self.attempts.insert(place, (wait, *attempt));
-        Some(place)
+        self.attempts.insert(key, (wait, *attempt));
+        Some(key)
     }
 
-    /// One less is judged once more.
-    fn forget(&mut self, attempt: &Attempt) {
-        let like = like(attempt);
-        if let Some(count) = self.rechecks.get_mut(&like) {
+    /// Decrements the number of similar attempts that wait for a second judgement.
+    fn remove_recheck(&mut self, attempt: &Attempt) {
+        let connection_key = connection_key(attempt);
+        if let Some(count) = self.rechecks.get_mut(&connection_key) {
             *count -= 1;
             if *count == 0 {
-                self.rechecks.remove(&like);
+                self.rechecks.remove(&connection_key);
             }
         }
     }
 }
 
-fn like(attempt: &Attempt) -> Like {
+fn connection_key(attempt: &Attempt) -> ConnectionKey {
     let tuple = &attempt.tuple;
     (tuple.source.address, tuple.destination.address, tuple.protocol, tuple.destination.port)
 }

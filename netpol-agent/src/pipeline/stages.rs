@@ -1,4 +1,4 @@
-//! The way of an input through the stages.
+//! The pipeline: how an input passes through the stages.
 
 use std::{sync::Arc, time::Duration};
 
@@ -22,13 +22,13 @@ use crate::{
     verify::{Clock, Findings, Judge},
 };
 
-/// How often the node's pods are compared with the interfaces, and the list of nodes is made anew.
+/// How often the node's pods are compared with the interfaces, and the list of nodes is updated.
 const AUDIT_INTERVAL: Duration = Duration::from_secs(5);
 
-/// All stages from the bytes of a record to judged flows and findings, and all that they remember.
+/// All stages from the bytes of a record to judged flows and findings, and their state.
 pub struct Pipeline {
     interfaces: PodInterfaces,
-    /// Whether all interfaces that were there at the start have been found.
+    /// Whether all interfaces that existed at the start have been found.
     interfaces_synced: bool,
     table: FlowTable,
     judge: Judge,
@@ -36,15 +36,15 @@ pub struct Pipeline {
     config: PipelineConfig,
     sync: SyncStatus,
     pending: PendingQueue,
-    /// Attempts that the table has decided in this step.
+    /// The attempts that the table has decided in this step.
     decided: Vec<Attempt>,
     totals: Totals,
     audit: Audit,
-    /// Whether the run is at its end, and only answers of connection tracking are awaited.
+    /// Whether the run is ending, and only answers of connection tracking are outstanding.
     is_finishing: bool,
 }
 
-/// What is worked out only every few seconds, for it costs a walk over all pods or nodes.
+/// Values that are computed only every few seconds, because that iterates over all pods or nodes.
 #[derive(Default)]
 struct Audit {
     at: Option<Monotonic>,
@@ -54,7 +54,7 @@ struct Audit {
 }
 
 impl Pipeline {
-    /// Creates a pipeline that has seen nothing.
+    /// Creates an empty pipeline.
     #[must_use]
     pub fn new(config: PipelineConfig) -> Self {
         let keep_for = FlowTable::max_delay(&config.limits) + PendingQueue::max_delay();
@@ -74,7 +74,7 @@ impl Pipeline {
         }
     }
 
-    /// Takes in one input, and hands out what follows from it.
+    /// Processes one input, and emits its outputs to `out`.
     pub fn step(&mut self, input: Input<'_>, out: &mut impl FnMut(Output)) {
         match input {
             Input::Record(bytes) => self.record(bytes, out),
@@ -91,7 +91,7 @@ impl Pipeline {
         match decode(bytes) {
             Ok(Record::Packet(packet)) => {
                 self.totals.packets += 1;
-                if self.is_strange(&packet) {
+                if self.has_unknown_source(&packet) {
                     out(Output::RefreshInterface(packet.ifindex));
                 }
                 self.table.packet(&packet, &self.interfaces, &mut self.decided);
@@ -110,8 +110,8 @@ impl Pipeline {
         self.judge_decided(out);
     }
 
-    /// Whether a packet came out of an interface with an address that the interface is not known to have.
-    fn is_strange(&self, packet: &Packet) -> bool {
+    /// Returns whether a packet came out of an interface with a source address that the interface is not known to have.
+    fn has_unknown_source(&self, packet: &Packet) -> bool {
         packet.direction == Direction::FromPod
             && self.interfaces.carries(packet.ifindex, packet.tuple.source.address) != Some(true)
     }
@@ -133,7 +133,7 @@ impl Pipeline {
         }
     }
 
-    /// Puts a view in force: the state and what is known of it, at once.
+    /// Replaces the current view: the cluster state and its sync status, together.
     fn view(&mut self, view: ClusterView, at: Monotonic, out: &mut impl FnMut(Output)) {
         let is_new =
             view.has_state() && self.judge.state().is_none_or(|state| !Arc::ptr_eq(state, &view.engine));
@@ -146,7 +146,7 @@ impl Pipeline {
         }
     }
 
-    /// How well the cluster is known changes with time alone, too.
+    /// Updates which kinds are usable. That also changes with time alone.
     fn update_sync(&mut self, now: Monotonic) {
         let usability = self.sync.usability(now, self.config.stale_after);
         self.judge.set_unusable(usability.unusable);
@@ -159,7 +159,7 @@ impl Pipeline {
         self.table.set_lost(counts.lost_records(), at);
     }
 
-    /// Decides and forgets what is due, and reports how the agent is doing.
+    /// Decides and removes what is due, and emits the status.
     fn tick(&mut self, now: Monotonic, time: Timestamp, out: &mut impl FnMut(Output)) {
         self.judge.set_clock(Clock::new(now, time));
         self.update_sync(now);
@@ -188,7 +188,7 @@ impl Pipeline {
         self.decided = decided;
     }
 
-    /// Takes in what connection tracking knows of an attempt that waits for it.
+    /// Continues with an attempt that waits for this answer of connection tracking.
     fn conntrack(
         &mut self,
         query: &ConntrackQuery,
@@ -196,9 +196,9 @@ impl Pipeline {
         out: &mut impl FnMut(Output),
     ) {
         match self.pending.answered(query) {
-            Some((Wait::Endpoint, attempt)) => self.await_report(translated(attempt, answer), out),
-            Some((Wait::Opener, attempt)) => self.recheck(opened(attempt, answer), out),
-            // Too late: it was judged without.
+            Some((Wait::Endpoint, attempt)) => self.await_report(with_endpoint(attempt, answer), out),
+            Some((Wait::Opener, attempt)) => self.recheck(with_opener(attempt, answer), out),
+            // The answer came too late: the attempt was judged without it.
             _ => {}
         }
         if self.is_finishing {
@@ -206,7 +206,7 @@ impl Pipeline {
         }
     }
 
-    /// Judges an attempt as soon as those at its ends have been reported.
+    /// Judges an attempt as soon as the API has reported its pods.
     fn await_report(&mut self, attempt: Attempt, out: &mut impl FnMut(Output)) {
         match self.judge.awaits(&attempt, &self.interfaces) {
             Some(until) if !self.is_finishing && self.pending.await_report(until, &attempt) => {}
@@ -214,7 +214,7 @@ impl Pipeline {
         }
     }
 
-    /// Judges the attempts that waited for a report which has come.
+    /// Judges the attempts whose report has been received.
     fn judge_reported(&mut self, out: &mut impl FnMut(Output)) {
         let Self { pending, judge, interfaces, .. } = self;
         for attempt in pending.reported(|attempt| judge.awaits(attempt, interfaces).is_some()) {
@@ -222,14 +222,14 @@ impl Pipeline {
         }
     }
 
-    /// Judges the attempts that have waited for long enough.
+    /// Judges the attempts that have waited long enough.
     fn judge_due(&mut self, now: Monotonic, out: &mut impl FnMut(Output)) {
         while let Some((wait, attempt)) = self.pending.pop_due(now) {
             self.resume(wait, attempt, now, out);
         }
     }
 
-    /// Goes on with an attempt that waits no longer.
+    /// Continues with an attempt that no longer waits.
     fn resume(&mut self, wait: Wait, attempt: Attempt, now: Monotonic, out: &mut impl FnMut(Output)) {
         match wait {
             Wait::Endpoint => self.await_report(attempt, out),
@@ -245,8 +245,8 @@ impl Pipeline {
     /// Judges an attempt for the first time.
     fn judge(&mut self, attempt: Attempt, out: &mut impl FnMut(Output)) {
         let flow = self.judge.judge(attempt, &self.interfaces);
-        // What seems to open a conversation against the policies may belong to one that the other side opened: connection
-        // tracking remembers those for longer than the table does, and from before the agent.
+        // A datagram that seems to open a conversation against the policies may be an answer. Connection tracking
+        // remembers who opened a conversation for longer than the flow table does, and from before the agent started.
         if attempt.tuple.protocol == Protocol::Udp
             && flow.outcome == Outcome::NotEnforced
             && let Some(query) = self.pending.ask(Wait::Opener, &attempt)
@@ -256,7 +256,7 @@ impl Pipeline {
         self.report_unless_suspect(flow, out);
     }
 
-    /// Judges a datagram once connection tracking has told who opened the conversation.
+    /// Judges a datagram after connection tracking has answered who opened the conversation.
     fn recheck(&mut self, attempt: Attempt, out: &mut impl FnMut(Output)) {
         let flow = self.judge.judge(attempt, &self.interfaces);
         self.report_unless_suspect(flow, out);
@@ -268,7 +268,7 @@ impl Pipeline {
         }
     }
 
-    /// Reports a flow, and the findings that it opens or closes.
+    /// Emits a flow, and the findings that it opens or closes.
     fn report(&mut self, flow: Flow, out: &mut impl FnMut(Output)) {
         let time = flow.time;
         let emit = |findings: Vec<Finding>, out: &mut dyn FnMut(Output)| {
@@ -277,21 +277,25 @@ impl Pipeline {
         if flow.attempt.is_recheck {
             return emit(self.findings.recheck(&flow), out);
         }
-        // One that turned out otherwise counts as both, as in the metrics.
+        // A revised flow is counted under both outcomes, as in the metrics.
         *self.totals.outcomes.entry(flow.outcome).or_default() += 1;
         let findings = self.findings.flow(&flow);
         out(Output::Flow(flow));
         emit(findings, out);
     }
 
-    /// From time to time: which of this node's pods are not seen, and which nodes there are.
+    /// Updates, from time to time, how many of this node's pods are not observed, and the list of nodes.
     fn audit(&mut self, now: Monotonic) {
         if self.audit.at.is_some_and(|at| now.since(at) < AUDIT_INTERVAL) {
             return;
         }
         self.audit.at = Some(now);
-        self.audit.pods_unseen =
-            self.config.node.as_deref().filter(|_| self.interfaces_synced).and_then(|node| self.unseen(node));
+        self.audit.pods_unseen = self
+            .config
+            .node
+            .as_deref()
+            .filter(|_| self.interfaces_synced)
+            .and_then(|node| self.count_unseen(node));
         let Some(state) = self.judge.state() else { return };
         let nodes = state.snapshot().nodes();
         let nodes: Nodes =
@@ -302,9 +306,9 @@ impl Pipeline {
         }
     }
 
-    /// How many of a node's pods, this one's, are not seen: none of their addresses is behind an interface that has the
-    /// programs.
-    fn unseen(&self, node: &str) -> Option<usize> {
+    /// Returns how many pods of a node (this one) are not observed: none of their addresses is behind an interface with
+    /// the programs.
+    fn count_unseen(&self, node: &str) -> Option<usize> {
         let own = self
             .judge
             .state()?
@@ -341,10 +345,10 @@ impl Pipeline {
         }
     }
 
-    /// Judges what waits, and sums up what was seen.
+    /// Judges all waiting attempts, and emits the summary.
     fn finish(&mut self, out: &mut impl FnMut(Output)) {
         self.is_finishing = true;
-        while let Some((wait, attempt)) = self.pending.pop_unasked() {
+        while let Some((wait, attempt)) = self.pending.pop_without_query() {
             self.resume(wait, attempt, Monotonic::MAX, out);
         }
         if self.pending.awaits_answers() {
@@ -361,8 +365,8 @@ impl Pipeline {
     }
 }
 
-/// Puts the endpoint that was chosen in the place of the Service's address.
-fn translated(attempt: Attempt, answer: Option<ConntrackEntry>) -> Attempt {
+/// Replaces the Service's address by the endpoint that was chosen.
+fn with_endpoint(attempt: Attempt, answer: Option<ConntrackEntry>) -> Attempt {
     let service_address = attempt.tuple.destination;
     match answer.map(|entry| entry.reply.source) {
         Some(endpoint) if endpoint != service_address => Attempt {
@@ -374,8 +378,8 @@ fn translated(attempt: Attempt, answer: Option<ConntrackEntry>) -> Attempt {
     }
 }
 
-/// Marks a datagram of a conversation that the other side opened as what is older than the agent's knowledge.
-fn opened(attempt: Attempt, answer: Option<ConntrackEntry>) -> Attempt {
+/// Marks a datagram as pre-existing if the other side opened the conversation.
+fn with_opener(attempt: Attempt, answer: Option<ConntrackEntry>) -> Attempt {
     let is_answer = answer.is_some_and(|entry| entry.original.source != attempt.tuple.source);
     Attempt { pre_existing: attempt.pre_existing || is_answer, ..attempt }
 }

@@ -1,4 +1,4 @@
-//! Inputs, and what comes out: of the queue of those who wait, and of the order of inputs.
+//! Tests of the pipeline: the queue of waiting attempts, and the order of inputs.
 
 use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
@@ -20,7 +20,7 @@ use crate::{
     verify::Clock,
 };
 
-/// Nobody may reach `db`; anybody may reach `web`.
+/// A policy denies all connections to `db`; `web` accepts all.
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Pod, metadata: {name: web, namespace: shop}, status: {podIP: 10.0.0.1}}
 ---
@@ -55,7 +55,7 @@ fn tuple(protocol: Protocol, from: &str, to: &str, port: u16) -> Tuple {
     }
 }
 
-/// A pipeline on a node with both pods, and what came out of it.
+/// A pipeline on a node with both pods, and its outputs.
 struct World {
     pipeline: Pipeline,
     out: Vec<Output>,
@@ -75,7 +75,7 @@ impl World {
         world
     }
 
-    /// The same, with a cluster that has been known for long.
+    /// Creates the same pipeline with a cluster state that has been current for a long time.
     fn with_cluster() -> Self {
         let mut world = Self::new();
         world.view(SyncStatus::current(), 2);
@@ -96,13 +96,13 @@ impl World {
         self.step(Input::Tick { now: at(second), time });
     }
 
-    /// A packet of `tuple` at an interface, as the kernel writes it.
+    /// Sends a packet of `tuple` at an interface, as the kernel writes it.
     fn packet(&mut self, second: u64, ifindex: u32, direction: Direction, tuple: Tuple, tcp_flags: u8) {
         let record = record(second, ifindex, direction, tuple, tcp_flags);
         self.step(Input::Record(bytemuck::bytes_of(&record)));
     }
 
-    /// A connection of `web` to `db` that is established, although nobody may.
+    /// Sends the packets of an established connection from `web` to `db`, which the policy denies.
     fn leak(&mut self, second: u64, port: u16) {
         let tuple = tuple(Protocol::Tcp, "10.0.0.1", "10.0.0.2", port);
         self.packet(second, 1, Direction::FromPod, tuple, tcp::SYN);
@@ -167,7 +167,7 @@ fn record(second: u64, ifindex: u32, direction: Direction, tuple: Tuple, tcp_fla
     }
 }
 
-/// What looks wrong is judged twice, and reported once.
+/// A connection that looks wrong is judged twice, and reported once.
 #[test]
 fn a_leak() {
     let mut world = World::with_cluster();
@@ -183,7 +183,7 @@ fn a_leak() {
     assert_eq!(opened.count(), 1);
 }
 
-/// A state and what is known of it come at once: no verdict rests on one with the other's gaps.
+/// A cluster state and its sync status are replaced together: no verdict uses one with the gaps of the other.
 #[test]
 fn a_view_is_one_value() {
     let lost = || {
@@ -206,7 +206,7 @@ fn a_view_is_one_value() {
             assert_eq!(flows[0].expected, Expected::Undecidable(Undecidable::Stale), "{name}");
         }
     }
-    // What was current becomes too old with time alone, between two ticks of the same view.
+    // A current state becomes too old with time alone, between two ticks of the same view.
     let mut world = World::new();
     world.view(lost(), 2);
     for (second, outcome) in [(60, Outcome::NotEnforced), (100, Outcome::Undecidable)] {
@@ -222,7 +222,7 @@ fn a_view_is_one_value() {
     }
 }
 
-/// An empty view, before anything has been listed, is no state: nothing is judged by it, nor by what follows from it.
+/// An empty view, before anything has been listed, is not a state. Nothing is judged by it, now or later.
 #[test]
 fn before_the_first_state() {
     let mut world = World::new();
@@ -241,7 +241,8 @@ fn before_the_first_state() {
     );
 }
 
-/// Connection tracking is asked which endpoint a Service's address was translated to, and who opened a conversation.
+/// Connection tracking is queried for the endpoint that a Service's address was translated to, and for the opener of a
+/// conversation.
 #[test]
 fn what_connection_tracking_is_asked() {
     let service = tuple(Protocol::Udp, "10.0.0.1", "10.96.0.2", 53);
@@ -267,7 +268,7 @@ fn what_connection_tracking_is_asked() {
         let is_pod = matches!(flows[0].destination, Endpoint::Pod(_));
         assert_eq!(is_pod, has_endpoint, "{name}: {:?}", flows[0].destination);
     }
-    // A datagram against the policies may be a reply, whoever was first for the agent.
+    // A datagram against the policies may be a reply, whichever side the agent saw first.
     for (name, original, outcome) in [
         ("who sent it opened", endpoint, Outcome::NotEnforced),
         ("who got it opened", endpoint.reversed(), Outcome::Undecidable),
@@ -285,7 +286,8 @@ fn what_connection_tracking_is_asked() {
     }
 }
 
-/// At the end nothing waits any longer, but for the answers of connection tracking: without them a reply would be a leak.
+/// At the end of the run only answers of connection tracking are waited for: without them a reply would look like a
+/// leak.
 #[test]
 fn the_end() {
     let datagram = tuple(Protocol::Udp, "10.0.0.1", "10.0.0.2", 53);
@@ -307,7 +309,7 @@ fn the_end() {
     assert_eq!(world.out.iter().filter(|output| is_summary(output)).count(), 1);
 }
 
-/// A flow of an attempt from this address that was decided then.
+/// Returns a flow of an attempt from this address that was decided at this second.
 fn flow(from: &str, outcome: Outcome, second: u64) -> Flow {
     let attempt = Attempt {
         tuple: tuple(Protocol::Tcp, from, "10.0.0.2", 5432),
@@ -341,7 +343,7 @@ fn flow(from: &str, outcome: Outcome, second: u64) -> Flow {
     }
 }
 
-/// What looks wrong waits, and what is about the same behind it: a finding is not resolved before it is opened.
+/// A wrong-looking attempt waits, and so do similar ones after it: a finding is not resolved before it is opened.
 #[test]
 fn suspects() {
     let mut queue = PendingQueue::default();
@@ -361,7 +363,7 @@ fn suspects() {
     assert!(!queue.push_if_suspect(&flow("10.0.0.3", Outcome::Enforced, 110)), "none waits any more");
 }
 
-/// Whatever an attempt waits for, it is judged in time.
+/// Every attempt is judged in time, whatever it waits for.
 #[test]
 fn nothing_waits_for_ever() {
     let attempt = flow("10.0.0.3", Outcome::NotEnforced, 100).attempt;
@@ -376,7 +378,7 @@ fn nothing_waits_for_ever() {
     }
     assert_eq!(waits, [Wait::Opener, Wait::Recheck, Wait::Report]);
     assert!(queue.answered(&query).is_none(), "the answer is too late");
-    // In time, it is taken once.
+    // An answer in time is used once.
     let query = queue.ask(Wait::Opener, &attempt).unwrap();
     assert!(queue.answered(&query).is_some() && queue.answered(&query).is_none());
     assert!(!queue.awaits_answers());

@@ -1,4 +1,4 @@
-//! What the pipeline counts.
+//! The pipeline's totals.
 
 use std::collections::BTreeMap;
 
@@ -11,14 +11,14 @@ use crate::{
     verify::FindingStats,
 };
 
-/// Totals since the start.
+/// Totals since the agent's start.
 #[derive(Debug, Default)]
 pub(super) struct Totals {
     pub(super) packets: u64,
     pub(super) icmp_errors: u64,
     pub(super) drops: u64,
     pub(super) undecodable: u64,
-    /// Dropped packets, by the kernel's number for the reason.
+    /// The number of dropped packets, by the kernel's number for the reason.
     pub(super) drops_by_reason: BTreeMap<u32, u64>,
     pub(super) outcomes: BTreeMap<Outcome, u64>,
     pub(super) kernel: KernelCounts,
@@ -29,7 +29,7 @@ impl Totals {
         [("packet", self.packets), ("icmp_error", self.icmp_errors), ("drop", self.drops)]
     }
 
-    /// Dropped packets by the name of the reason; several numbers may have one name.
+    /// Returns the number of dropped packets by the name of the reason. Several numbers may have the same name.
     pub(super) fn drops(&self, reasons: &DropReasons) -> Vec<(std::sync::Arc<str>, u64)> {
         let mut named = BTreeMap::new();
         for (reason, count) in &self.drops_by_reason {

@@ -1,4 +1,4 @@
-//! An attempt, and who was at its ends: what a cluster state says of it.
+//! An attempt with its endpoints, and what one cluster state says about it.
 
 use std::{net::IpAddr, slice, sync::Arc};
 
@@ -10,51 +10,51 @@ use crate::{
     policy::{ConnectionPeer, Engine, Query},
 };
 
-/// An attempt, and who was at its ends.
+/// An attempt with its endpoints.
 #[derive(Clone, Copy)]
 pub(super) struct AttemptContext<'a> {
     pub(super) attempt: &'a Attempt,
     pub(super) interfaces: &'a PodInterfaces,
     pub(super) source: &'a Endpoint,
     pub(super) destination: &'a Endpoint,
-    /// Since when the younger of the two ends is known, zero for long ago.
+    /// Since when both endpoints are known; [`Monotonic::ZERO`] for long ago.
     pub(super) since: Monotonic,
-    /// Until when news counts.
+    /// The time up to which changes of the cluster state are considered.
     pub(super) until: Monotonic,
 }
 
-/// Whom a state has at the addresses of a case.
+/// What one cluster state knows about the addresses of an attempt.
 #[derive(Clone, Copy)]
 pub(super) struct StateView<'e> {
     state: &'e Engine,
     source: ConnectionPeer<'e>,
     destination: ConnectionPeer<'e>,
-    /// Whether these are the same as in the case.
-    pub(super) holders: OwnerMatch,
+    /// Whether the same pods have the addresses as in the attempt.
+    pub(super) owner_match: OwnerMatch,
 }
 
-/// Who has the addresses that pods of a case had.
+/// Whether the pods of an attempt have their addresses in a cluster state.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum OwnerMatch {
-    /// Those pods.
+    /// The same pods.
     Same,
-    /// Other pods, at least one of them.
+    /// At least one address belongs to another pod.
     Others,
-    /// At least one of them is nobody's.
+    /// At least one address belongs to no pod.
     Missing,
 }
 
 impl AttemptContext<'_> {
-    /// What a state sees.
+    /// Returns what a cluster state knows about the attempt's addresses.
     pub(super) fn view<'e>(&self, state: &'e Engine) -> StateView<'e> {
         let tuple = &self.attempt.tuple;
-        let source = self.party(state, tuple.source.address);
-        let destination = self.party(state, tuple.destination.address);
-        let holders = holder(self.source, source).max(holder(self.destination, destination));
-        StateView { state, source, destination, holders }
+        let source = self.peer(state, tuple.source.address);
+        let destination = self.peer(state, tuple.destination.address);
+        let owner_match = owner_match(self.source, source).max(owner_match(self.destination, destination));
+        StateView { state, source, destination, owner_match }
     }
 
-    fn party<'e>(&self, state: &'e Engine, address: IpAddr) -> ConnectionPeer<'e> {
+    fn peer<'e>(&self, state: &'e Engine, address: IpAddr) -> ConnectionPeer<'e> {
         let snapshot = state.snapshot();
         if let Some(pod) = snapshot.pod_by_ip(address) {
             return ConnectionPeer::PodAt(pod, address);
@@ -65,21 +65,22 @@ impl AttemptContext<'_> {
         }
     }
 
-    /// Whether an address may be another pod's already: its pod was ending, and no veth of this node tells.
-    pub(super) fn is_doubtful(&self, view: &StateView<'_>) -> bool {
-        let is_ending = |party| matches!(party, ConnectionPeer::PodAt(pod, _) if pod.is_ending);
-        (self.attempt.source_interface.is_none() && is_ending(view.source))
-            || (self.attempt.destination_interface.is_none() && is_ending(view.destination))
+    /// Returns whether an address may already belong to another pod: its pod was terminating, and was seen at no
+    /// interface of this node.
+    pub(super) fn may_be_reused(&self, view: &StateView<'_>) -> bool {
+        let is_terminating = |peer| matches!(peer, ConnectionPeer::PodAt(pod, _) if pod.is_ending);
+        (self.attempt.source_interface.is_none() && is_terminating(view.source))
+            || (self.attempt.destination_interface.is_none() && is_terminating(view.destination))
     }
 
-    /// What the policies of a state say of those that it has there.
+    /// Returns the result that the policies of a state declare for the pods that the state has at the addresses.
     pub(super) fn expected(&self, view: &StateView<'_>) -> Expected {
         let (state, tuple) = (view.state, &self.attempt.tuple);
         if self.attempt.service_address.is_none()
             && let Some((service, port)) = state.snapshot().service_at(tuple.protocol, tuple.destination)
         {
-            // The packet was seen before its destination was translated: who answers is not known. What the host has for
-            // an address, and nobody translated, a program on the host answers.
+            // The packet was seen before its destination was translated, so the endpoint is not known. If the host
+            // itself has the address and nothing was translated, a program on the host answers.
             if self.interfaces.host().contains(&tuple.destination.address) {
                 return Expected::Undecidable(Undecidable::ServiceAddress);
             }
@@ -95,50 +96,53 @@ impl AttemptContext<'_> {
         state.evaluate(&query).expected()
     }
 
-    /// Whether what policies say of a pod is the same in two states: that of a pod which only one of them has, too.
-    pub(super) fn has_like_policies(&self, a: &StateView<'_>, b: &StateView<'_>) -> bool {
+    /// Returns whether two states agree on the policies and namespace labels that concern the attempt's pods. A
+    /// namespace that only one of the states has counts as equal.
+    pub(super) fn has_same_policies(&self, a: &StateView<'_>, b: &StateView<'_>) -> bool {
         let (a, b) = (a.state.snapshot(), b.state.snapshot());
         let pods = [self.source, self.destination].into_iter().filter_map(Endpoint::pod);
-        // Which endpoints a Service had is not compared.
+        // The endpoints of a Service are not compared.
         a.policies_since() == b.policies_since()
             && !matches!(self.destination, Endpoint::Service(_))
-            && pods.into_iter().all(|pod| has_like_labels(a, b, pod.namespace()))
+            && pods.into_iter().all(|pod| has_same_labels(a, b, pod.namespace()))
     }
 }
 
 impl StateView<'_> {
-    /// Whether another state surely sees the same, and says the same of it. The endpoints of a Service are not compared.
-    pub(super) fn is_same_in(&self, other: &Engine, case: &AttemptContext<'_>) -> bool {
-        !matches!(case.destination, Endpoint::Service(_))
+    /// Returns whether another state surely has the same pods at the addresses, and the same verdict on them. The
+    /// endpoints of a Service are not compared.
+    pub(super) fn is_same_in(&self, other: &Engine, context: &AttemptContext<'_>) -> bool {
+        !matches!(context.destination, Endpoint::Service(_))
             && self.state.is_same_for(other, self.source, self.destination)
     }
 
-    /// Whether no policy tells the pods in it from those that another has at the same address.
-    pub(super) fn has_like_pods(&self, other: &Self) -> bool {
-        let are_alike = |a: ConnectionPeer<'_>, b: ConnectionPeer<'_>| match (a, b) {
+    /// Returns whether the pods in two states are the same to every policy, where both states have a pod at the
+    /// address.
+    pub(super) fn has_same_pods(&self, other: &Self) -> bool {
+        let are_same = |a: ConnectionPeer<'_>, b: ConnectionPeer<'_>| match (a, b) {
             (ConnectionPeer::PodAt(a, _), ConnectionPeer::PodAt(b, _)) => a.class == b.class,
             _ => true,
         };
-        are_alike(self.source, other.source) && are_alike(self.destination, other.destination)
+        are_same(self.source, other.source) && are_same(self.destination, other.destination)
     }
 }
 
-/// Who has an address that was this end's.
-fn holder(end: &Endpoint, now: ConnectionPeer<'_>) -> OwnerMatch {
-    match (end.pod(), now) {
-        (Some(pod), ConnectionPeer::PodAt(holder, _)) if !is_same(pod, holder) => OwnerMatch::Others,
+/// Returns who has, in a state, the address of an endpoint.
+fn owner_match(endpoint: &Endpoint, current: ConnectionPeer<'_>) -> OwnerMatch {
+    match (endpoint.pod(), current) {
+        (Some(pod), ConnectionPeer::PodAt(owner, _)) if !is_same(pod, owner) => OwnerMatch::Others,
         (Some(_), ConnectionPeer::PodAt(..)) | (None, _) => OwnerMatch::Same,
         (Some(_), _) => OwnerMatch::Missing,
     }
 }
 
-/// Whether both are one pod, be it at different times.
+/// Returns whether two values are the same pod, possibly at different times.
 fn is_same(a: &Arc<Pod>, b: &Arc<Pod>) -> bool {
     Arc::ptr_eq(a, b) || (a.key == b.key && a.uid == b.uid)
 }
 
-/// Whether a namespace has the same labels in two states, if it is in both.
-fn has_like_labels(a: &Snapshot, b: &Snapshot, namespace: &str) -> bool {
+/// Returns whether a namespace has the same labels in two states, if both have it.
+fn has_same_labels(a: &Snapshot, b: &Snapshot, namespace: &str) -> bool {
     match (a.namespace(namespace), b.namespace(namespace)) {
         (Some(a), Some(b)) => a.labels == b.labels,
         _ => true,

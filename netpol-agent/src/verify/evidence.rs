@@ -1,8 +1,8 @@
-//! What was seen, in words that a person can check.
+//! The evidence of a flow as a sentence that a user can check.
 
 use crate::model::{Flow, Observed, Protocol};
 
-/// One sentence on how the fate of a connection shows.
+/// Returns one sentence on how the result of a connection was observed.
 pub(super) fn sentence(flow: &Flow) -> String {
     let attempt = &flow.attempt;
     match attempt.observed {

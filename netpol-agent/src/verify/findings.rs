@@ -1,4 +1,4 @@
-//! Findings and their life: opened by the first wrong connection, counted, resolved by one that went right.
+//! Findings. The first wrong connection opens a finding, further ones are counted, and a later correct one resolves it.
 
 use std::{net::IpAddr, sync::Arc, time::Duration};
 
@@ -10,20 +10,21 @@ use crate::model::{
     Monotonic, Outcome, Pod, PolicyRef,
 };
 
-/// Findings kept at a time; a cluster without any enforcement has one for each pair of pods and port that talk.
-const MOST_FINDINGS: usize = 10_000;
+/// The maximum number of open findings. A cluster without any enforcement has one for each pair of pods and port that
+/// communicate.
+const MAX_FINDINGS: usize = 10_000;
 
-/// Without another wrong connection, how long a finding stays open.
+/// How long a finding stays open without another wrong connection.
 const EXPIRES_AFTER: Duration = Duration::from_secs(3600);
 
-/// What there is, for metrics.
+/// Statistics of the findings, for metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FindingStats {
-    /// Wrong connections that no finding could be opened for, since there are too many.
+    /// Wrong connections for which no finding could be opened, because too many were open.
     pub overflowed: u64,
 }
 
-/// All findings that are open.
+/// All open findings.
 #[derive(Debug, Default)]
 pub struct Findings {
     open: HashMap<FindingKey, Finding>,
@@ -31,7 +32,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// Takes in a judged flow. Hands out a finding that it opens, or the ones that it resolves.
+    /// Processes a flow. Returns the findings that it opens or resolves.
     pub fn flow(&mut self, flow: &Flow) -> Vec<Finding> {
         match flow.outcome {
             Outcome::NotEnforced => self.wrong(FindingKind::NotEnforced, flow),
@@ -44,8 +45,9 @@ impl Findings {
         }
     }
 
-    /// Takes in a flow that was told before, and goes on. It keeps a finding open, and opens none: the policies may have
-    /// changed since it began, and an enforcer may let go on what it had let begin.
+    /// Processes the recheck of a flow that was reported before and is still active. It keeps a finding open, but opens
+    /// none: the policies may have changed since the connection began, and an enforcer may let an open connection
+    /// continue.
     pub fn recheck(&mut self, flow: &Flow) -> Vec<Finding> {
         let kind = match flow.outcome {
             Outcome::NotEnforced => FindingKind::NotEnforced,
@@ -58,13 +60,13 @@ impl Findings {
         Vec::new()
     }
 
-    /// The open findings of one kind.
+    /// Returns the number of open findings of one kind.
     #[must_use]
     pub fn count(&self, kind: FindingKind) -> usize {
         self.open.keys().filter(|key| key.kind == kind).count()
     }
 
-    /// The open findings, in a stable order.
+    /// Returns the open findings, in a stable order.
     #[must_use]
     pub fn list(&self) -> Vec<&Finding> {
         let mut list: Vec<&Finding> = self.open.values().collect();
@@ -72,13 +74,13 @@ impl Findings {
         list
     }
 
-    /// What has become of them.
+    /// Returns the statistics.
     #[must_use]
     pub fn stats(&self) -> FindingStats {
         self.stats
     }
 
-    /// Closes and hands out what has not been seen for long, in a stable order.
+    /// Closes and returns the findings that have not been seen for a long time, in a stable order.
     pub fn expire(&mut self, now: Monotonic) -> Vec<Finding> {
         let expired = self.open.extract_if(|_, finding| now.since(finding.last_began) > EXPIRES_AFTER);
         let mut expired: Vec<Finding> =
@@ -92,22 +94,22 @@ impl Findings {
             FindingKind::NotEnforced => FindingKind::OverBlocked,
             FindingKind::OverBlocked => FindingKind::NotEnforced,
         };
-        let mut told = self.right(flow, &[opposite]);
+        let mut changed = self.right(flow, &[opposite]);
         let key = key(kind, flow);
         if let Some(finding) = self.open.get_mut(&key) {
-            again(finding, flow);
-        } else if self.open.len() >= MOST_FINDINGS {
+            update(finding, flow);
+        } else if self.open.len() >= MAX_FINDINGS {
             self.stats.overflowed += 1;
         } else {
             let finding = new(key, flow);
-            told.push(finding.clone());
+            changed.push(finding.clone());
             self.open.insert(finding.key.clone(), finding);
         }
-        told
+        changed
     }
 
-    /// A connection went as it should: findings of these kinds about the like of it hold no more, unless it was made
-    /// before the wrong one, and only decided later.
+    /// Resolves the findings of these kinds, because a similar connection had the expected result. A connection that
+    /// began before the wrong one, and was only decided later, does not resolve it.
     fn right(&mut self, flow: &Flow, kinds: &[FindingKind]) -> Vec<Finding> {
         if self.open.is_empty() {
             return Vec::new();
@@ -129,21 +131,21 @@ fn key(kind: FindingKind, flow: &Flow) -> FindingKey {
     let tuple = &flow.attempt.tuple;
     FindingKey {
         kind,
-        source: party(&flow.source, tuple.source.address),
-        destination: party(&flow.destination, tuple.destination.address),
+        source: endpoint_key(&flow.source, tuple.source.address),
+        destination: endpoint_key(&flow.destination, tuple.destination.address),
         ipv6: tuple.destination.address.is_ipv6(),
         protocol: tuple.protocol,
         port: if tuple.protocol.has_ports() { tuple.destination.port } else { 0 },
     }
 }
 
-fn party(endpoint: &Endpoint, address: IpAddr) -> FindingEndpoint {
+fn endpoint_key(endpoint: &Endpoint, address: IpAddr) -> FindingEndpoint {
     let name = endpoint.name().map_or_else(|| address.to_string().into(), Arc::clone);
     FindingEndpoint { kind: endpoint.kind(), name }
 }
 
 fn new(key: FindingKey, flow: &Flow) -> Finding {
-    let (policies, denials) = concerned(&flow.expected);
+    let (policies, denials) = policies_and_denials(&flow.expected);
     Finding {
         key,
         status: FindingStatus::Open,
@@ -160,17 +162,17 @@ fn new(key: FindingKey, flow: &Flow) -> Finding {
     }
 }
 
-fn again(finding: &mut Finding, flow: &Flow) {
+fn update(finding: &mut Finding, flow: &Flow) {
     finding.evidence = sentence(flow);
     finding.observed = flow.attempt.observed;
     finding.last = last(flow);
     finding.pods = pods(flow);
     seen(finding, flow);
-    // An attempt that was judged wrong before, and is so again on better evidence, is still one attempt.
+    // An attempt that was judged wrong before, and is judged wrong again on better evidence, counts once.
     if !flow.attempt.revised {
         finding.count += 1;
     }
-    (finding.policies, finding.denials) = concerned(&flow.expected);
+    (finding.policies, finding.denials) = policies_and_denials(&flow.expected);
 }
 
 fn seen(finding: &mut Finding, flow: &Flow) {
@@ -188,8 +190,8 @@ fn pods(flow: &Flow) -> [Option<Arc<Pod>>; 2] {
     [&flow.source, &flow.destination].map(|end| end.pod().cloned())
 }
 
-/// The policies that an expectation rests on, each once, and the denials among them.
-fn concerned(expected: &Expected) -> (Vec<PolicyRef>, Vec<Denial>) {
+/// Returns the policies that the expected result depends on, without duplicates, and the denials.
+fn policies_and_denials(expected: &Expected) -> (Vec<PolicyRef>, Vec<Denial>) {
     let (mut policies, denials): (Vec<PolicyRef>, _) = match expected {
         Expected::Denied { by } => {
             (by.iter().flat_map(|denial| denial.policies.clone()).collect(), by.clone())

@@ -1,4 +1,5 @@
-//! From an attempt to a judged flow: who it was, what was declared for it at that time, how the two compare.
+//! Judges an attempt: finds its endpoints, evaluates the policies of that time, and compares the result with the
+//! observed one.
 
 use std::{sync::Arc, time::Duration};
 
@@ -19,21 +20,21 @@ use crate::{
     policy::Engine,
 };
 
-/// Ties the kernel's clock to the calendar.
+/// Converts the kernel's monotonic clock to the wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Clock {
-    /// What the calendar said when `CLOCK_MONOTONIC` was 0.
+    /// The wall clock's time when `CLOCK_MONOTONIC` was 0.
     pub boot: Timestamp,
 }
 
 impl Clock {
-    /// By what both say now.
+    /// Creates the clock from the time of both clocks at the same moment.
     #[must_use]
     pub fn new(now: Monotonic, time: Timestamp) -> Self {
         Self { boot: time.saturating_sub(since_boot(now)).unwrap_or(Timestamp::MIN) }
     }
 
-    /// The calendar's time of a moment of the kernel's clock.
+    /// Returns the wall clock's time of a point in time of the monotonic clock.
     #[must_use]
     pub fn at(self, moment: Monotonic) -> Timestamp {
         self.boot.saturating_add(since_boot(moment)).unwrap_or(Timestamp::MAX)
@@ -44,20 +45,20 @@ fn since_boot(moment: Monotonic) -> SignedDuration {
     SignedDuration::from_nanos(i64::try_from(moment.as_nanos()).unwrap_or(i64::MAX))
 }
 
-/// Judges attempts.
+/// Judges attempts by the recent cluster states.
 pub struct Judge {
     clock: Clock,
     reasons: DropReasons,
     states: StateHistory,
     unusable: Kinds,
-    /// Until when the news of pods has come in.
+    /// The time up to which reports about pods have been received.
     pods_as_of: Monotonic,
 }
 
 impl Judge {
-    /// Creates a judge that knows no state yet. An attempt that any two states within `grace` before it judge differently
-    /// is not judged: enforcers take their time, too. `keep_for` is the longest time from the begin of an attempt to its
-    /// last verdict.
+    /// Creates a judge without any cluster state. An attempt is undecidable if two states within `grace` before it give
+    /// different verdicts, because enforcers take time to apply changes. `keep_for` is the maximum time from the start
+    /// of an attempt to its last verdict.
     #[must_use]
     pub fn new(clock: Clock, reasons: DropReasons, grace: Duration, keep_for: Duration) -> Self {
         Self {
@@ -69,59 +70,60 @@ impl Judge {
         }
     }
 
-    /// Sets the clock anew: the calendar may have jumped.
+    /// Sets the clock again: the wall clock may have jumped.
     pub fn set_clock(&mut self, clock: Clock) {
         self.clock = clock;
     }
 
-    /// Puts a state in force.
+    /// Sets the current cluster state.
     pub fn set_state(&mut self, state: Arc<Engine>, now: Monotonic) {
         self.states.push(state, now);
     }
 
-    /// Says which kinds of objects are not known well enough to judge by.
+    /// Sets which kinds of objects are not known well enough to judge by.
     pub fn set_unusable(&mut self, unusable: Kinds) {
         self.unusable = unusable;
     }
 
-    /// Says until when the news of pods has come in; [`Monotonic::MAX`] while they do.
+    /// Sets the time up to which reports about pods have been received; [`Monotonic::MAX`] while the watch is current.
     pub fn set_pods_as_of(&mut self, as_of: Monotonic) {
         self.pods_as_of = as_of;
     }
 
-    /// The state in force.
+    /// Returns the current cluster state.
     #[must_use]
     pub fn state(&self) -> Option<&Arc<Engine>> {
         self.states.last()
     }
 
-    /// Until when to wait with an attempt for the name of a pod that is new on this node, or for the news of another's end;
-    /// `None` where there is nothing to wait for.
+    /// Returns until when an attempt has to wait for the report of a new pod on this node, or for the report of an old
+    /// one's removal; `None` if it has not to wait.
     #[must_use]
     pub fn awaits(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
         let until = |resolution| {
             if let Resolution::Pending { until } = resolution { Some(until) } else { None }
         };
-        let (source, destination) = self.ends(attempt, interfaces);
+        let (source, destination) = self.endpoints(attempt, interfaces);
         let named = until(source).max(until(destination));
-        named.max(doubtful_until(attempt, interfaces))
+        named.max(unclear_until(attempt, interfaces))
     }
 
-    /// Judges an attempt by what was known until it was decided.
+    /// Judges an attempt by what was known when it was decided.
     #[must_use]
     pub fn judge(&self, attempt: Attempt, interfaces: &PodInterfaces) -> Flow {
         let decided = attempt.decided;
         self.judge_until(attempt, interfaces, decided)
     }
 
-    /// Judges an attempt by all that is known until a later time, too: what changed since then may have been in force
-    /// already.
+    /// Judges an attempt by what is known up to a later time, too. A change that was reported since then may already
+    /// have been in force.
     #[must_use]
     pub fn judge_until(&self, attempt: Attempt, interfaces: &PodInterfaces, until: Monotonic) -> Flow {
-        let ends = self.ends(&attempt, interfaces);
-        let unclear =
-            [&ends.0, &ends.1].into_iter().any(|resolution| !matches!(resolution, Resolution::Known { .. }));
-        let ((source, from), (mut destination, to)) = (known(ends.0), known(ends.1));
+        let endpoints = self.endpoints(&attempt, interfaces);
+        let unclear = [&endpoints.0, &endpoints.1]
+            .into_iter()
+            .any(|resolution| !matches!(resolution, Resolution::Known { .. }));
+        let ((source, from), (mut destination, to)) = (endpoint_of(endpoints.0), endpoint_of(endpoints.1));
         let service = self.service(&attempt);
         if let (Some(service), None) = (&service, attempt.service_address) {
             destination = Endpoint::Service(service.clone());
@@ -130,7 +132,9 @@ impl Judge {
         }
         let expected = match self.spoofed(&attempt, interfaces).or_else(|| insufficient(&attempt)) {
             Some(why) => Expected::Undecidable(why),
-            None if self.is_blind(&source, &destination) => Expected::Undecidable(Undecidable::Stale),
+            None if self.needs_unusable_kind(&source, &destination) => {
+                Expected::Undecidable(Undecidable::Stale)
+            }
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
             None => self.expected(&AttemptContext {
                 attempt: &attempt,
@@ -143,7 +147,7 @@ impl Judge {
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
-            // A drop that did not keep the packet from getting there explains nothing.
+            // A drop that did not keep the packet from its destination explains nothing.
             observed if observed.reached_destination() => None,
             _ => attempt.other_drop,
         };
@@ -159,13 +163,13 @@ impl Judge {
         }
     }
 
-    /// Whether an attempt went to a Service, and it is not known which endpoint it was translated to.
+    /// Returns whether an attempt went to a Service, and the endpoint it was translated to is not known.
     #[must_use]
     pub fn lacks_endpoint(&self, attempt: &Attempt) -> bool {
         attempt.service_address.is_none() && self.service(attempt).is_some()
     }
 
-    /// The Service that the opener addressed.
+    /// Returns the Service that the opener addressed.
     fn service(&self, attempt: &Attempt) -> Option<Arc<str>> {
         let service_address = attempt.service_address.unwrap_or(attempt.tuple.destination);
         let (service, _) = self.state()?.snapshot().service_at(attempt.tuple.protocol, service_address)?;
@@ -176,16 +180,16 @@ impl Judge {
         self.state().is_some_and(|state| is_api_server(state.snapshot().addresses(), at))
     }
 
-    /// Who was behind the two addresses when the attempt began.
-    fn ends(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> (Resolution, Resolution) {
+    /// Resolves the two addresses at the time when the attempt began.
+    fn endpoints(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> (Resolution, Resolution) {
         let Some(state) = self.state() else {
-            let nobody = Resolution::Known { endpoint: Endpoint::World, since: Monotonic::ZERO };
-            return (nobody.clone(), nobody);
+            let world = Resolution::Known { endpoint: Endpoint::World, since: Monotonic::ZERO };
+            return (world.clone(), world);
         };
         let at = attempt.began;
-        let end = |address, veth: Option<u32>, is_there| {
-            let taken = interfaces.taken(address, veth, at, is_there);
-            match resolve_at(state.snapshot().addresses(), address, at, taken, self.pods_as_of) {
+        let endpoint = |address, interface: Option<u32>, is_active| {
+            let assigned_at = interfaces.assigned_at(address, interface, at, is_active);
+            match resolve_at(state.snapshot().addresses(), address, at, assigned_at, self.pods_as_of) {
                 Resolution::Known { endpoint: Endpoint::World, since } => {
                     let node = own_node(state.snapshot().addresses(), interfaces.host(), address);
                     let endpoint = node.map_or(Endpoint::World, |node| Endpoint::Node(node.name.clone()));
@@ -196,20 +200,21 @@ impl Judge {
         };
         let tuple = &attempt.tuple;
         (
-            end(tuple.source.address, attempt.source_interface, true),
-            end(tuple.destination.address, attempt.destination_interface, attempt.is_answered()),
+            endpoint(tuple.source.address, attempt.source_interface, true),
+            endpoint(tuple.destination.address, attempt.destination_interface, attempt.is_answered()),
         )
     }
 
-    /// Whether the verdict on a connection between these depends on objects that are not known.
-    fn is_blind(&self, source: &Endpoint, destination: &Endpoint) -> bool {
+    /// Returns whether the verdict on a connection between two endpoints depends on kinds of objects that are not
+    /// usable.
+    fn needs_unusable_kind(&self, source: &Endpoint, destination: &Endpoint) -> bool {
         let unusable = self.unusable;
         if unusable.is_empty() {
             return false;
         }
         let pods = matches!((source, destination), (Endpoint::Pod(_), Endpoint::Pod(_)));
         unusable.iter().any(|kind| match kind {
-            // What is no pod may be a node, whose kubelet no policy stops, or the address of a Service.
+            // An endpoint that is not a pod may be a node, whose kubelet no policy blocks, or the address of a Service.
             ObjectKind::Node | ObjectKind::Service => !pods,
             ObjectKind::EndpointSlice => matches!(destination, Endpoint::Service(_)),
             ObjectKind::Namespace => self.has_policies(),
@@ -224,62 +229,63 @@ impl Judge {
         })
     }
 
-    /// What came out of a pod's veth with an address that is not that pod's. A veth behind which no pod lives is a
-    /// way to elsewhere, and all addresses are right there.
+    /// Returns the reason if the attempt's packets came out of a pod's interface with an address that is not that
+    /// pod's. An interface without a pod behind it is an uplink, where any address is correct.
     fn spoofed(&self, attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Undecidable> {
-        let veth = interfaces.get(attempt.spoof_candidate?)?;
+        let interface = interfaces.get(attempt.spoof_candidate?)?;
         let snapshot = self.state()?.snapshot();
-        let is_pod = veth.addresses.iter().any(|address| snapshot.pod_by_ip(*address).is_some());
-        (is_pod && !veth.addresses.contains(&attempt.tuple.source.address))
+        let is_pod = interface.addresses.iter().any(|address| snapshot.pod_by_ip(*address).is_some());
+        (is_pod && !interface.addresses.contains(&attempt.tuple.source.address))
             .then_some(Undecidable::SpoofedSource)
     }
 
-    /// What may be expected of an enforcer. A pod that is new may not be admitted anywhere yet, and its labels not be
-    /// known; only its isolation by NetworkPolicies holds from its first moment, says the API. One that the API has not
-    /// told of is not outside of the cluster for that.
-    fn expected(&self, case: &AttemptContext<'_>) -> Expected {
-        let expected = self.states.expected(case);
-        if !outcome(&expected, case.attempt.observed).is_finding() {
+    /// Returns the result that is expected of an enforcer. A new pod may not be allowed anywhere yet, and its labels
+    /// may not be known yet. Only its isolation by NetworkPolicies holds from its first moment, by the API's
+    /// definition. An address that the API has not reported yet may belong to a pod, so it does not count as outside
+    /// the cluster.
+    fn expected(&self, context: &AttemptContext<'_>) -> Expected {
+        let expected = self.states.expected(context);
+        if !outcome(&expected, context.attempt.observed).is_finding() {
             return expected;
         }
-        if self.has_unknown_pod(case) {
+        if self.has_unknown_pod(context) {
             return Expected::Undecidable(Undecidable::UnknownAddress);
         }
-        if expected.is_isolation() || !self.states.is_new(case) {
+        if expected.is_isolation() || !self.states.is_new(context) {
             return expected;
         }
         Expected::Undecidable(Undecidable::RecentChange)
     }
 
-    /// Whether an end is a pod, by where it is or by its address, of which the API has not told.
-    fn has_unknown_pod(&self, case: &AttemptContext<'_>) -> bool {
+    /// Returns whether an endpoint is a pod, by its interface or its address, that the API has not reported.
+    fn has_unknown_pod(&self, context: &AttemptContext<'_>) -> bool {
         let Some(state) = self.state() else { return false };
-        let (tuple, attempt) = (&case.attempt.tuple, case.attempt);
-        let ends = [
-            (case.source, tuple.source.address, attempt.source_interface),
-            (case.destination, tuple.destination.address, attempt.destination_interface),
+        let (tuple, attempt) = (&context.attempt.tuple, context.attempt);
+        let endpoints = [
+            (context.source, tuple.source.address, attempt.source_interface),
+            (context.destination, tuple.destination.address, attempt.destination_interface),
         ];
-        ends.into_iter().any(|(end, address, veth)| {
-            *end == Endpoint::World && (veth.is_some() || state.snapshot().is_for_pods(address))
+        endpoints.into_iter().any(|(endpoint, address, interface)| {
+            *endpoint == Endpoint::World && (interface.is_some() || state.snapshot().is_for_pods(address))
         })
     }
 }
 
-/// See [`PodInterfaces::doubtful_until`]. Who sent is there, and who answered.
-fn doubtful_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
-    // Its beginning was seen nowhere.
+/// See [`PodInterfaces::unclear_until`]. The source is active, and so is a destination that answered.
+fn unclear_until(attempt: &Attempt, interfaces: &PodInterfaces) -> Option<Monotonic> {
+    // The start of the connection was not seen.
     if attempt.pre_existing {
         return None;
     }
-    let doubtful = |address, veth| interfaces.doubtful_until(address, veth, attempt.began);
+    let unclear = |address, interface| interfaces.unclear_until(address, interface, attempt.began);
     let (tuple, spoofs) = (&attempt.tuple, attempt.spoof_candidate.is_some());
-    let source = if spoofs { None } else { doubtful(tuple.source.address, attempt.source_interface) };
-    let destination = doubtful(tuple.destination.address, attempt.destination_interface);
+    let source = if spoofs { None } else { unclear(tuple.source.address, attempt.source_interface) };
+    let destination = unclear(tuple.destination.address, attempt.destination_interface);
     source.max(destination.filter(|_| attempt.is_answered()))
 }
 
-/// Who it is, and since when; an end that is not known is nobody's.
-fn known(resolution: Resolution) -> (Endpoint, Monotonic) {
+/// Returns the endpoint, and since when it is known. An unresolved address counts as [`Endpoint::World`].
+fn endpoint_of(resolution: Resolution) -> (Endpoint, Monotonic) {
     match resolution {
         Resolution::Known { endpoint, since } => (endpoint, since),
         Resolution::Pending { .. } | Resolution::Unclear => (Endpoint::World, Monotonic::ZERO),

@@ -1,8 +1,8 @@
-//! The table: expected × observed → outcome.
+//! The table of outcomes: expected result × observed result → outcome.
 
 use crate::model::{Attempt, Expected, Observed, Outcome, Undecidable};
 
-/// What the two make together.
+/// Returns the outcome of an expected and an observed result.
 #[must_use]
 pub fn outcome(expected: &Expected, observed: Observed) -> Outcome {
     match expected {
@@ -23,7 +23,7 @@ pub fn outcome(expected: &Expected, observed: Observed) -> Outcome {
     }
 }
 
-/// Why what was seen of an attempt is not enough to judge it by, whatever the policies say.
+/// Returns why the evidence about an attempt is not sufficient to judge it, whatever the policies say.
 pub(super) fn insufficient(attempt: &Attempt) -> Option<Undecidable> {
     if attempt.pre_existing {
         Some(Undecidable::PreExisting)

@@ -1,4 +1,4 @@
-//! What the policies say of a connection to a Service's address, while it is not known which endpoint will answer.
+//! The expected result of a connection to a Service's address, while its endpoint is not known.
 
 use std::{net::IpAddr, slice};
 
@@ -8,7 +8,7 @@ use crate::{
     policy::{ConnectionPeer, Engine, Query},
 };
 
-/// What the policies say of all endpoints that may be chosen, where they say the same of each.
+/// Returns the result that the policies declare for all ready endpoints, if it is the same for each.
 pub(super) fn expected(
     engine: &Engine,
     (service, port): (&Service, Option<&ServicePort>),
@@ -36,13 +36,13 @@ pub(super) fn expected(
         }
     }
     match verdict {
-        // It may have been the Service that kept the connection out.
+        // The Service itself may have refused the connection.
         Some(Expected::Allowed { .. }) if service.is_choosy && attempt.observed.was_stopped() => unknown,
         verdict => verdict.unwrap_or(unknown),
     }
 }
 
-/// The ready endpoints behind a Service's port, of the family of the address that was used, and their port.
+/// Returns the ready endpoints behind a Service's port with the IP family of the address that was used, and their port.
 fn endpoints(
     snapshot: &Snapshot,
     service: &Service,

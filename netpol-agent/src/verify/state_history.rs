@@ -1,4 +1,4 @@
-//! The cluster states of late, and what they say together.
+//! The recent cluster states, and the verdict that they agree on.
 
 use std::{collections::VecDeque, mem::discriminant, ptr, sync::Arc, time::Duration};
 
@@ -8,19 +8,19 @@ use crate::{
     policy::Engine,
 };
 
-/// The cluster states of late.
+/// The recent cluster states.
 pub(super) struct StateHistory {
-    /// How long before an attempt a change still counts.
+    /// How long before an attempt a change still matters.
     grace: Duration,
-    /// The longest time from the begin of an attempt to its last verdict.
+    /// The maximum time from the start of an attempt to its last verdict.
     keep_for: Duration,
-    /// Oldest first; the last one is in force.
+    /// The states, oldest first. The last one is current.
     list: VecDeque<State>,
 }
 
-/// The policies, compiled with the cluster state that they came with.
+/// A cluster state with its compiled policies.
 struct State {
-    /// Since when it holds.
+    /// Since when the state is current.
     since: Monotonic,
     engine: Arc<Engine>,
 }
@@ -30,9 +30,9 @@ impl StateHistory {
         Self { grace, keep_for, list: VecDeque::new() }
     }
 
-    /// Puts a state in force.
+    /// Adds a state, which becomes the current one.
     pub(super) fn push(&mut self, engine: Arc<Engine>, now: Monotonic) {
-        // What has held since before the window is needed; what it replaced is not.
+        // The state that was current at the start of the window is needed; earlier ones are not.
         let start = now - (self.grace + self.keep_for);
         while self.list.get(1).is_some_and(|state| state.since <= start) {
             self.list.pop_front();
@@ -40,73 +40,75 @@ impl StateHistory {
         self.list.push_back(State { since: now, engine });
     }
 
-    /// The state in force.
+    /// Returns the current state.
     pub(super) fn last(&self) -> Option<&Arc<Engine>> {
         self.list.back().map(|state| &state.engine)
     }
 
-    /// What the policies said when the attempt began, or since its ends are known, if that is later. All states that
-    /// held at some time from shortly before until it was decided must agree.
-    pub(super) fn expected(&self, case: &AttemptContext<'_>) -> Expected {
-        let as_of = case.attempt.began.max(case.since);
-        if self.list.front().is_none_or(|first| first.since > case.attempt.decided.max(as_of)) {
+    /// Returns the result that the policies declared when the attempt began, or when its endpoints became known, if
+    /// that is later. All states that were current at some time from shortly before the attempt until its decision must
+    /// agree.
+    pub(super) fn expected(&self, context: &AttemptContext<'_>) -> Expected {
+        let as_of = context.attempt.began.max(context.since);
+        if self.list.front().is_none_or(|first| first.since > context.attempt.decided.max(as_of)) {
             return Expected::Undecidable(Undecidable::Stale);
         }
         let Some((reference_state, view)) =
-            self.reference_state(case, as_of).filter(|(_, view)| !case.is_doubtful(view))
+            self.reference_state(context, as_of).filter(|(_, view)| !context.may_be_reused(view))
         else {
             return Expected::Undecidable(Undecidable::RecentChange);
         };
-        let verdict = case.expected(&view);
-        let end = case.until.max(reference_state.since);
-        let mut others = self.window(case, end).filter(|state| !ptr::eq(*state, reference_state));
-        // Most changes concern neither end, and those states need not be asked.
+        let verdict = context.expected(&view);
+        let end = context.until.max(reference_state.since);
+        let mut others = self.window(context, end).filter(|state| !ptr::eq(*state, reference_state));
+        // Most changes concern neither endpoint, and those states need not be evaluated.
         let agrees = |state: &State| {
-            view.is_same_in(&state.engine, case) || agrees(case, &case.view(&state.engine), &view, &verdict)
+            view.is_same_in(&state.engine, context)
+                || agrees(context, &context.view(&state.engine), &view, &verdict)
         };
         if others.all(agrees) { verdict } else { Expected::Undecidable(Undecidable::RecentChange) }
     }
 
-    /// The state in force at a time, and what it sees; where it does not know the pods, the nearest one that does. The
-    /// news of a pod is older than the state that it comes with.
+    /// Returns the state that was current at a time, and what it knows. If it does not know the pods, returns the
+    /// nearest state that does: the report of a pod is older than the first state that contains it.
     fn reference_state(
         &self,
-        case: &AttemptContext<'_>,
+        context: &AttemptContext<'_>,
         as_of: Monotonic,
     ) -> Option<(&State, StateView<'_>)> {
         let before = self.list.iter().rev().filter(|state| state.since <= as_of);
         let after = self.list.iter().filter(|state| state.since > as_of);
-        let mut views = before.chain(after).map(|state| (state, case.view(&state.engine)));
-        views.find(|(_, view)| view.holders == OwnerMatch::Same)
+        let mut views = before.chain(after).map(|state| (state, context.view(&state.engine)));
+        views.find(|(_, view)| view.owner_match == OwnerMatch::Same)
     }
 
-    /// The states that held from shortly before the attempt to a time.
-    fn window(&self, case: &AttemptContext<'_>, end: Monotonic) -> impl Iterator<Item = &State> {
-        let start = case.attempt.began - self.grace;
+    /// Returns the states that were current at some time from shortly before the attempt to `end`.
+    fn window(&self, context: &AttemptContext<'_>, end: Monotonic) -> impl Iterator<Item = &State> {
+        let start = context.attempt.began - self.grace;
         let until = self.list.iter().skip(1).map(|next| next.since).chain([Monotonic::MAX]);
         let held = self.list.iter().zip(until);
         held.filter(move |(state, until)| state.since <= end && *until > start).map(|(state, _)| state)
     }
 
-    /// Whether an end of the attempt was new when it began.
-    pub(super) fn is_new(&self, case: &AttemptContext<'_>) -> bool {
-        case.since + self.grace > case.attempt.began && case.since > Monotonic::ZERO
+    /// Returns whether an endpoint of the attempt was new when it began.
+    pub(super) fn is_new(&self, context: &AttemptContext<'_>) -> bool {
+        context.since + self.grace > context.attempt.began && context.since > Monotonic::ZERO
     }
 }
 
-/// Whether what another state says goes with the verdict. One that did not have the pods yet, or no longer, says nothing
-/// of them: then nothing may be different but that they came or went.
+/// Returns whether another state agrees with the verdict. A state without the pods gives no verdict on them. It agrees
+/// if nothing else differs.
 fn agrees(
-    case: &AttemptContext<'_>,
+    context: &AttemptContext<'_>,
     other: &StateView<'_>,
     view: &StateView<'_>,
     verdict: &Expected,
 ) -> bool {
-    let agrees = || discriminant(verdict) == discriminant(&case.expected(other));
-    match other.holders {
+    let agrees = || discriminant(verdict) == discriminant(&context.expected(other));
+    match other.owner_match {
         OwnerMatch::Same => agrees(),
-        // An enforcer may take the one for the other.
-        OwnerMatch::Others => case.has_like_policies(other, view) && agrees(),
-        OwnerMatch::Missing => case.has_like_policies(other, view) && other.has_like_pods(view),
+        // An enforcer may confuse the two pods.
+        OwnerMatch::Others => context.has_same_policies(other, view) && agrees(),
+        OwnerMatch::Missing => context.has_same_policies(other, view) && other.has_same_pods(view),
     }
 }

@@ -1,4 +1,4 @@
-//! Attempts in a small cluster, one a row, and what comes of them.
+//! Table tests: attempts in a small cluster, and their outcomes.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -21,18 +21,18 @@ use crate::{
 
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How long an attempt may take to be judged.
+/// The maximum time until an attempt is judged.
 const KEEP: Duration = Duration::from_secs(15);
 
-/// So many seconds after boot.
+/// Returns the point in time this many seconds after boot.
 const fn at(second: u64) -> Monotonic {
     Monotonic::from_secs(second)
 }
 
 const DROPPED: Observed = Observed::Dropped { reason: 12, hook: DropHook::Netfilter, reply: false };
 
-/// `web` may reach `db` on 5432, nothing else may; nobody selects `free`. The agent's node is `node`, and `far` has a pod
-/// in its network.
+/// Only `web` may reach `db`, on 5432. No policy selects `free`. The agent's node is `node`; `far` has a pod that uses
+/// the host network.
 const CLUSTER: &str = "
 {apiVersion: v1, kind: Node, metadata: {name: node}, status: {addresses: [{type: InternalIP, address: 10.1.0.1}]}}
 ---
@@ -58,7 +58,7 @@ const CLUSTER: &str = "
         ingress: [{from: [{podSelector: {matchLabels: {app: web}}}], ports: [{port: 5432}]}]}}
 ";
 
-/// The same without the policy.
+/// The same cluster without the policy.
 fn without_policy() -> String {
     CLUSTER.rsplit_once("---").unwrap().0.to_owned()
 }
@@ -73,7 +73,7 @@ fn reasons() -> DropReasons {
     DropReasons::new(BTreeMap::from([(3, "NO_SOCKET".into()), (12, "NETFILTER_DROP".into())]))
 }
 
-/// A judge that has known the cluster for long.
+/// Creates a judge that has known the cluster for a long time.
 fn judge() -> Judge {
     let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
     judge.set_state(engine(CLUSTER), at(1));
@@ -86,7 +86,7 @@ fn interfaces() -> PodInterfaces {
         interfaces.attached(ifindex, "veth".into(), Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
-    // The host's end of a pod's veth pair has an address that the API does not list.
+    // The host's end of a pod's interface pair has an address that the API does not list.
     interfaces.set_host(["127.0.0.1", "10.1.0.1", "10.0.0.254"].map(|address| address.parse().unwrap()));
     interfaces
 }
@@ -153,7 +153,7 @@ fn outcomes() {
     }
 }
 
-/// Two Services in front of pods that are not judged alike, one of them on a node port too, and the API server.
+/// Two Services with pods that get different verdicts, one of them with a node port, and the API server.
 const SERVICES: &str = "
 ---
 {apiVersion: v1, kind: Service, metadata: {name: split, namespace: shop},
@@ -177,7 +177,7 @@ const SERVICES: &str = "
  addressType: IPv4, endpoints: [{addresses: [10.1.0.1]}, {addresses: [198.51.100.6]}], ports: [{name: https, port: 6443}]}
 ";
 
-/// Who is at the other end, and by way of which Service.
+/// The destination endpoint, and the Service that was used.
 #[test]
 fn destinations() {
     let to = |address: &str, port| attempt(FREE, address, port, Observed::Established);
@@ -228,7 +228,7 @@ fn destinations() {
     }
 }
 
-/// An enforcer may compare address ranges with the address that was used, before it is translated.
+/// An enforcer may compare CIDR ranges with the address before it is translated.
 #[test]
 fn ranges_that_have_the_address_that_was_used() {
     for (range, address, port, expected) in [
@@ -259,7 +259,7 @@ fn what_makes_an_attempt_undecidable() {
     let unanswered = || attempt(FREE, DB, 5432, Observed::Unanswered);
     for (name, attempt, expected) in [
         ("nothing", plain(), None),
-        ("open before", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
+        ("pre-existing", Attempt { pre_existing: true, ..plain() }, Some(Undecidable::PreExisting)),
         ("losses do not undo what was seen", Attempt { records_lost: true, ..plain() }, None),
         (
             "losses undo a drop: it may have got through when it was sent again",
@@ -286,7 +286,7 @@ fn what_makes_an_attempt_undecidable() {
             Some(Undecidable::SpoofedSource),
         ),
         ("through an uplink", Attempt { spoof_candidate: Some(9), ..plain() }, None),
-        ("a veth that is gone", Attempt { spoof_candidate: Some(77), ..plain() }, None),
+        ("an interface that was removed", Attempt { spoof_candidate: Some(77), ..plain() }, None),
         (
             "before its Service's address is translated",
             attempt(WEB, "10.96.0.2", 5432, Observed::Established),
@@ -303,7 +303,7 @@ fn what_makes_an_attempt_undecidable() {
     }
 }
 
-/// Each state holds from its moment on; all that held shortly before an attempt or during it must agree.
+/// All states that were current shortly before an attempt or during it must agree.
 #[test]
 fn changes() {
     let without = without_policy();
@@ -325,7 +325,7 @@ fn changes() {
     }
 }
 
-/// A Service's address or node port: what counts is what its ready endpoints have in common.
+/// Connections to a Service's address or node port: the verdict is the one that its ready endpoints have in common.
 #[test]
 fn services() {
     let slice = |name: &str, endpoints: &str| {
@@ -380,9 +380,10 @@ fn services() {
     }
 }
 
-/// The address of a pod of another node that is ending may be another's already; a pod of this node has its own veth.
+/// The address of a terminating pod on another node may already belong to another pod. A pod on this node has its own
+/// interface.
 #[test]
-fn a_pod_that_is_ending() {
+fn a_terminating_pod() {
     let ending = |name: &str, end: &str| {
         CLUSTER.replace(&format!("metadata: {{name: {name}, "), &format!("metadata: {{name: {name}, {end}"))
     };
@@ -404,8 +405,8 @@ fn a_pod_that_is_ending() {
     }
 }
 
-/// Where the host itself has a Service's address, as it has with a DNS cache on each node, a program on the host may
-/// answer in the endpoints' place.
+/// If the host itself has a Service's address, as with a DNS cache on each node, a program on the host may answer
+/// instead of the endpoints.
 #[test]
 fn a_service_address_on_the_host() {
     let slice = "
@@ -427,7 +428,7 @@ fn a_service_address_on_the_host() {
     assert_eq!(judge.judge(translated, &interfaces).outcome, Outcome::NotEnforced, "IPVS");
 }
 
-/// What is not known makes undecidable what depends on it, and nothing else.
+/// A missing kind of object makes undecidable what depends on it, and nothing else.
 #[test]
 fn gaps() {
     use ObjectKind::{EndpointSlice, Namespace, NetworkPolicy, Node, Pod, Service};
@@ -474,7 +475,8 @@ fn words() {
     assert_eq!(judge().judge(other, &interfaces()).drop_reason.as_deref(), Some("NO_SOCKET"));
 }
 
-/// One story a row: `TIME FROM PORT OBSERVED` against `db`; what is told, and what is open at the end.
+/// Processes the steps `TIME FROM PORT OBSERVED` against `db`. Returns the findings that were emitted and the open
+/// ones.
 fn story(steps: &[(u64, &str, u16, Observed)]) -> (Vec<Finding>, Findings) {
     let (judge, interfaces, mut findings, mut told) =
         (judge(), interfaces(), Findings::default(), Vec::new());
@@ -508,7 +510,7 @@ fn what_resolves_a_finding() {
     for (name, next, open) in [
         ("a later one was enforced", (110, FREE, 5432, DROPPED), 0),
         ("an earlier one, decided later, was", (99, FREE, 5432, DROPPED), 1),
-        ("nobody answers: that proves nothing", (110, FREE, 5432, Observed::Unanswered), 1),
+        ("no answer proves nothing", (110, FREE, 5432, Observed::Unanswered), 1),
         ("another port", (110, FREE, 22, DROPPED), 1),
         ("another source", (110, WEB, 5432, Observed::Established), 1),
     ] {
@@ -522,7 +524,7 @@ fn what_resolves_a_finding() {
     }
 }
 
-/// The demo once lost a finding so: one family enforced, the other not.
+/// A finding for one IP family is not resolved by a connection of the other family.
 #[test]
 fn families_are_apart() {
     let judge = judge();
@@ -562,7 +564,7 @@ fn findings_are_bounded() {
     for port in 1..=10_100 {
         findings.flow(&judge.judge(attempt(FREE, DB, port, Observed::Established), &interfaces));
     }
-    // 5432 is denied to `free`, too.
+    // 5432 is also denied to `free`.
     assert_eq!(findings.count(FindingKind::NotEnforced), 10_000);
     assert_eq!(findings.stats().overflowed, 100);
 }

@@ -1,8 +1,8 @@
-//! What was lost, and what was made up.
+//! Lost records and spoofed packets.
 
 use super::*;
 
-/// What a lost record may have told otherwise is marked.
+/// An attempt whose result a lost record may change is marked.
 #[test]
 fn losses() {
     use Observed::{Delivered, Established, Rejected, Unanswered};
@@ -44,12 +44,13 @@ fn losses() {
     ] {
         let mut world = World::new(protocol);
         story.iter().for_each(|step| world.step(step));
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
-        assert_eq!(told, [expected], "{name}");
+        let reported: Vec<_> =
+            world.out.iter().map(|attempt| (attempt.observed, attempt.records_lost)).collect();
+        assert_eq!(reported, [expected], "{name}");
     }
 }
 
-/// A pod that makes up packets in another's name hides nothing of its own, nor of the other's.
+/// A pod that spoofs another pod's address hides neither its own connections nor the other pod's.
 #[test]
 fn forged() {
     let tcp: &[(&str, &[&str], &[&str])] = &[
@@ -93,13 +94,13 @@ fn forged() {
             story.iter().for_each(|step| world.step(step));
             world.step("wait 0");
             let mark = |attempt: &Attempt| if attempt.spoof_candidate.is_some() { "forged " } else { "" };
-            let mut told: Vec<String> = world
+            let mut reported: Vec<String> = world
                 .out
                 .iter()
                 .map(|attempt| short(attempt).replace(' ', &format!(" {}", mark(attempt))))
                 .collect();
-            told.sort();
-            assert_eq!(told, *expected, "{protocol}: {name}");
+            reported.sort();
+            assert_eq!(reported, *expected, "{protocol}: {name}");
         }
     }
 }

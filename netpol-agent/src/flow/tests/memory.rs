@@ -1,12 +1,12 @@
-//! What is remembered, and for how long.
+//! How long attempts are remembered, and how many.
 
 use proptest::prelude::*;
 
 use super::*;
 use crate::flow::entry::Entry;
 
-/// A datagram from a low port to a high one, just after the start, is an answer to a question asked before it; unless the
-/// pod came later than the agent.
+/// A datagram from a low port to a high one, just after the start, is an answer to an earlier request. If the pod was
+/// created after the agent started, it is not.
 #[test]
 fn datagrams_at_the_start() {
     for (attached_ms, created, pre_existing) in
@@ -30,29 +30,30 @@ fn datagrams_at_the_start() {
     }
 }
 
-/// While an enforcer remembers a conversation, both sides may go on with it.
+/// Both sides may continue a conversation for as long as an enforcer remembers it.
 #[test]
 fn conversations_with_pauses() {
     let asked = ["data a>b @1out", "data a>b @2in", "data a<b @2out", "data a<b @1in"];
-    for (pause, told) in [("wait 120000", 1), ("wait 140000", 2)] {
+    for (pause, reported) in [("wait 120000", 1), ("wait 140000", 2)] {
         let mut world = World::new(Protocol::Udp);
         for step in asked.into_iter().chain([pause, "data a<b @2out", "data a<b @1in", "wait 6000"]) {
             world.step(step);
         }
-        assert_eq!(world.out.len(), told, "{pause}: {:?}", world.out);
+        assert_eq!(world.out.len(), reported, "{pause}: {:?}", world.out);
     }
 }
 
-/// What goes on for long is told from time to time: as the same where it had got there, as another where it had not.
+/// A long conversation is reported from time to time: as a recheck if it was let through before, otherwise as a new
+/// attempt.
 #[test]
 fn long_conversations() {
     let there = ["data a>b @1out", "data a>b @2in"];
     let stopped = ["data a>b @1out", "drop netfilter host a>b data"];
     let (delivered, dropped) = (Observed::Delivered, DROPPED);
     for (name, first, then, expected) in [
-        ("it goes on", there, there, [(delivered, false), (delivered, true)]),
+        ("it continues", there, there, [(delivered, false), (delivered, true)]),
         ("it is stopped", there, stopped, [(delivered, false), (dropped, true)]),
-        ("it gets through", stopped, there, [(dropped, false), (delivered, false)]),
+        ("it gets through later", stopped, there, [(dropped, false), (delivered, false)]),
     ] {
         let mut world = World::new(Protocol::Udp);
         for _ in 0..60 {
@@ -63,8 +64,9 @@ fn long_conversations() {
             then.iter().for_each(|step| world.step(step));
             world.step("wait 5000");
         }
-        let told: Vec<_> = world.out.iter().map(|attempt| (attempt.observed, attempt.is_recheck)).collect();
-        assert_eq!(told, expected, "{name}");
+        let reported: Vec<_> =
+            world.out.iter().map(|attempt| (attempt.observed, attempt.is_recheck)).collect();
+        assert_eq!(reported, expected, "{name}");
     }
 }
 
@@ -79,7 +81,7 @@ fn forgets() {
     ] {
         let mut world = World::new(Protocol::Tcp);
         story.iter().for_each(|step| world.step(step));
-        // In steps, as time goes.
+        // The time advances in steps.
         for _ in 0..wait_ms / 500 {
             world.step("wait 500");
         }
@@ -87,7 +89,7 @@ fn forgets() {
     }
 }
 
-/// Nothing of a translation stays behind when its attempt is gone.
+/// A translation is removed with its attempt.
 #[test]
 fn forgets_translations() {
     let mut world = World::new(Protocol::Tcp);
@@ -95,9 +97,9 @@ fn forgets_translations() {
     {
         world.step(step);
     }
-    assert_eq!(world.table.forms(), 2);
+    assert_eq!(world.table.alias_count(), 2);
     world.step("wait 12000");
-    assert_eq!((world.table.len(), world.table.forms()), (0, 0));
+    assert_eq!((world.table.len(), world.table.alias_count()), (0, 0));
 }
 
 #[test]
@@ -130,7 +132,7 @@ fn eviction_takes_decided_ones_first() {
 }
 
 proptest! {
-    /// Whatever comes, in whatever order: the bound holds, and each attempt is handed out at most twice.
+    /// For any input in any order: the table stays within its bound, and each attempt is emitted at most twice.
     #[test]
     fn bound(steps in proptest::collection::vec((0u16..40, 0u8..6, 0u32..4, any::<bool>(), 0u64..3_000), 1..400)) {
         let limits = Limits { entries: 16, ..Limits::default() };
@@ -159,7 +161,7 @@ proptest! {
             table.expire(now, &interfaces, &mut out);
             prop_assert!(table.len() <= 16);
         }
-        // In time everything is decided and forgotten, and nothing stays behind in the queues.
+        // In the end everything is decided and forgotten, and the queues are empty.
         for _ in 0..1_000 {
             now += ms(10_000);
             table.expire(now, &interfaces, &mut out);
@@ -169,8 +171,8 @@ proptest! {
     }
 }
 
-/// However the evidence comes, the decision is not later than the table promises: a drop just before nobody would have
-/// answered, and a reset just before that drop would have settled it.
+/// No evidence delays a decision beyond the maximum that the table promises. The worst case is a drop just before the
+/// timeout for an answer, and a reset just before that drop would have decided it.
 #[test]
 fn the_longest_delay() {
     let limits = Limits::default();
@@ -189,7 +191,7 @@ fn the_longest_delay() {
     assert!(delay <= FlowTable::max_delay(&limits), "{delay:?}");
 }
 
-/// The table is most of the agent's memory, and twice as many places as connections.
+/// The table uses most of the agent's memory, and has up to twice as many slots as connections.
 #[test]
 fn an_entry_is_small() {
     let size = size_of::<(Tuple, Entry)>();

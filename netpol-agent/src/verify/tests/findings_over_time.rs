@@ -1,4 +1,4 @@
-//! Findings while time passes.
+//! Findings over time.
 
 use jiff::Timestamp;
 
@@ -8,7 +8,7 @@ use crate::{
     verify::{Clock, Findings},
 };
 
-/// The calendar jumps, to and fro: a finding stays, and a later connection is later.
+/// If the wall clock jumps, a finding stays open, and later connections still count as later.
 #[test]
 fn the_calendar_jumps() {
     for jumped in ["1970-01-01T05:00:00Z", "1969-12-31T19:00:00Z"] {
@@ -25,7 +25,7 @@ fn the_calendar_jumps() {
     }
 }
 
-/// A conversation that should not be keeps its finding for as long as it goes on.
+/// A wrong conversation keeps its finding open for as long as it continues.
 #[test]
 fn what_goes_on() {
     let after = |second: u64, observed| Attempt {

@@ -1,4 +1,4 @@
-//! What is judged once more, with what has come since; and what is not known well enough to be wrong.
+//! Attempts that are judged again after later reports, and attempts about which too little is known.
 
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use super::{
 };
 use crate::model::{Observed, Outcome, Undecidable};
 
-/// What an enforcer has had may come here later: what looks wrong is judged once more, with what has come since.
+/// The agent may receive a change later than an enforcer. A wrong-looking attempt is judged again with the later
+/// changes.
 #[test]
-fn news_after_the_decision() {
+fn reports_after_the_decision() {
     let mut judge = judge();
     let wrong = attempt(FREE, DB, 5432, Observed::Established);
     assert_eq!(judge.judge(wrong, &interfaces()).outcome, Outcome::NotEnforced);
@@ -27,7 +28,7 @@ fn news_after_the_decision() {
     }
 }
 
-/// A pod that the API has not told of is not the outside: what looks wrong about it proves nothing.
+/// A pod that the API has not reported is not outside the cluster: a wrong-looking connection of it proves nothing.
 #[test]
 fn pods_that_are_not_known() {
     let ranges = "
@@ -39,11 +40,11 @@ fn pods_that_are_not_known() {
     for (from, to, observed, outcome) in [
         ("10.0.7.9", DB, Observed::Established, Outcome::Undecidable),
         ("10.0.8.9", DB, Observed::Established, Outcome::NotEnforced),
-        // Behind a veth of this node.
+        // Behind an interface of this node.
         ("172.16.0.1", DB, Observed::Established, Outcome::Undecidable),
         (FREE, "10.0.7.9", DROPPED, Outcome::Undecidable),
         (FREE, "10.0.8.9", DROPPED, Outcome::OverBlocked),
-        // Nobody has to be known for these.
+        // These need no known endpoint.
         ("10.0.7.9", DB, DROPPED, Outcome::Enforced),
         ("10.0.7.9", FREE, Observed::Established, Outcome::Conforming),
     ] {
@@ -55,7 +56,7 @@ fn pods_that_are_not_known() {
     }
 }
 
-/// A Service that hands connections to its client's own node alone, or takes them from some places alone, drops others.
+/// A Service drops connections if it forwards only to the client's own node, or accepts only some source ranges.
 #[test]
 fn services_that_refuse() {
     let service = |spec: &str| {

@@ -1,4 +1,5 @@
-//! Connections of pods that are new: the news of an address comes after the pod, and the state that has it later still.
+//! Connections of new pods. The address is reported after the pod has started, and the cluster state that contains it
+//! is later still.
 
 use jiff::Timestamp;
 
@@ -12,7 +13,7 @@ use crate::{
     policy::Compiler,
 };
 
-/// Objects by name: a row lists those that there are.
+/// Objects by name. Each row lists the ones that exist.
 const OBJECTS: [(&str, &str); 10] = [
     ("web", "{kind: Pod, metadata: {name: web, namespace: shop, labels: {app: web}}, status: {podIP: 10.0.0.1}}"),
     ("twin", "{kind: Pod, metadata: {name: twin, namespace: shop, labels: {app: web}}, status: {podIP: 10.0.0.1}}"),
@@ -43,10 +44,10 @@ const OBJECTS: [(&str, &str); 10] = [
 /// When the agent started, in milliseconds.
 const START: u64 = 1000;
 
-/// When the new pod's veth came.
+/// When the new pod's interface was created, in milliseconds.
 const BORN: u64 = 99_000;
 
-/// What there is in most rows.
+/// The objects that exist in most rows.
 const BASE: &str = "db free only-web nowhere not-web";
 
 fn objects(names: &str) -> Vec<Object> {
@@ -68,12 +69,13 @@ const fn ms(milliseconds: u64) -> Monotonic {
     Monotonic::from_nanos(milliseconds * 1_000_000)
 }
 
-/// A judge that has learned of these objects at these milliseconds; each state is in force 30 ms after the news.
+/// Creates a judge that received these objects at these milliseconds. Each state becomes current 30 ms after the
+/// report.
 fn judge(states: &[(u64, String)]) -> Judge {
     let mut judge = Judge::new(Clock { boot: Timestamp::UNIX_EPOCH }, reasons(), GRACE, KEEP);
     let (mut index, mut compiler) = (Index::new(), Compiler::new());
     for (at, names) in states {
-        // What was there at the start has no beginning.
+        // The objects that existed at the start have no start time.
         if *at > START {
             index.set_time(ms(*at));
         }
@@ -83,14 +85,14 @@ fn judge(states: &[(u64, String)]) -> Judge {
     judge
 }
 
-/// From `WEB`, 100 ms after its veth came, and decided at once.
+/// Returns an attempt from `WEB` that began 100 ms after its interface was created, and was decided immediately.
 fn early(to: &str, port: u16, observed: Observed) -> Attempt {
     Attempt { began: ms(BORN + 100), decided: ms(BORN + 101), ..attempt(WEB, to, port, observed) }
 }
 
-/// What is known of a new pod in the end holds from its first moment, as far as it is isolation by NetworkPolicies: the
-/// API says so. What admits a pod, or denies it by its labels, may take its time. And where more has changed than that
-/// the pod came, nothing is told.
+/// Isolation by NetworkPolicies holds for a new pod from its first moment, by the API's definition. A rule that allows
+/// the pod, or denies it by its labels, may take time to apply. If more has changed than that the pod was created, the
+/// attempt is undecidable.
 #[test]
 fn a_new_pod() {
     use Observed::{Established, Rejected};
@@ -99,10 +101,10 @@ fn a_new_pod() {
     let came = |pod: &str| after(BASE, &format!("{BASE} {pod}"));
     let known = |at, pod: &str| vec![(START, BASE.to_owned()), (at, format!("{BASE} {pod}"))];
     for (name, states, attempt, expected) in [
-        ("admitted", came("web"), early(DB, 5432, Established), Conforming),
-        ("admitted, and not let through yet", came("web"), early(DB, 5432, DROPPED), Undecidable),
-        ("not admitted", came("web"), early(DB, 22, Established), NotEnforced),
-        ("not admitted, and not let through", came("web"), early(DB, 22, DROPPED), Enforced),
+        ("allowed", came("web"), early(DB, 5432, Established), Conforming),
+        ("allowed, and dropped so far", came("web"), early(DB, 5432, DROPPED), Undecidable),
+        ("not allowed", came("web"), early(DB, 22, Established), NotEnforced),
+        ("not allowed, and dropped", came("web"), early(DB, 22, DROPPED), Enforced),
         ("isolated", came("shut"), early(FREE, 80, Established), NotEnforced),
         ("isolated, and rejected", came("shut"), early(FREE, 80, Rejected), Enforced),
         ("denied by its labels", came("web"), early(FREE, 80, Established), Undecidable),
@@ -166,10 +168,10 @@ fn a_new_pod() {
     }
 }
 
-/// Somebody answered, and was not seen at the veth that has the address: that one may have gone, and its end not been
-/// heard of yet.
+/// The destination answered, but was not seen at the interface that has the address. That interface may have been
+/// removed, and the removal not reported yet.
 #[test]
-fn an_end_that_was_not_seen() {
+fn a_destination_that_was_not_seen() {
     use Outcome::{NotEnforced, Undecidable};
     let judge = judge(&[(START, format!("{BASE} web"))]);
     let until = Some(ms(102_000));
@@ -178,10 +180,10 @@ fn an_end_that_was_not_seen() {
     for (name, attempt, gone, awaits, outcome) in [
         ("seen", Attempt { began: ms(100_000), ..open }, None, None, NotEnforced),
         ("not seen", unseen(open), None, until, NotEnforced),
-        ("gone by then", unseen(open), Some(100_200), None, Undecidable),
-        ("gone before", unseen(open), Some(99_990), Some(ms(104_940)), Undecidable),
-        ("gone much later", unseen(open), Some(103_000), None, NotEnforced),
-        ("nobody answered", unseen(attempt(WEB, DB, 22, DROPPED)), None, None, Outcome::Enforced),
+        ("removed by then", unseen(open), Some(100_200), None, Undecidable),
+        ("removed before", unseen(open), Some(99_990), Some(ms(104_940)), Undecidable),
+        ("removed much later", unseen(open), Some(103_000), None, NotEnforced),
+        ("no answer", unseen(attempt(WEB, DB, 22, DROPPED)), None, None, Outcome::Enforced),
         (
             "the source",
             Attempt { source_interface: None, began: ms(100_000), ..open },
