@@ -1,31 +1,31 @@
-//! Who may reach whom, for all pods at once.
+//! The reachability matrix: for each pair of pods, whether the policies allow a connection on one port.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{ConnectionPeer, Engine, Query, ip_block_set::IpBlockSet};
 use crate::model::{Pod, PodClass, Protocol};
 
-/// Who may reach whom on one port. Pods that no policy tells apart share a row and a column.
+/// The verdicts between all pods on one port. Pods that no policy distinguishes share a row and a column.
 #[derive(Debug)]
 pub struct Matrix {
     groups: Vec<Vec<Arc<Pod>>>,
-    /// Row by row.
+    /// The cells, row by row.
     cells: Vec<Cell>,
 }
 
-/// Whether pods of one group may reach those of another.
+/// The verdict between two groups of pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
-    /// They may.
+    /// The connection is allowed.
     Allowed,
-    /// They may not.
+    /// The connection is denied.
     Denied,
-    /// The API leaves it to the implementation.
+    /// The API does not define the outcome: it depends on the implementation.
     Undefined,
 }
 
 impl Matrix {
-    /// Judges all pairs of these pods. Those that policies can't select are left out.
+    /// Evaluates all pairs of these pods. Pods that policies can't select are left out.
     #[must_use]
     pub fn new(
         engine: &Engine,
@@ -37,7 +37,8 @@ impl Matrix {
         let mut cells = Vec::with_capacity(groups.len() * groups.len());
         for from in groups.iter().filter_map(|group| group.first()) {
             for to in &groups {
-                // Within a group it is about two of its pods, if there are two; a pod always reaches itself.
+                // A pod always reaches itself. So a cell within a group is evaluated for two different pods, if
+                // possible.
                 let to = to.iter().find(|to| to.key != from.key).or(to.first()).unwrap_or(from);
                 let query = Query {
                     source: ConnectionPeer::Pod(from),
