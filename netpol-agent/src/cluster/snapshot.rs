@@ -226,6 +226,16 @@ impl Snapshot {
         self.cluster_policies.values()
     }
 
+    /// Returns true if another snapshot certainly has the same state for two addresses, as far as policies and Services are
+    /// concerned. Endpoints of Services are not compared. A false result does not mean that the states differ.
+    #[must_use]
+    pub fn is_same_at(&self, other: &Self, ips: [IpAddr; 2]) -> bool {
+        self.host_pods.is_same(&other.host_pods)
+            && self.node_ports.is_same(&other.node_ports)
+            && self.unreadable.is_same(&other.unreadable)
+            && ips.into_iter().all(|ip| self.addresses.is_same_at(&other.addresses, ip))
+    }
+
     /// The object with this reference. `None` for a namespace that is only implied.
     #[must_use]
     pub fn object(&self, reference: &ObjectRef) -> Option<Object> {

@@ -8,7 +8,7 @@ use super::{
     direction_verdict::{DecidedBy, DirectionVerdict},
     original_address::{OriginalAddress, service_addresses_of},
     query::{ConnectionPeer, Query},
-    rule::{Addresses, Match, Traffic},
+    rule::{EndpointIps, Match, Traffic},
     rule_endpoint::{RuleEndpoint, Subject},
     tiers::DirectionQuery,
     verdict::Verdict,
@@ -80,6 +80,25 @@ impl Engine {
         Verdict { egress, ingress, caveats }
     }
 
+    /// Returns true if another engine certainly gives the same verdict for connections between these two peers: the state of
+    /// their addresses and the compiled policies of their classes are the same.
+    ///
+    /// This check does no search. A false result does not mean that the verdicts differ.
+    #[must_use]
+    pub fn is_same_for(
+        &self,
+        other: &Self,
+        source: ConnectionPeer<'_>,
+        destination: ConnectionPeer<'_>,
+    ) -> bool {
+        let peers = [source, destination];
+        let (Some(from), Some(to)) = (source.ip(), destination.ip()) else { return false };
+        let has_same_policies = |peer: &ConnectionPeer<'_>| {
+            peer.pod().is_none_or(|pod| self.classes.is_same_for(&other.classes, &pod.class))
+        };
+        self.snapshot.is_same_at(&other.snapshot, [from, to]) && peers.iter().all(has_same_policies)
+    }
+
     /// Returns true if source NAT (masquerading) may change the ingress verdict.
     ///
     /// kube-proxy replaces the source address with a node's address for all connections to a node port or a load
@@ -99,7 +118,7 @@ impl Engine {
         let mut nodes =
             node_or_load_balancer_ips.filter_map(|ip| self.snapshot.node_by_ip(*ip).or_else(own_node));
         nodes.any(|node| {
-            let node = RuleEndpoint::new(Subject::Node(node), Addresses::Any(&node.ips));
+            let node = RuleEndpoint::new(Subject::Node(node), EndpointIps::Any(&node.ips));
             self.evaluate_direction(PolicyDirection::Ingress, query, &node, destination).allowed
                 != ingress.allowed
         })
@@ -191,12 +210,12 @@ impl Engine {
 
     fn endpoint<'e>(&'e self, peer: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
         match peer {
-            ConnectionPeer::Pod(pod) => self.pod_endpoint(pod, Addresses::Any(&pod.ips)),
-            ConnectionPeer::PodAt(pod, ip) => self.pod_endpoint(pod, Addresses::One(ip.to_canonical())),
+            ConnectionPeer::Pod(pod) => self.pod_endpoint(pod, EndpointIps::Any(&pod.ips)),
+            ConnectionPeer::PodAt(pod, ip) => self.pod_endpoint(pod, EndpointIps::One(ip.to_canonical())),
             ConnectionPeer::Ip(ip) => {
                 let ip = ip.to_canonical();
                 if let Some(pod) = self.snapshot.pod_by_ip(ip) {
-                    return self.pod_endpoint(pod, Addresses::One(ip));
+                    return self.pod_endpoint(pod, EndpointIps::One(ip));
                 }
                 let node = self.snapshot.node_by_ip(ip);
                 RuleEndpoint::at(ip, node.map_or(Subject::Outside, |node| Subject::Node(node)))
@@ -205,7 +224,7 @@ impl Engine {
         }
     }
 
-    fn pod_endpoint<'e>(&'e self, pod: &'e Arc<Pod>, ips: Addresses<'e>) -> RuleEndpoint<'e> {
+    fn pod_endpoint<'e>(&'e self, pod: &'e Arc<Pod>, ips: EndpointIps<'e>) -> RuleEndpoint<'e> {
         if pod.is_finished() {
             return RuleEndpoint::unselectable(ips, Caveat::FinishedPod);
         }

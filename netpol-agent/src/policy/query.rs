@@ -32,3 +32,23 @@ pub enum ConnectionPeer<'a> {
     /// A node. The connection uses an address of the node that the API does not list.
     NodeAt(&'a Arc<Node>, IpAddr),
 }
+
+impl<'a> ConnectionPeer<'a> {
+    /// The pod. `None` if the peer is given by an address or is a node.
+    #[must_use]
+    pub const fn pod(&self) -> Option<&'a Arc<Pod>> {
+        match self {
+            Self::Pod(pod) | Self::PodAt(pod, _) => Some(pod),
+            Self::Ip(_) | Self::NodeAt(..) => None,
+        }
+    }
+
+    /// The address. `None` if the peer is a pod with any of its addresses.
+    #[must_use]
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Pod(_) => None,
+            Self::PodAt(_, ip) | Self::Ip(ip) | Self::NodeAt(_, ip) => Some(*ip),
+        }
+    }
+}

@@ -116,7 +116,7 @@ pub enum Mismatch {
 pub(super) struct Traffic<'e> {
     /// The IDs of the peer sets that contain the peer, sorted.
     pub(super) peer_sets: &'e [PeerId],
-    pub(super) peer_ips: Addresses<'e>,
+    pub(super) peer_ips: EndpointIps<'e>,
     /// The node whose address the peer has.
     pub(super) peer_node: Option<&'e Node>,
     pub(super) peer_is_pod: bool,
@@ -128,12 +128,12 @@ pub(super) struct Traffic<'e> {
 
 /// The addresses of an endpoint: the one that was observed, or all of its addresses.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Addresses<'e> {
+pub(super) enum EndpointIps<'e> {
     One(IpAddr),
     Any(&'e [IpAddr]),
 }
 
-impl Addresses<'_> {
+impl EndpointIps<'_> {
     fn any(&self, mut test: impl FnMut(IpAddr) -> bool) -> bool {
         match self {
             Self::One(ip) => test(*ip),

@@ -6,7 +6,7 @@ use super::{
     caveat::{Caveat, Caveats},
     compiled_pod_class::CompiledPodClass,
     peers::PeerId,
-    rule::Addresses,
+    rule::EndpointIps,
 };
 use crate::model::{ContainerPort, Node, Pod};
 
@@ -14,7 +14,7 @@ use crate::model::{ContainerPort, Node, Pod};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleEndpoint<'e> {
     pub(super) subject: Subject<'e>,
-    pub(super) ips: Addresses<'e>,
+    pub(super) ips: EndpointIps<'e>,
     /// The caveats that result from resolving it.
     pub(super) caveats: Caveats,
 }
@@ -33,19 +33,19 @@ pub(super) enum Subject<'e> {
 }
 
 impl<'e> RuleEndpoint<'e> {
-    pub(super) fn new(subject: Subject<'e>, ips: Addresses<'e>) -> Self {
+    pub(super) fn new(subject: Subject<'e>, ips: EndpointIps<'e>) -> Self {
         Self { subject, ips, caveats: Caveats::default() }
     }
 
     /// Creates an endpoint for a pod that no policy can select. The caveat is the reason.
-    pub(super) fn unselectable(ips: Addresses<'e>, caveat: Caveat) -> Self {
+    pub(super) fn unselectable(ips: EndpointIps<'e>, caveat: Caveat) -> Self {
         let mut endpoint = Self::new(Subject::Outside, ips);
         endpoint.caveats.add(caveat);
         endpoint
     }
 
     pub(super) fn at(ip: IpAddr, subject: Subject<'e>) -> Self {
-        Self::new(subject, Addresses::One(ip))
+        Self::new(subject, EndpointIps::One(ip))
     }
 
     pub(super) fn pod(&self) -> Option<&'e Arc<Pod>> {
