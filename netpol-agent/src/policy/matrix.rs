@@ -64,7 +64,7 @@ impl Matrix {
         &self.groups
     }
 
-    /// Whether pods of one group may reach those of another, by their places in [`Self::groups`].
+    /// The verdict from the pods of one group to those of another, by their indexes in [`Self::groups`].
     #[must_use]
     pub fn cell(&self, from: usize, to: usize) -> Option<Cell> {
         if to >= self.groups.len() {
@@ -74,7 +74,7 @@ impl Matrix {
     }
 }
 
-/// Pods that share their class, and are in the same of all address ranges that rules name.
+/// Groups the pods that have the same class and match the same `ipBlock`s of all rules.
 fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
     let ranges = ranges(engine);
     let mut places: HashMap<(Arc<PodClass>, Vec<u32>), usize> = HashMap::new();
@@ -92,18 +92,22 @@ fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<A
     groups
 }
 
-/// All different sets of address ranges that rules name.
+/// All distinct sets of `ipBlock`s that rules refer to.
 fn ranges(engine: &Engine) -> Vec<&IpBlockSet> {
-    let mut seen = HashMap::new();
-    for profile in engine.classes.values() {
-        for side in [&profile.ingress, &profile.egress] {
-            let tiers = side.admin.iter().chain(&side.baseline).filter_map(|rule| rule.peers.blocks.as_ref());
-            for blocks in side.rules.iter().filter_map(|rule| rule.peers.blocks.as_ref()).chain(tiers) {
-                seen.insert(Arc::as_ptr(blocks), &**blocks);
+    let mut sets = HashMap::new();
+    for compiled in engine.classes.values() {
+        for direction in [&compiled.ingress, &compiled.egress] {
+            let tiers = direction
+                .admin
+                .iter()
+                .chain(&direction.baseline)
+                .filter_map(|rule| rule.peers.blocks.as_ref());
+            for blocks in direction.rules.iter().filter_map(|rule| rule.peers.blocks.as_ref()).chain(tiers) {
+                sets.insert(Arc::as_ptr(blocks), &**blocks);
             }
         }
     }
-    seen.into_values().collect()
+    sets.into_values().collect()
 }
 
 fn ranges_of(ips: &[IpAddr], ranges: &[&IpBlockSet]) -> Vec<u32> {

@@ -59,7 +59,9 @@ pub async fn run(options: Options) -> Result<()> {
     let signals = Signals::new()?;
     preflight()?;
     if let Err(error) = raise_file_limit() {
-        warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
+        warn!(
+            "cannot raise the limit of open files ({error}): the agent can't watch more than about 500 pods"
+        );
     }
     let Options { source, sinks, metrics: address, capture, node, grace, load: load_options, limits } =
         options;

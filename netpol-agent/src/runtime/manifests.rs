@@ -139,7 +139,7 @@ impl ManifestSource {
                 self.sync = SyncStatus::current();
                 self.index.set_time(monotonic_now());
                 let view = self.apply(loaded);
-                info!("manifests read anew: generation {}", view.engine.snapshot().generation());
+                info!("manifests reloaded: generation {}", view.engine.snapshot().generation());
                 views.send_replace(view);
             } else {
                 warn!("manifests have errors: the last state stays in force until they are repaired");

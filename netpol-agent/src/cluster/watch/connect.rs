@@ -23,7 +23,7 @@ pub struct Credentials {
 pub enum ConnectError {
     /// A kubeconfig can't be used.
     #[error(
-        "can't use {file}: {cause} (name another by --kubeconfig, or take the cluster's state from files, --manifests)"
+        "can't use {file}: {cause} (set another file with --kubeconfig, or read the cluster's state from files with --manifests)"
     )]
     Kubeconfig {
         /// The file.

@@ -34,7 +34,7 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
             0 => Ok(None),
             _ if self.line.last() == Some(&b'\n') => Ok(Some(&self.line)),
             _ if self.line.len() as u64 >= MAX_LINE => {
-                Err(WatchError::Malformed("a line without an end".to_owned()))
+                Err(WatchError::Malformed("a line is too long".to_owned()))
             }
             _ => Err(WatchError::Unreachable("the connection ended in the middle of an event".to_owned())),
         }

@@ -10,7 +10,7 @@ use crate::model::ApiKind;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
     /// The server no longer has the requested resource version (410). The watcher lists all objects again.
-    #[error("the server no longer has the changes since the last one: all objects are read anew")]
+    #[error("the server no longer has the changes since the last one: all objects are listed again")]
     Expired,
     /// RBAC does not allow the request (403).
     #[error("{0}")]
@@ -19,7 +19,7 @@ pub enum WatchError {
     #[error("the server does not serve it")]
     NotServed,
     /// The server rejects the request as invalid (422).
-    #[error("the server does not take the request: {0}")]
+    #[error("the server rejects the request: {0}")]
     Unsupported(String),
     /// The server responds with another error, such as 429 or 5xx.
     #[error("the server answers {code}: {message}")]

@@ -128,7 +128,7 @@ impl Watcher {
         self.watch(served).await?;
         self.ended = Some(monotonic_now());
         if start.elapsed() < SETTLE_TIME {
-            return Err(WatchError::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
+            return Err(WatchError::Unreachable("it ends each watch immediately".to_owned()));
         }
         Ok(())
     }

@@ -91,7 +91,7 @@ mod tests {
             ("deny", 4, "deny"),
             ("denied", 5, "de…"),
             ("denied", 3, "…"),
-            // Two bytes each, three bytes each.
+            // These characters have two or three bytes each.
             ("ééé", 6, "ééé"),
             ("ééé", 5, "é…"),
             ("éééé", 6, "é…"),

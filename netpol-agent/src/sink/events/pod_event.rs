@@ -116,7 +116,7 @@ mod tests {
         PolicyRef { kind: PolicyKind::NetworkPolicy, namespace: Some("shop".into()), name: name.into() }
     }
 
-    /// `shop/a` on the node `one` to `shop/b` on the node `two`, denied in these directions.
+    /// A finding: `shop/a` on the node `one` to `shop/b` on the node `two`, denied in these directions.
     fn finding(kind: FindingKind, directions: &[PolicyDirection], observed: Observed) -> Finding {
         let denials = directions.iter().map(|direction| {
             let (subject, name) = match direction {
@@ -149,8 +149,8 @@ mod tests {
         }
     }
 
-    /// `Warning PolicyNotEnforced shop/a out`.
-    fn told(finding: &Finding, node: Option<&str>) -> Vec<String> {
+    /// Formats the Events of a finding, such as `Warning PolicyNotEnforced shop/a out`.
+    fn reported(finding: &Finding, node: Option<&str>) -> Vec<String> {
         let events = about(finding, node, Timestamp::UNIX_EPOCH).into_iter();
         let events = events.map(|event| {
             let policy = event.related.map_or_else(String::new, |policy| format!(" {}", policy.name));
@@ -176,7 +176,7 @@ mod tests {
             (NotEnforced, &[Egress, Ingress], Established, Some("one"), &[OUT]),
             (NotEnforced, &[Egress, Ingress], Established, Some("two"), &[IN]),
             (NotEnforced, &[Egress, Ingress], Established, None, &[OUT, IN]),
-            // The agent at the other end does not see that it got there.
+            // The agent on the other node does not observe that the connection was established.
             (NotEnforced, &[Egress], Delivered, Some("two"), &[OUT]),
             (NotEnforced, &[Egress], Refused, Some("two"), &[OUT]),
             (OverBlocked, &[], Rejected, Some("one"), &[BLOCKED]),
@@ -184,32 +184,32 @@ mod tests {
             (OverBlocked, &[], Rejected, None, &[BLOCKED]),
         ] {
             let finding = finding(kind, directions, observed);
-            assert_eq!(told(&finding, node), expected, "{kind:?} {directions:?} {observed:?} {node:?}");
+            assert_eq!(reported(&finding, node), expected, "{kind:?} {directions:?} {observed:?} {node:?}");
         }
         let mut homeless = finding(NotEnforced, &[Ingress], Established);
         homeless.pods[1] = Some(pod("b", None));
-        assert_eq!(told(&homeless, Some("one")), [IN], "a pod whose node is not known");
+        assert_eq!(reported(&homeless, Some("one")), [IN], "a pod whose node is not known");
     }
 
-    /// Where one end is no pod, or not known to be, the other is told about, and only once.
+    /// If the source or the destination is not a pod, or not known, there is one Event about the other pod.
     #[test]
-    fn whom_it_is_about() {
+    fn pods_of_events() {
         use PolicyDirection::{Egress, Ingress};
         let mut service = finding(FindingKind::NotEnforced, &[Ingress], Observed::Established);
         service.pods[1] = None;
-        assert_eq!(told(&service, Some("one")), ["Warning PolicyNotEnforced shop/a in"]);
+        assert_eq!(reported(&service, Some("one")), ["Warning PolicyNotEnforced shop/a in"]);
         let mut both = finding(FindingKind::NotEnforced, &[Egress, Ingress], Observed::Established);
         both.pods[1] = None;
-        assert_eq!(told(&both, Some("one")), [OUT]);
+        assert_eq!(reported(&both, Some("one")), [OUT]);
         let mut outward = finding(FindingKind::OverBlocked, &[], Observed::Rejected);
         outward.pods[1] = None;
-        assert_eq!(told(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a in"]);
+        assert_eq!(reported(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a in"]);
         outward.policies.clear();
-        assert_eq!(told(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a"]);
+        assert_eq!(reported(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a"]);
     }
 
     #[test]
-    fn what_is_told() {
+    fn what_is_reported() {
         use FindingKind::{NotEnforced, OverBlocked};
         use FindingStatus::{Expired, Open, Resolved};
         let to_b = "to shop/b on TCP port 80";
@@ -251,12 +251,12 @@ mod tests {
             let directions: &[_] = if kind == NotEnforced { &[PolicyDirection::Ingress] } else { &[] };
             let finding = Finding { status, ..finding(kind, directions, Observed::Established) };
             let events = about(&finding, None, Timestamp::UNIX_EPOCH);
-            let told = events.iter().map(|event| format!("{} {}: {}", event.r#type, event.reason, event.note));
-            assert_eq!(told.collect::<String>(), expected);
+            let notes = events.iter().map(|event| format!("{} {}: {}", event.r#type, event.reason, event.note));
+            assert_eq!(notes.collect::<String>(), expected);
         }
     }
 
-    /// However many policies there are, the API takes the note, and the evidence is in it.
+    /// Even with many policies, the note fits the API's limit and contains the evidence.
     #[test]
     fn many_policies() {
         let mut finding =

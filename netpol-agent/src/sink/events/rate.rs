@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(waits, expected);
         // The caller has waited for both tokens.
         assert_eq!([take(60), take(100), take(120)], [30, 20, 30]);
-        // A long rest gives back the burst, and no more.
+        // After a long pause the bucket is full, and has no more than the burst.
         let waits: Vec<u64> = (0..26).map(|_| take(10_000)).collect();
         expected.truncate(26);
         assert_eq!(waits, expected);

@@ -164,20 +164,20 @@ mod tests {
         ended(stream).await
     }
 
-    /// What comes until the other side ends the connection, which it does before its patience is at an end.
+    /// Reads until the server closes the connection. It must do that before its own timeout.
     async fn ended(mut stream: TcpStream) -> String {
         let mut answer = Vec::new();
         let _ = timeout(CONNECTION_TIMEOUT / 2, stream.read_to_end(&mut answer)).await.unwrap();
         String::from_utf8(answer).unwrap()
     }
 
-    /// Requests that never end, or are too long, take neither memory nor anybody's turn.
+    /// Requests that never end or are too long do not use up memory, and do not block other requests.
     #[tokio::test]
     async fn requests_without_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let metrics = Metrics::default();
-        let questions = async {
+        let requests = async {
             let mut slow = Vec::new();
             for _ in 0..=MAX_CONNECTIONS {
                 let mut stream = TcpStream::connect(at).await.unwrap();
@@ -186,7 +186,7 @@ mod tests {
             }
             let whole = ask(at, "GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n").await;
             assert!(whole.starts_with("HTTP/1.1 200"), "{whole}");
-            assert_eq!(ended(slow.swap_remove(0)).await, "", "the oldest is ended");
+            assert_eq!(ended(slow.swap_remove(0)).await, "", "the oldest connection is closed");
             let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(2 * REQUEST_BYTES));
             let refused = ask(at, &long).await;
             assert!(!refused.contains("200 OK"), "{refused}");
@@ -194,7 +194,7 @@ mod tests {
         let health = Health::new(Instant::now());
         tokio::select! {
             never = serve(listener, &metrics, health) => match never {},
-            () = questions => {}
+            () = requests => {}
         }
     }
 
