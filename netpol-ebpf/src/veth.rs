@@ -13,7 +13,7 @@ use crate::{
 
 /// The TCP flags of segments that are recorded. A segment without any of them is data or an acknowledgment.
 ///
-/// A FIN is recorded only when it leaves the pod of the side that closes the connection, and not at each veth that it
+/// A FIN is recorded only when it leaves the pod that sends it, and not at each veth that it
 /// passes.
 #[inline(always)]
 const fn control(direction: Direction) -> u8 {

@@ -1,4 +1,7 @@
 //! The index of all Kubernetes objects. It is the only owner of the declared state, and publishes it as snapshots.
+//!
+//! Objects are applied and deleted one by one, or a whole list replaces all objects of a kind. A snapshot is
+//! immutable, and shares its unchanged parts with the previous one.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},

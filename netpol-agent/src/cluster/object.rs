@@ -1,4 +1,6 @@
 //! The Kubernetes objects that the index stores, and references to them.
+//!
+//! An [`ObjectRef`] identifies an object without its content, for example in the changes of a snapshot.
 
 use std::{fmt, sync::Arc};
 

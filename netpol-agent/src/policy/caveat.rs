@@ -1,4 +1,6 @@
 //! Caveats: the reasons why a verdict is uncertain, and other facts that a reader of the verdict should know.
+//!
+//! Some caveats make a verdict undecidable ([`Caveat::undefines`]). Others only explain it.
 
 use std::fmt;
 
@@ -16,7 +18,7 @@ pub enum Caveat {
     OwnNode,
     /// The traffic is from a pod to itself through a Service.
     Hairpin,
-    /// The verdict depends on an `ipBlock`, and the address was translated.
+    /// The verdict depends on an address range (`ipBlock` or `networks`), and the address was translated.
     TranslatedAddress,
     /// The source address may have been translated to a node's address, and the node gets another verdict.
     TranslatedSource,

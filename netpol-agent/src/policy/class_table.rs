@@ -1,4 +1,6 @@
 //! A table of the compiled policies of each pod class, cheap to copy.
+//!
+//! Each new engine has a copy of the table. The copies share the chunks that did not change.
 
 use std::{ptr, sync::Arc};
 

@@ -1,4 +1,6 @@
 //! The compiled policies of one pod class: the rules that apply to its pods, and the peer sets that contain them.
+//!
+//! The engine iterates over these rules to evaluate a connection of any pod of the class.
 
 use std::{cmp::Ordering, sync::Arc};
 

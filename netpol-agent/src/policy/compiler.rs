@@ -1,4 +1,6 @@
 //! Compiles snapshots into engines, incrementally: a change recompiles only the pod classes that it affects.
+//!
+//! One task owns the [`Compiler`]. It passes each new snapshot to it and publishes the resulting engine.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},

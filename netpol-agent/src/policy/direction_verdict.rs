@@ -1,4 +1,6 @@
 //! The verdict for one direction (ingress or egress) of a connection.
+//!
+//! It has the outcome, what decided it, and the policies and rules that are the reason.
 
 use std::{fmt, sync::Arc};
 

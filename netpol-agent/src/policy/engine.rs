@@ -1,4 +1,6 @@
 //! The compiled policies of one snapshot.
+//!
+//! [`Engine::evaluate`] is the entry point of the policy engine: it takes a query and returns a verdict.
 
 use std::{fmt, net::IpAddr, sync::Arc};
 

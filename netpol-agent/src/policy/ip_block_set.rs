@@ -7,7 +7,8 @@ use prefix_trie::joint::JointPrefixMap;
 
 use crate::model::network_policy::IpBlock;
 
-/// The union of a rule's `ipBlock`s.
+/// The union of a rule's address ranges: the `ipBlock`s of a NetworkPolicy, or the `networks` of a cluster-wide
+/// policy.
 ///
 /// Every CIDR and every `except` CIDR is a prefix in the trie. Its value says whether the union contains the addresses
 /// whose longest matching prefix it is. The value is the same for all of these addresses: any other CIDR or `except`

@@ -1,4 +1,6 @@
 //! The reachability matrix: for each pair of pods, whether the policies allow a connection on one port.
+//!
+//! Pods that no policy distinguishes form one group, so the matrix has one row and one column per group.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 

@@ -1,5 +1,8 @@
 //! Peer sets: the sets of pods that rules select as peers. Each distinct set has an ID, so that rules are matched by
 //! ID.
+//!
+//! A rule has the IDs of its peer sets, and a pod class has the IDs of the sets that contain it. To match a rule means
+//! to compare these IDs.
 
 use std::{collections::HashMap, sync::Arc};
 

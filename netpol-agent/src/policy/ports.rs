@@ -1,4 +1,6 @@
 //! The ports that a rule matches, merged into ranges.
+//!
+//! Named ports are resolved by the container ports that the destination pod declares.
 
 use smallvec::SmallVec;
 

@@ -1,4 +1,6 @@
 //! The input of the policy engine: a connection that is to be evaluated.
+//!
+//! Its source and destination may be pods, nodes or addresses.
 
 use std::{net::IpAddr, sync::Arc};
 

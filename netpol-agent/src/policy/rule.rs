@@ -1,4 +1,6 @@
 //! Compiled rules, and how they are matched against a connection.
+//!
+//! A rule matches a connection if its ports and one of its peers match.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -94,7 +96,7 @@ pub(super) enum Match {
     No,
     /// The rule matches by labels, or because it matches every peer.
     Yes,
-    /// The rule matches only by an `ipBlock`.
+    /// The rule matches only by an address range: an `ipBlock`, or `networks` of a cluster-wide policy.
     ByAddress,
     /// The rule may match: that depends on the addresses of a domain name.
     Perhaps,

@@ -1,4 +1,6 @@
 //! Evaluates one direction of a connection: Admin tier, NetworkPolicies, Baseline tier.
+//!
+//! This is the order of evaluation that the API of cluster-wide policies defines.
 
 use std::sync::Arc;
 

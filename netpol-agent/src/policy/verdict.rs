@@ -1,4 +1,6 @@
 //! The verdict for a connection: both directions, and the caveats.
+//!
+//! A connection is allowed if the source's egress and the destination's ingress both allow it.
 
 use std::sync::Arc;
 

@@ -1,4 +1,7 @@
 //! Runs the agent: loads the eBPF programs, starts the tasks, feeds the pipeline, and stops on SIGTERM or SIGINT.
+//!
+//! One task owns the pipeline. It receives records, interface events, cluster views and ticks, and passes them on as
+//! inputs.
 
 use std::{fs::File, net::SocketAddr, time::Duration};
 

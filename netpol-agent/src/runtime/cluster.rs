@@ -1,4 +1,7 @@
 //! Follows the cluster's state through the Kubernetes API, and publishes it as views.
+//!
+//! One task owns the index and the compiler. It handles the watchers' events, and publishes a [`ClusterView`] after
+//! changes.
 
 use std::{
     collections::{HashMap, HashSet},

@@ -1,4 +1,6 @@
 //! Attaches the eBPF programs to the node's pod interfaces, and retries where the kernel refuses.
+//!
+//! It translates the kernel's interface events to the pipeline's inputs.
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -1,4 +1,6 @@
 //! Reads the cluster's state from manifest files, and reads them again when a file changes.
+//!
+//! If a changed file has errors, they are reported and the last good state stays in force.
 
 use std::{
     path::{Path, PathBuf, absolute},

@@ -1,4 +1,6 @@
 //! Replays a captured run: feeds the recorded inputs to a pipeline again.
+//!
+//! The outputs are the same as in the captured run.
 
 use std::io::BufRead;
 

@@ -1,4 +1,6 @@
 //! Exponential backoff between attempts.
+//!
+//! The wait doubles with each failure, up to a limit, and is partly random.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Connects to the API server: reads the kubeconfig or the pod's ServiceAccount, and creates the client.
+//!
+//! The client neither retries nor times out by itself. The watchers do that.
 
 use std::path::PathBuf;
 

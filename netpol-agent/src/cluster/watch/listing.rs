@@ -1,4 +1,6 @@
 //! Lists all objects of all kinds once, for the commands that do not watch.
+//!
+//! It uses the same watchers as the agent, and stops each one after its first list.
 
 use std::time::Duration;
 

@@ -6,7 +6,7 @@
 //!   resume, list again
 //! ```
 //!
-//! A watcher runs as long as its events are received. It reports every error as [`WatchEvent::Failed`] and retries.
+//! A watcher runs as long as its events are received. It reports errors as [`WatchEvent::Failed`] and retries.
 
 mod api;
 mod backoff;

@@ -1,5 +1,7 @@
 //! The API's envelopes: list pages, watch events and metadata. The objects in them stay text until each is parsed by
 //! itself.
+//!
+//! So one object that can't be parsed does not make the whole page or event unreadable.
 
 use std::{borrow::Cow, collections::BTreeMap};
 

@@ -1,4 +1,6 @@
 //! The errors of lists and watches.
+//!
+//! The watcher decides by the error how it continues: retry, list again, or wait until the server serves the kind.
 
 use std::{fmt, time::Duration};
 

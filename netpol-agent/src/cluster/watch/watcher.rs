@@ -1,4 +1,6 @@
 //! Lists and watches all objects of one kind, and recovers from every error of the server.
+//!
+//! It prefers a streaming list (a watch that begins with all objects), and falls back to a list in pages.
 
 use std::{
     pin::pin,

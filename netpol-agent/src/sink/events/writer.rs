@@ -1,4 +1,6 @@
 //! The task that writes Events. If the API server is slow or unreachable, only Events are delayed.
+//!
+//! It limits the rate, retries temporary errors, and logs each kind of error once.
 
 use std::time::{Duration, Instant};
 

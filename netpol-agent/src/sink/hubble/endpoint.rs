@@ -1,4 +1,6 @@
 //! Converts the source or destination of a flow to Hubble's endpoint.
+//!
+//! Pods have an identity of their own. Nodes, the API server and outside addresses have Cilium's reserved identities.
 
 use std::hash::Hasher as _;
 

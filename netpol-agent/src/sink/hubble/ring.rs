@@ -1,4 +1,6 @@
 //! A ring buffer of the last flows, from which the clients' requests are served.
+//!
+//! The sink writes to the ring, and each request reads from it at its own speed.
 
 use std::{
     collections::VecDeque,

@@ -1,4 +1,6 @@
 //! The queue of lines, and the thread that writes them. A slow reader of standard output delays only the lines.
+//!
+//! If the queue is full, lines are dropped and counted as lost.
 
 use std::{
     io::{self, Write},

@@ -40,7 +40,7 @@ pub const TRAFFIC: [Exchange; 22] = {
         exchange("database", "dns", Udp(53), Answered),
         exchange("debug", "dns", Tcp(53), Answered),
         exchange("dns", "debug", Echo, Answered),
-        // A closed port is not a policy's work.
+        // A closed port is not a denial by policies.
         exchange("dns", "debug", Tcp(8081), Refused),
         // Denied, and it is blocked.
         exchange("frontend", "database", Tcp(5432), TimedOut),
