@@ -1,6 +1,6 @@
-//! Counters that the programs keep in a per-CPU array, one slot each.
+//! The counters of the eBPF programs. Each counter has one slot in a per-CPU array.
 
-/// What is counted; the value is the slot.
+/// A counter. Its value is its slot in the array.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Counter {
@@ -12,16 +12,16 @@ pub enum Counter {
     DropUnreadable = 2,
     /// Later fragments: they carry no ports and are not recorded.
     FragmentLater = 3,
-    /// Packets that ended before their headers did.
+    /// Packets that are shorter than their headers require.
     Truncated = 4,
-    /// IPv6 packets with more extension headers than the parser follows.
+    /// IPv6 packets with more extension headers than the parser reads.
     ExtensionHeaders = 5,
-    /// IP packets of a transport protocol that is not followed (neither TCP, UDP, SCTP, ICMP nor ICMPv6).
+    /// IP packets of an unsupported transport protocol (neither TCP, UDP, SCTP, ICMP nor ICMPv6).
     OtherProtocol = 6,
 }
 
 impl Counter {
-    /// All of them, in the order of their slots.
+    /// All counters, in the order of their slots.
     pub const ALL: [Self; 7] = [
         Self::PacketRingFull,
         Self::DropRingFull,
@@ -32,6 +32,6 @@ impl Counter {
         Self::OtherProtocol,
     ];
 
-    /// Slots that the map needs.
+    /// The number of slots in the map.
     pub const COUNT: u32 = Self::ALL.len() as u32;
 }

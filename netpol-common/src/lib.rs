@@ -1,10 +1,10 @@
 //! The binary interface between netpol's eBPF programs and its agent.
 //!
-//! Everything here is a plain value with a fixed layout: `repr(C)`, explicit padding, a size that is asserted at
-//! compile time. There is no logic. Both sides are built from one source tree and travel in one binary, and
-//! [`ABI_VERSION`] in each record lets the reader refuse bytes that it does not understand.
+//! All types are plain values with a fixed layout: `repr(C)`, explicit padding, and a size that is asserted at compile
+//! time. There is no logic. Both sides are built from one source tree and shipped in one binary. Each record has an
+//! [`ABI_VERSION`], so that the reader can reject records that it does not know.
 //!
-//! Unless said otherwise numbers are in host byte order and addresses in network byte order.
+//! Numbers are in host byte order and addresses in network byte order, unless documented otherwise.
 #![no_std]
 
 mod counter;
@@ -15,7 +15,7 @@ pub use record::{
     ABI_VERSION, Direction, DropRecord, FlowTuple, IcmpErrorRecord, PacketRecord, RecordHead, RecordKind, tcp,
 };
 
-/// Length of the bitmap that tells the drop program which core drop reasons to record, in 64-bit words.
+/// The length, in 64-bit words, of the bitmap of core drop reasons that the drop program records.
 ///
-/// 256 reasons; Linux 6.18 has about 130 (`enum skb_drop_reason`, include/net/dropreason-core.h).
+/// It has room for 256 reasons. Linux 6.18 has about 130 (`enum skb_drop_reason`, include/net/dropreason-core.h).
 pub const DROP_REASON_WORDS: usize = 4;

@@ -1,9 +1,9 @@
-//! The records that travel through the ring buffer, oldest first.
+//! The records that the eBPF programs send to the agent through the ring buffer, oldest first.
 
-/// Version of the layouts in this file; the first thing that a reader checks.
+/// The version of the layouts in this file. A reader checks it first.
 pub const ABI_VERSION: u8 = 1;
 
-/// Which of the record types follows the [`RecordHead`].
+/// The type of a record, which follows the [`RecordHead`].
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordKind {
@@ -15,13 +15,13 @@ pub enum RecordKind {
     Drop = 3,
 }
 
-/// Which way a packet crossed the host end of a pod's veth pair.
+/// The direction in which a packet crossed the host end of a pod's veth pair.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// Out of the pod: TC ingress of the host end.
+    /// From the pod: TC ingress of the host end.
     FromPod = 1,
-    /// Into the pod: TC egress of the host end.
+    /// To the pod: TC egress of the host end.
     ToPod = 2,
 }
 
@@ -46,8 +46,8 @@ pub mod tcp {
 pub struct RecordHead {
     /// Nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`).
     pub time_ns: u64,
-    /// Interface index in the host's network namespace; for a drop, the index of `skb->dev` in its own namespace,
-    /// 0 if it has none.
+    /// Interface index in the host's network namespace. For a drop, the index of `skb->dev` in its own namespace, or 0
+    /// if the packet has no device.
     pub ifindex: u32,
     /// [`ABI_VERSION`].
     pub version: u8,
@@ -59,18 +59,18 @@ pub struct RecordHead {
     pub padding: u8,
 }
 
-/// Addresses, ports and protocol, as the packet has them.
+/// The addresses, ports and protocol of a packet.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct FlowTuple {
-    /// Source address, its bytes as they are in the packet; IPv4 fills the first word, the others are zero.
+    /// Source address, with its bytes as in the packet. IPv4 uses the first word, and the others are zero.
     pub source: [u32; 4],
-    /// Destination address, likewise.
+    /// Destination address, in the same form.
     pub destination: [u32; 4],
-    /// Source port; for an ICMP echo the identifier.
+    /// Source port. For an ICMP echo, the identifier.
     pub source_port: u16,
-    /// Destination port; for an ICMP echo the identifier.
+    /// Destination port. For an ICMP echo, the identifier.
     pub destination_port: u16,
     /// IP protocol number of the packet, after IPv6 extension headers.
     pub protocol: u8,
@@ -80,20 +80,21 @@ pub struct FlowTuple {
     pub padding: u16,
 }
 
-/// A packet that opens, answers or ends a connection, seen at a pod's veth.
+/// A packet at a pod's veth that opens, answers or ends a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct PacketRecord {
-    /// Time, place and direction.
+    /// The time, the interface and the direction.
     pub head: RecordHead,
-    /// Who to whom.
+    /// The addresses, ports and protocol.
     pub tuple: FlowTuple,
     /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
-    /// Packets that this record stands for: 1, or for UDP and ICMP those since the last record of this tuple.
+    /// The number of packets that this record represents: 1, or for UDP and ICMP the packets since the last record of
+    /// this tuple.
     pub packets: u32,
-    /// Their bytes, link-layer header included.
+    /// The bytes of these packets, including link-layer headers.
     pub bytes: u32,
     /// TCP flags.
     pub tcp_flags: u8,
@@ -105,16 +106,16 @@ pub struct PacketRecord {
     pub padding: u8,
 }
 
-/// An ICMP or ICMPv6 error, with the packet that it complains of.
+/// An ICMP or ICMPv6 error, with the packet that caused it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct IcmpErrorRecord {
-    /// Time, place and direction.
+    /// The time, the interface and the direction.
     pub head: RecordHead,
-    /// The error itself: its source is who reports.
+    /// The tuple of the error packet. Its source is the host that reports the error.
     pub tuple: FlowTuple,
-    /// The packet quoted in the error: its source is whom the error is for.
+    /// The tuple of the packet that is quoted in the error. Its source is the destination of the error.
     pub quoted: FlowTuple,
     /// TCP sequence number of the quoted packet.
     pub quoted_sequence: u32,
@@ -126,24 +127,25 @@ pub struct IcmpErrorRecord {
     pub padding: u16,
 }
 
-/// A packet that the kernel freed as dropped.
+/// A packet that the kernel dropped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
 pub struct DropRecord {
-    /// Time and device.
+    /// The time and the interface.
     pub head: RecordHead,
-    /// Who to whom.
+    /// The addresses, ports and protocol.
     pub tuple: FlowTuple,
     /// Kernel address of the code that dropped it.
     pub location: u64,
-    /// `enum skb_drop_reason` of the running kernel; 0 where the kernel gives none (before 5.17).
+    /// `enum skb_drop_reason` of the running kernel. 0 if the kernel provides no reason (before 5.17).
     pub reason: u32,
-    /// Inode number of the network namespace of `skb->dev`; 0 if unknown.
+    /// Inode number of the network namespace of `skb->dev`. 0 if unknown.
     pub netns: u32,
     /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
-    /// Drops that this record stands for: this one and those of the same tuple and reason since the last record.
+    /// The number of drops that this record represents: this one and those of the same tuple and reason since the last
+    /// record.
     pub count: u32,
     /// TCP flags.
     pub tcp_flags: u8,
@@ -153,7 +155,7 @@ pub struct DropRecord {
     pub code: u8,
     /// Zero.
     pub padding: u8,
-    /// Zero, too: in a field of its own, for an odd number of bytes would be cleared one by one.
+    /// Zero. This is a separate field because an odd number of bytes would be cleared one by one.
     pub padding_end: u32,
 }
 

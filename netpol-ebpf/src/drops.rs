@@ -1,4 +1,4 @@
-//! Packets that the kernel gives up, wherever it does so: netfilter, TC, routing, a socket's queue.
+//! Records packets that the kernel drops, wherever it drops them: netfilter, TC, routing, a socket's queue.
 
 use aya_ebpf::programs::BtfTracePointContext;
 use netpol_common::{ABI_VERSION, Counter, DROP_REASON_WORDS, DropRecord, RecordHead, RecordKind};
@@ -10,14 +10,14 @@ use crate::{
     read::{Kernel, kernel},
 };
 
-/// What the arguments of the tracepoint tell.
+/// The arguments of the tracepoint.
 struct Dropped {
     skb: usize,
     location: u64,
     reason: u32,
 }
 
-/// Records a dropped IP packet whose reason user space asked for.
+/// Records a dropped IP packet if user space has enabled its drop reason.
 #[inline(always)]
 pub(crate) fn try_record(context: &BtfTracePointContext) {
     let dropped =
@@ -29,15 +29,15 @@ pub(crate) fn try_record(context: &BtfTracePointContext) {
 
 #[inline(always)]
 fn reason(context: &BtfTracePointContext) -> u32 {
-    // The verifier refuses a read of an argument that the running kernel's tracepoint does not have, unless this
-    // constant shows it that the read never happens.
+    // The verifier rejects a read of an argument that the running kernel's tracepoint does not have. With this
+    // constant it knows that the read never happens.
     if config::HAS_DROP_REASON.load() == 0 { 0 } else { context.arg::<u32>(2) }
 }
 
 #[inline(always)]
 fn is_wanted(reason: u32) -> bool {
     let word = (reason / 64) as usize;
-    // Reasons of other subsystems (Open vSwitch, mac80211) have a number in the upper half and are always wanted.
+    // Reasons of other subsystems (Open vSwitch, mac80211) have a number in the upper half. They are always recorded.
     if word >= DROP_REASON_WORDS {
         return true;
     }
@@ -51,7 +51,7 @@ fn is_wanted(reason: u32) -> bool {
     wanted >> (reason % 64) & 1 == 1
 }
 
-/// `None` where the packet can't be read; a packet that is none of ours is no failure.
+/// Records a dropped packet. `None` if the packet can't be read. A packet that is not recorded is not an error.
 #[inline(always)]
 fn record(dropped: &Dropped) -> Option<()> {
     let skb = Kernel { start: dropped.skb, length: usize::MAX };
@@ -71,7 +71,7 @@ fn record(dropped: &Dropped) -> Option<()> {
         parse::network(&read, ethertype, 0, &mut packet).and_then(|()| parse::transport(&read, &mut packet));
     match parsed {
         Ok(()) => {}
-        // A drop before the IP header was found, or of a packet without ports: it can't be tied to a flow.
+        // The packet was dropped before the IP header was found, or it has no ports. It can't be matched to a flow.
         Err(Skip::Ignored | Skip::Counted(_)) => return Some(()),
     }
     submit(dropped, &skb, &packet);
@@ -116,18 +116,18 @@ fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
     entry.submit(0);
 }
 
-/// How many drops a record written now would stand for; `None` while the tuple's last record is too young.
+/// The number of drops that a record written now represents. `None` if the tuple's last record is too recent.
 #[inline(always)]
 fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
     let key =
         DroppedKey { tuple: packet.tuple, reason: dropped.reason, tcp_flags: u32::from(packet.tcp_flags) };
     let Some(seen) = DROPPED.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
-        // Where the table has no room for it, the next drop is recorded like a first one.
+        // If this fails because the table is full, the next drop is recorded like a first one.
         let _ = DROPPED.insert(&key, &seen, 0);
         return Some(1);
     };
-    // SAFETY: the entry stays valid while the program runs; a lost increment between CPUs is accepted.
+    // SAFETY: the entry stays valid while the program runs. A lost increment between CPUs is accepted.
     let seen = unsafe { &mut *seen };
     let drops = seen.packets.wrapping_add(1);
     if now.wrapping_sub(seen.recorded_ns) < config::DROP_REFRESH_NS.load() {
@@ -138,8 +138,8 @@ fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
     Some(drops)
 }
 
-/// Interface index and network namespace of the packet's device. `skb->dev` shares its place with other data while
-/// a packet sits in a socket's queue: then the reads fail, and both are unknown.
+/// Interface index and network namespace of the packet's device. `skb->dev` shares its memory with other data while a
+/// packet is in a socket's queue. Then the reads fail, and both are unknown.
 #[inline(always)]
 fn device(skb: &Kernel) -> Option<(u32, u32)> {
     let device: usize = field(skb, config::SKB_DEV.load())?;

@@ -1,4 +1,4 @@
-//! Into the ring, or counted as lost.
+//! Writes records to the ring buffer. If the buffer is full, the record is counted as lost.
 
 use aya_ebpf::helpers::bpf_ktime_get_ns;
 use netpol_common::{ABI_VERSION, Counter, Direction, IcmpErrorRecord, PacketRecord, RecordHead, RecordKind};
@@ -9,7 +9,7 @@ use crate::{
     parse::Packet,
 };
 
-/// Where and which way.
+/// The interface and the direction of a packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) ifindex: u32,
@@ -54,20 +54,21 @@ fn packets(place: Place, packet: &Packet, packets: u32, bytes: u32, now: u64) {
     entry.submit(0);
 }
 
-/// Records the first packet of a tuple, then at most one an interval, with what came between.
+/// Records the first packet of a tuple, and then at most one packet per interval. Each record has the number of
+/// packets and bytes since the last one.
 #[inline(always)]
 pub(crate) fn sampled(place: Place, packet: &Packet, bytes: u32) {
     let now = now();
     let key = SeenKey { tuple: packet.tuple, ifindex: place.ifindex, direction: place.direction as u32 };
     let Some(seen) = SEEN.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
-        // Where the table has no room for it, the next packet is recorded like a first one.
+        // If this fails because the table is full, the next packet is recorded like a first one.
         let _ = SEEN.insert(&key, &seen, 0);
         packets(place, packet, 1, bytes, now);
         return;
     };
-    // SAFETY: the entry stays valid while the program runs. Two CPUs may update one entry at a time: a packet may
-    // then go uncounted, which is the price of not taking a lock for each packet.
+    // SAFETY: the entry stays valid while the program runs. Two CPUs may update one entry at the same time. Then a
+    // packet may not be counted. That is accepted because a lock for each packet would be too slow.
     let seen = unsafe { &mut *seen };
     let (pending_packets, pending_bytes) = (seen.packets.wrapping_add(1), seen.bytes.wrapping_add(bytes));
     if now.wrapping_sub(seen.recorded_ns) < REFRESH_NS.load() {

@@ -1,4 +1,4 @@
-//! The maps: one ring to user space, one array of counters, two tables that keep repetition out of the ring.
+//! The maps: the ring buffer to user space, the array of counters, and two tables that limit repeated records.
 
 use aya_ebpf::{
     macros::map,
@@ -6,7 +6,7 @@ use aya_ebpf::{
 };
 use netpol_common::{Counter, FlowTuple};
 
-/// All records, in the order of their reservation over all CPUs. User space sets the size.
+/// The ring buffer of all records, in the order of their reservation across all CPUs. User space sets the size.
 #[map]
 pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 
@@ -14,7 +14,7 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// Where and what: one direction of a UDP or ICMP conversation at one veth.
+/// The key of [`SEEN`]: one direction of a UDP or ICMP flow at one veth.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct SeenKey {
@@ -23,7 +23,7 @@ pub(crate) struct SeenKey {
     pub(crate) direction: u32,
 }
 
-/// What has happened since its last record.
+/// The time of the last record of a key, and the packets and bytes since then.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct Seen {
@@ -32,11 +32,11 @@ pub(crate) struct Seen {
     pub(crate) bytes: u32,
 }
 
-/// UDP and ICMP tuples of late.
+/// The recently seen UDP and ICMP tuples.
 #[map]
 pub(crate) static SEEN: LruHashMap<SeenKey, Seen> = LruHashMap::with_max_entries(32_768, 0);
 
-/// Which packets, and why they were dropped.
+/// The key of [`DROPPED`]: the tuple of dropped packets, and the drop reason.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct DroppedKey {
@@ -45,15 +45,16 @@ pub(crate) struct DroppedKey {
     pub(crate) tcp_flags: u32,
 }
 
-/// Dropped tuples of late.
+/// The recently dropped tuples.
 #[map]
 pub(crate) static DROPPED: LruHashMap<DroppedKey, Seen> = LruHashMap::with_max_entries(8_192, 0);
 
-/// Adds one.
+/// Increments a counter.
 #[inline(always)]
 pub(crate) fn count(counter: Counter) {
     if let Some(slot) = COUNTERS.get_ptr_mut(counter as u32) {
-        // SAFETY: the pointer comes from a successful look-up in a per-CPU array, and a program is not migrated.
+        // SAFETY: the pointer comes from a successful lookup in a per-CPU array, and a program is not migrated between
+        // CPUs.
         unsafe { *slot += 1 };
     }
 }

@@ -1,4 +1,4 @@
-//! From bytes to addresses, ports and flags.
+//! Parses the headers of a packet: addresses, protocol, ports and flags.
 
 use netpol_common::{Counter, FlowTuple};
 
@@ -31,15 +31,15 @@ const MOBILITY: u8 = 135;
 const HIP: u8 = 139;
 const SHIM6: u8 = 140;
 
-/// How many extension headers are followed. More than this many occur in crafted packets only.
+/// The number of extension headers that the parser reads. Only crafted packets have more.
 const MAX_EXTENSION_HEADERS: usize = 8;
 
-/// Why a packet yields nothing.
+/// Why a packet is not recorded.
 #[derive(Clone, Copy)]
 pub(crate) enum Skip {
-    /// Neither IPv4 nor IPv6, or nothing to record: ARP, neighbour discovery.
+    /// The packet is neither IPv4 nor IPv6, or it is of no interest: ARP, neighbour discovery.
     Ignored,
-    /// Counted under this name.
+    /// The packet is counted in this counter.
     Counted(Counter),
 }
 
@@ -48,7 +48,7 @@ const SCTP_INIT: u8 = 1;
 
 const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
 
-/// What the headers say.
+/// The parsed headers of a packet.
 #[derive(Clone, Copy)]
 pub(crate) struct Packet {
     pub(crate) tuple: FlowTuple,
@@ -56,7 +56,7 @@ pub(crate) struct Packet {
     pub(crate) tcp_flags: u8,
     pub(crate) message: u8,
     pub(crate) code: u8,
-    /// Where the transport header starts.
+    /// The offset of the transport header, in bytes.
     pub(crate) transport: usize,
 }
 
@@ -82,7 +82,7 @@ impl Packet {
     }
 }
 
-/// The EtherType of the frame and where its payload starts, past up to two VLAN tags.
+/// Returns the EtherType of the frame and the offset of its payload, after up to two VLAN tags.
 #[inline(always)]
 pub(crate) fn ethernet<R: Read>(read: &R) -> Result<(u16, usize), Skip> {
     let mut ethertype = u16::from_be(read.load(ETHERNET - 2).ok_or(TRUNCATED)?);
@@ -97,7 +97,7 @@ pub(crate) fn ethernet<R: Read>(read: &R) -> Result<(u16, usize), Skip> {
     Ok((ethertype, offset))
 }
 
-/// Addresses and protocol of the IP header at `offset`.
+/// Reads the addresses and the protocol from the IP header at `offset`.
 #[inline(always)]
 pub(crate) fn network<R: Read>(
     read: &R,
@@ -112,8 +112,8 @@ pub(crate) fn network<R: Read>(
     }
 }
 
-/// The common form: an IPv4 header without options, not a fragment, or an IPv6 header without extension headers.
-/// `false` for any other, which [`network`] reads.
+/// Reads the common form of an IP header: IPv4 without options that is not a fragment, or IPv6 without extension
+/// headers. Returns `false` for any other form. [`network`] reads these.
 #[inline(always)]
 pub(crate) fn plain_network<R: Read>(read: &R, ethertype: u16, packet: &mut Packet) -> bool {
     match ethertype {
@@ -134,8 +134,8 @@ pub(crate) fn plain_network<R: Read>(read: &R, ethertype: u16, packet: &mut Pack
     }
 }
 
-/// Each header is loaded whole, by one bounds check: a check of its own for each field would cost time, and the
-/// verifier loses track of which check covers which field.
+/// Reads an IPv4 header. It is loaded as a whole, with one bounds check. A check for each field would be slower, and
+/// the verifier would not know which check covers which field.
 #[inline(always)]
 fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Skip> {
     let words: [u32; 5] = read.load(offset).ok_or(TRUNCATED)?;
@@ -146,7 +146,7 @@ fn ipv4<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
     }
     set_ipv4(words, packet);
     packet.transport = offset + length;
-    // The low 13 bits: where this fragment belongs (RFC 791, section 3.1). The first one has the ports.
+    // The low 13 bits are the fragment offset (RFC 791, section 3.1). Only the first fragment has the ports.
     if u32::from_be(words[1]) & 0x1fff != 0 {
         return Err(Skip::Counted(Counter::FragmentLater));
     }
@@ -197,7 +197,7 @@ fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
             }
             at += 8;
         } else if units == 4 {
-            // AH counts in 4-byte units, less two (RFC 4302, section 2.2).
+            // The length of AH is in 4-byte units, minus two (RFC 4302, section 2.2).
             at += (usize::from(length) + 2) * 4;
         } else {
             at += (usize::from(length) + 1) * 8;
@@ -207,7 +207,7 @@ fn ipv6<R: Read>(read: &R, offset: usize, packet: &mut Packet) -> Result<(), Ski
     Err(Skip::Counted(Counter::ExtensionHeaders))
 }
 
-/// Ports, flags and types of the transport header.
+/// Reads the ports, flags and types from the transport header.
 #[inline(always)]
 pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
     let at = packet.transport;
@@ -242,8 +242,8 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     Ok(())
 }
 
-/// The IP header of a packet that is quoted in an ICMP error. IPv6 extension headers are not followed: the error is
-/// then of no use, and is passed over.
+/// Reads the IP header of a packet that is quoted in an ICMP error. IPv6 extension headers are not read: an error with
+/// them is not useful, and is ignored.
 #[inline(always)]
 pub(crate) fn quoted_network<R: Read>(
     read: &R,
@@ -261,8 +261,8 @@ pub(crate) fn quoted_network<R: Read>(
     Ok(())
 }
 
-/// Of a packet quoted in an ICMP error: the first eight bytes of its transport header are all that is sure to be
-/// there (RFC 792).
+/// Reads the transport header of a packet that is quoted in an ICMP error. Only its first eight bytes are guaranteed
+/// to be present (RFC 792).
 #[inline(always)]
 pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Skip> {
     match packet.tuple.protocol {
@@ -277,7 +277,7 @@ pub(crate) fn quoted_transport<R: Read>(read: &R, packet: &mut Packet) -> Result
     }
 }
 
-/// From the first word of a TCP, UDP or SCTP header.
+/// Sets the ports from the first word of a TCP, UDP or SCTP header.
 #[inline(always)]
 fn set_ports(packet: &mut Packet, word: u32) {
     let word = u32::from_be(word);
@@ -285,7 +285,7 @@ fn set_ports(packet: &mut Packet, word: u32) {
     packet.tuple.destination_port = word as u16;
 }
 
-/// Echo request or reply: types 8 and 0 of ICMP (RFC 792), 128 and 129 of ICMPv6 (RFC 4443).
+/// Returns true for an echo request or reply: types 8 and 0 of ICMP (RFC 792), 128 and 129 of ICMPv6 (RFC 4443).
 #[inline(always)]
 pub(crate) fn is_echo(packet: &Packet) -> bool {
     match packet.tuple.protocol {
@@ -295,8 +295,8 @@ pub(crate) fn is_echo(packet: &Packet) -> bool {
     }
 }
 
-/// An error that quotes a packet: destination unreachable, time exceeded, parameter problem and, for ICMPv6, packet
-/// too big (RFC 792; RFC 4443, section 2.1).
+/// Returns true for an error that quotes a packet: destination unreachable, time exceeded, parameter problem and, for
+/// ICMPv6, packet too big (RFC 792; RFC 4443, section 2.1).
 #[inline(always)]
 pub(crate) fn is_icmp_error(packet: &Packet) -> bool {
     match packet.tuple.protocol {

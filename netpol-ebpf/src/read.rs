@@ -1,4 +1,4 @@
-//! Three ways to the bytes of a packet, one parser on top of them.
+//! Three ways to read the bytes of a packet. The parser works on any of them.
 
 use core::mem::MaybeUninit;
 
@@ -7,15 +7,15 @@ use aya_ebpf::{
     programs::TcContext,
 };
 
-/// The bytes of a packet, counted from a start that the implementation chooses.
+/// Access to the bytes of a packet. The implementation defines where offset 0 is.
 pub(crate) trait Read {
-    /// `size_of::<T>()` bytes at `offset`, as they lie there; `None` where the packet ends before.
+    /// Loads `size_of::<T>()` bytes at `offset`, in their order in memory. `None` if the packet ends before.
     ///
-    /// `T` is an integer or an array of integers: any bit pattern is a value.
+    /// `T` must be an integer or an array of integers: any bit pattern must be valid.
     fn load<T: Copy>(&self, offset: usize) -> Option<T>;
 }
 
-/// The linear part of a packet, by direct packet access.
+/// The linear part of a packet, read by direct packet access.
 pub(crate) struct Linear {
     data: usize,
     end: usize,
@@ -35,13 +35,13 @@ impl Read for Linear {
         if start + size_of::<T>() > self.end {
             return None;
         }
-        // SAFETY: the verifier has seen the check above. Headers may be misaligned for `T`; BPF loads on the
-        // architectures that Kubernetes runs on take that, and byte-wise loads would cost several times as much.
+        // SAFETY: the verifier has seen the check above. Headers may be misaligned for `T`. BPF loads
+        // allow that on the architectures that Kubernetes runs on. Byte-wise loads would be several times slower.
         Some(unsafe { *(start as *const T) })
     }
 }
 
-/// A packet whose headers are not all in its linear part: copied out piece by piece.
+/// A packet whose headers may be outside of the linear part. Each load copies its bytes.
 pub(crate) struct Copied<'a>(pub(crate) &'a TcContext);
 
 impl Read for Copied<'_> {
@@ -78,7 +78,7 @@ impl Read for Kernel {
     }
 }
 
-/// A value in kernel memory; `None` where the address can't be read.
+/// Reads a value from kernel memory. `None` if the address can't be read.
 #[inline(always)]
 pub(crate) fn kernel<T: Copy>(address: *const T) -> Option<T> {
     // SAFETY: the helper checks the address and reports a fault as an error.

@@ -1,4 +1,4 @@
-//! Stand-ins for what else may sit on a pod's interface, such as a CNI's own programs.
+//! Test programs that stand for other programs on a pod's interface, such as a CNI plugin's.
 #![no_std]
 #![no_main]
 
@@ -9,17 +9,17 @@ use aya_ebpf::{
 /// `TCX_NEXT`.
 const NEXT: i32 = -1;
 
-/// Where `redirect` sends packets.
+/// The index of the interface to which `redirect` sends packets.
 #[unsafe(no_mangle)]
 static TARGET: Global<u32> = Global::new(0);
 
-/// Does nothing: the floor of what a program costs.
+/// Does nothing. It measures the minimum cost of a program.
 #[classifier]
 fn pass(_context: TcContext) -> i32 {
     NEXT
 }
 
-/// Whether it is IPv4: what is not (ARP) has to go its way, or no packet is ever sent.
+/// Returns true for IPv4. Other packets must pass: without ARP, no packet is ever sent.
 fn is_ipv4(context: &TcContext) -> bool {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
     unsafe { (*context.skb.skb).protocol == u32::from(0x0800u16.to_be()) }
@@ -37,11 +37,11 @@ fn redirect(context: TcContext) -> i32 {
     if !is_ipv4(&context) {
         return NEXT;
     }
-    // SAFETY: the helper takes any interface index and reports one that does not exist.
+    // SAFETY: the kernel function accepts any interface index, and returns an error if there is no such interface.
     unsafe { bpf_redirect(TARGET.load(), 0) as i32 }
 }
 
-/// Demanded by `no_std`. Nothing here panics.
+/// Required by `no_std`. The programs never panic.
 #[cfg(not(test))]
 #[panic_handler]
 fn panic(_info: &core::panic::PanicInfo) -> ! {

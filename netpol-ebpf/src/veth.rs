@@ -1,4 +1,4 @@
-//! What the TC programs do with a packet: look, perhaps record, let it go on.
+//! The TC programs: they inspect each packet at a pod's veth, and record it if it opens, answers or ends a connection.
 
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
@@ -11,9 +11,9 @@ use crate::{
     read::{Copied, Linear, Read},
 };
 
-/// TCP flags that are worth a record; a segment without any of them is data or an acknowledgment.
+/// The TCP flags of segments that are recorded. A segment without any of them is data or an acknowledgment.
 ///
-/// A connection's end is told by the side that ends it, as it leaves that side's pod: once, not at each veth that it
+/// A FIN is recorded only when it leaves the pod that sends it, and not at each veth that it
 /// passes.
 #[inline(always)]
 const fn control(direction: Direction) -> u8 {
@@ -27,7 +27,7 @@ const fn control(direction: Direction) -> u8 {
 /// SHUTDOWN COMPLETE.
 const SCTP_CONTROL: [u8; 5] = [1, 2, 6, 7, 14];
 
-/// An IPv4 header without options and a TCP header as far as its flags.
+/// An IPv4 header without options, and a TCP header up to its flags.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Ipv4Tcp {
@@ -45,7 +45,7 @@ struct Ipv4Tcp {
     flags: u8,
 }
 
-/// An IPv6 header and a TCP header as far as its flags.
+/// An IPv6 header, and a TCP header up to its flags.
 #[repr(C)]
 #[derive(Clone, Copy)]
 struct Ipv6Tcp {
@@ -58,7 +58,7 @@ struct Ipv6Tcp {
     flags: u8,
 }
 
-/// Looks at one packet.
+/// Inspects one packet.
 #[inline(always)]
 pub(crate) fn observe(context: &TcContext, direction: Direction) {
     if !is_tcp_data(&Linear::new(context), control(direction)) && !inspect(context, direction) {
@@ -66,8 +66,9 @@ pub(crate) fn observe(context: &TcContext, direction: Direction) {
     }
 }
 
-/// The common case, told from a few bytes: an IPv4 packet without options, not a fragment, or an IPv6 packet without
-/// extension headers, with a TCP segment that neither opens nor ends a connection.
+/// Returns true for the common case, which a few bytes are enough to recognise: a TCP segment that neither opens nor
+/// ends a connection, in an IPv4 packet without options that is not a fragment, or in an IPv6 packet without extension
+/// headers.
 #[inline(always)]
 fn is_tcp_data(read: &Linear, control: u8) -> bool {
     let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
@@ -94,7 +95,7 @@ fn is_tcp_data(read: &Linear, control: u8) -> bool {
     flags & control == 0
 }
 
-/// Where a packet is, and its length.
+/// Returns the interface and direction of a packet, and its length in bytes.
 #[inline(always)]
 fn place(context: &TcContext, direction: Direction) -> (Place, u32) {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
@@ -102,15 +103,16 @@ fn place(context: &TcContext, direction: Direction) -> (Place, u32) {
     (Place { ifindex, direction }, length)
 }
 
-/// Everything else; `false` where it is not of the form that nearly all packets have. Not inlined: its stack is then its
-/// own, and the path of data packets stays short.
+/// Records all other packets with common headers. Returns `false` if the headers have another form. This is not
+/// inlined, so that it has its own stack and the path of data packets stays short.
 #[inline(never)]
 fn inspect(context: &TcContext, direction: Direction) -> bool {
     let (place, length) = place(context, direction);
     record_plain(&Linear::new(context), place, length)
 }
 
-/// The headers that nearly all packets have, at fixed places, read in place. `false` where they are of another form.
+/// Records a packet whose headers have the form that nearly all packets have. They are at fixed offsets and are read
+/// in place. Returns `false` if the headers have another form.
 #[inline(always)]
 fn record_plain(read: &Linear, place: Place, length: u32) -> bool {
     let Some(ethertype) = read.load::<u16>(ETHERNET - 2) else { return false };
@@ -125,9 +127,11 @@ fn record_plain(read: &Linear, place: Place, length: u32) -> bool {
     true
 }
 
-/// What is out of the ordinary: options, extension headers, VLAN tags, fragments, ICMP errors, packets whose headers
-/// are not in the linear part. It is rare, and copying the headers out keeps the verifier's work small. Called beside
-/// [`inspect`] and not by it: all stacks of a chain of calls have to fit into 512 bytes.
+/// Records packets with uncommon headers: options, extension headers, VLAN tags, fragments, ICMP errors, and packets
+/// whose headers are not in the linear part.
+///
+/// These packets are rare. Copying their headers keeps the verifier's work small. [`inspect`] does not call this
+/// function, because the stacks of all functions in a call chain must fit into 512 bytes.
 #[inline(never)]
 fn inspect_odd(context: &TcContext, direction: Direction) {
     let (place, length) = place(context, direction);
@@ -180,8 +184,8 @@ fn record_transport(packet: &Packet, place: Place, length: u32) {
     }
 }
 
-/// A quoted packet is read in its common form alone: with options or extension headers the eight bytes that are sure
-/// to be quoted of it tell nothing.
+/// Records an ICMP error. The quoted packet is read only in its common form: with options or extension headers, the
+/// eight bytes that are guaranteed to be quoted contain nothing useful.
 #[inline(always)]
 fn record_icmp_error<R: Read>(read: &R, place: Place, ethertype: u16, packet: &Packet) -> Result<(), Skip> {
     /// Length of the ICMP header before the quoted packet (RFC 792, RFC 4443).

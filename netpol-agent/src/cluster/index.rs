@@ -1,4 +1,7 @@
-//! The single owner of the declared state.
+//! The index of all Kubernetes objects. It is the only owner of the declared state, and publishes it as snapshots.
+//!
+//! Objects are applied and deleted one by one, or a whole list replaces all objects of a kind. A snapshot is
+//! immutable, and shares its unchanged parts with the previous one.
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -14,22 +17,23 @@ use crate::{
     },
 };
 
-/// The Service of the Kubernetes API.
+/// The Service of the Kubernetes API server, as `namespace/name`.
 const API_SERVER: &str = "default/kubernetes";
 
-/// How many generations back a reader of snapshots may be and still learn what changed.
+/// For how many generations the changed objects are kept in a snapshot.
 const REMEMBERED: usize = 64;
 
-/// Takes objects as they come and go, and publishes snapshots of the state they make.
+/// Stores the objects that are applied, removes the ones that are deleted, and publishes snapshots.
 #[derive(Debug)]
 pub struct Index {
-    /// The state, ahead of what is published by `pending`.
+    /// The current state. `pending` lists the objects that have changed since the last snapshot.
     state: Snapshot,
+    /// The last snapshot.
     published: Arc<Snapshot>,
     pending: Vec<ObjectRef>,
     recent: VecDeque<Changes>,
     addresses: AddressIndex,
-    /// How many pods and policies name each namespace.
+    /// The number of pods and policies in each namespace.
     residents: HashMap<Arc<str>, usize>,
     interner: Interner,
 }
@@ -41,7 +45,7 @@ impl Default for Index {
 }
 
 impl Index {
-    /// An index of nothing.
+    /// Creates an empty index.
     #[must_use]
     pub fn new() -> Self {
         Self {
@@ -55,12 +59,13 @@ impl Index {
         }
     }
 
-    /// What is applied and deleted from now on happens at this time, by the kernel's clock. Without it, nothing is remembered of the past.
+    /// Sets the time of the following changes, by the kernel's monotonic clock. If it is never set, the index keeps no
+    /// history of IP addresses.
     pub fn set_time(&mut self, now: Monotonic) {
         self.addresses.set_time(now);
     }
 
-    /// Adds an object, or replaces the one with its name. One that is as before changes nothing.
+    /// Adds an object, or replaces the object with the same name. An unchanged object has no effect.
     pub fn apply(&mut self, object: Object) {
         let reference = object.reference();
         let old = self.state.object(&reference);
@@ -77,7 +82,7 @@ impl Index {
                     _ => None,
                 };
                 self.addresses.replace_pod(old, Some(&pod));
-                self.settle(pod.namespace());
+                self.add_resident(pod.namespace());
                 if let Some(node) = host(&pod) {
                     group(&mut self.state.host_pods, node, |pods| pods.push(pod.clone()));
                 }
@@ -107,14 +112,14 @@ impl Index {
                 self.state.slices.insert(slice.key.clone(), slice);
             }
             Object::NetworkPolicy(policy) => {
-                self.settle(&policy.namespace);
+                self.add_resident(&policy.namespace);
                 self.state.network_policies.insert(policy.id.clone(), policy);
             }
             Object::ClusterPolicy(policy) => self.state.cluster_policies.insert(policy.id.clone(), policy),
         }
     }
 
-    /// Removes an object, where it is there.
+    /// Removes an object. If there is no such object, this has no effect.
     pub fn delete(&mut self, reference: &ObjectRef) {
         if let Some(Object::Pod(pod)) = self.state.object(reference) {
             self.addresses.replace_pod(Some(&pod), None);
@@ -122,7 +127,7 @@ impl Index {
         self.remove(reference);
     }
 
-    /// A namespace has a NetworkPolicy that can't be read.
+    /// Marks a namespace as having an unreadable NetworkPolicy.
     pub fn hide_policy(&mut self, namespace: &Arc<str>) {
         if !self.state.unreadable.contains_key(namespace) {
             self.state.unreadable.insert(namespace.clone(), ());
@@ -130,7 +135,7 @@ impl Index {
         }
     }
 
-    /// No other namespaces than these have one.
+    /// Removes that mark from all other namespaces than these.
     pub fn retain_hidden(&mut self, namespaces: &HashSet<&Arc<str>>) {
         let before: Vec<Arc<str>> = self.state.unreadable.keys().cloned().collect();
         for namespace in before.into_iter().filter(|namespace| !namespaces.contains(namespace)) {
@@ -148,12 +153,12 @@ impl Index {
                     group(&mut self.state.host_pods, node, |pods| pods.retain(|other| other.key != pod.key));
                 }
                 self.state.pods.remove(&pod.key);
-                self.leave(pod.namespace());
+                self.remove_resident(pod.namespace());
             }
             Object::Namespace(namespace) => {
                 self.state.namespaces.remove(&namespace.name);
                 if self.residents.contains_key(&namespace.name) {
-                    self.imply(namespace.name.clone());
+                    self.add_implied(namespace.name.clone());
                 }
             }
             Object::Node(node) => {
@@ -182,7 +187,7 @@ impl Index {
             }
             Object::NetworkPolicy(policy) => {
                 self.state.network_policies.remove(&policy.id);
-                self.leave(&policy.namespace);
+                self.remove_resident(&policy.namespace);
             }
             Object::ClusterPolicy(policy) => {
                 self.state.cluster_policies.remove(&policy.id);
@@ -190,30 +195,30 @@ impl Index {
         }
     }
 
-    /// Makes these the only objects. What is as before does not count as a change.
+    /// Replaces all objects with these. Unchanged objects do not count as changes.
     pub fn sync(&mut self, objects: impl IntoIterator<Item = Object>) {
         let mut kept = HashSet::new();
         for object in objects {
             kept.insert(object.reference());
             self.apply(object);
         }
-        let gone: Vec<ObjectRef> =
+        let removed: Vec<ObjectRef> =
             self.state.references().filter(|reference| !kept.contains(reference)).collect();
-        for reference in gone {
+        for reference in removed {
             self.delete(&reference);
         }
     }
 
-    /// Removes all objects of a kind but these.
+    /// Removes all objects of a kind except for these.
     pub fn retain(&mut self, kind: ObjectKind, kept: &HashSet<ObjectRef>) {
-        let gone =
+        let removed =
             self.state.references().filter(|reference| reference.kind() == kind && !kept.contains(reference));
-        for reference in gone.collect::<Vec<_>>() {
+        for reference in removed.collect::<Vec<_>>() {
             self.delete(&reference);
         }
     }
 
-    /// The state as a snapshot: the one published last, where nothing changed since.
+    /// Publishes the state as a snapshot. If nothing has changed, this returns the last snapshot.
     pub fn publish(&mut self) -> Arc<Snapshot> {
         if self.pending.is_empty() {
             return self.published.clone();
@@ -234,7 +239,7 @@ impl Index {
         self.published.clone()
     }
 
-    /// The slices of a Service have changed.
+    /// Updates the API servers' addresses if the Service is the one of the Kubernetes API server.
     fn update_api_servers(&mut self, service: &str) {
         if service == API_SERVER {
             let slices = self.state.service_slices.get(service).cloned().unwrap_or_default();
@@ -242,15 +247,16 @@ impl Index {
         }
     }
 
-    /// Something came to live in a namespace, which then exists, whether an object says so or not.
-    fn settle(&mut self, namespace: &Arc<str>) {
+    /// Counts a pod or policy in a namespace. If the namespace has no object of its own, an implied one is added.
+    fn add_resident(&mut self, namespace: &Arc<str>) {
         *self.residents.entry(namespace.clone()).or_default() += 1;
         if !self.state.namespaces.contains_key(namespace) {
-            self.imply(namespace.clone());
+            self.add_implied(namespace.clone());
         }
     }
 
-    fn leave(&mut self, namespace: &Arc<str>) {
+    /// Uncounts a pod or policy in a namespace. An implied namespace is removed with its last pod or policy.
+    fn remove_resident(&mut self, namespace: &Arc<str>) {
         let Some(residents) = self.residents.get_mut(namespace) else { return };
         *residents -= 1;
         if *residents > 0 {
@@ -264,19 +270,20 @@ impl Index {
         }
     }
 
-    fn imply(&mut self, name: Arc<str>) {
+    /// Adds a namespace that has no object of its own.
+    fn add_implied(&mut self, name: Arc<str>) {
         self.pending.push(ObjectRef::Namespace(name.clone()));
         let namespace = Namespace::new(name.clone(), &Labels::default(), NamespaceOrigin::Implied);
         self.state.namespaces.insert(name, Arc::new(namespace));
     }
 }
 
-/// The node in whose network a pod runs, for those that do.
+/// The node of a host-network pod. `None` for other pods, for finished ones, and if the pod is not scheduled.
 fn host(pod: &Pod) -> Option<&Arc<str>> {
     pod.node.as_ref().filter(|_| pod.host_network && !pod.is_finished())
 }
 
-/// Changes one of the groups; one that has nothing left is gone.
+/// Changes the members of one group. An empty group is removed.
 fn group<T>(
     groups: &mut PersistentMap<Arc<str>, Arc<[Arc<T>]>>,
     name: &Arc<str>,
@@ -291,7 +298,7 @@ fn group<T>(
     }
 }
 
-/// The ports at which a Service is reached on every node: the API server gives each to one Service.
+/// The node ports of a Service. The API server allocates each node port to one Service only.
 fn node_ports(service: &Service) -> impl Iterator<Item = (Protocol, u16)> {
     service.ports.iter().filter_map(|port| Some((port.protocol, port.node_port?)))
 }

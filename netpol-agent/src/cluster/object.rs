@@ -1,4 +1,6 @@
-//! Any object that the index takes.
+//! The Kubernetes objects that the index stores, and references to them.
+//!
+//! An [`ObjectRef`] identifies an object without its content, for example in the changes of a snapshot.
 
 use std::{fmt, sync::Arc};
 
@@ -9,7 +11,7 @@ use crate::model::{
     Service,
 };
 
-/// An object of the cluster.
+/// A Kubernetes object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Object {
     /// A pod.
@@ -20,7 +22,7 @@ pub enum Object {
     Node(Arc<Node>),
     /// A Service.
     Service(Arc<Service>),
-    /// Some of a Service's endpoints.
+    /// An EndpointSlice: some of a Service's endpoints.
     EndpointSlice(Arc<EndpointSlice>),
     /// A NetworkPolicy.
     NetworkPolicy(Arc<NetworkPolicy>),
@@ -28,7 +30,7 @@ pub enum Object {
     ClusterPolicy(Arc<ClusterPolicy>),
 }
 
-/// Which object.
+/// A reference to an object: its kind, its namespace and its name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ObjectRef {
     /// A pod, by `namespace/name`.
@@ -46,7 +48,7 @@ pub enum ObjectRef {
 }
 
 impl Object {
-    /// Which object it is.
+    /// The reference to this object.
     #[must_use]
     pub fn reference(&self) -> ObjectRef {
         match self {
@@ -62,7 +64,7 @@ impl Object {
 }
 
 impl ObjectRef {
-    /// The object of a kind with this namespace (`default` where a namespaced kind has none given) and name.
+    /// Creates a reference. If a namespaced kind has no namespace given, the namespace is `default`.
     #[must_use]
     pub fn new(kind: ObjectKind, namespace: Option<&str>, name: &str) -> Self {
         let namespace = namespace.unwrap_or("default");
@@ -81,7 +83,7 @@ impl ObjectRef {
         }
     }
 
-    /// Whose pods it concerns, where it is a NetworkPolicy.
+    /// The namespace of a NetworkPolicy. `None` for all other kinds.
     #[must_use]
     pub const fn policy_namespace(&self) -> Option<&Arc<str>> {
         match self {
@@ -90,7 +92,7 @@ impl ObjectRef {
         }
     }
 
-    /// Its kind.
+    /// The kind of the object.
     #[must_use]
     pub const fn kind(&self) -> ObjectKind {
         match self {

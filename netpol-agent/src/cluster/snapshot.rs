@@ -1,4 +1,4 @@
-//! The declared state of the cluster at one moment.
+//! A snapshot: the declared state of the cluster at one point in time, immutable and cheap to copy.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -12,30 +12,32 @@ use crate::{
     },
 };
 
-/// The declared state of the cluster at one moment. It never changes; a newer one has a higher generation.
+/// The declared state of the cluster at one point in time. A snapshot is immutable. A newer one has a higher
+/// generation.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
     pub(super) generation: u64,
-    /// The generation that changed a policy last.
+    /// The last generation that changed a policy.
     pub(super) policies_since: u64,
     pub(super) pods: PersistentMap<Arc<str>, Arc<Pod>>,
     pub(super) addresses: Addresses,
-    /// The pods in each node's network.
+    /// The host-network pods of each node.
     pub(super) host_pods: PersistentMap<Arc<str>, Arc<[Arc<Pod>]>>,
     pub(super) namespaces: PersistentMap<Arc<str>, Arc<Namespace>>,
     pub(super) nodes: PersistentMap<Arc<str>, Arc<Node>>,
-    /// What the nodes give to their pods.
+    /// The pod CIDRs of all nodes.
     pub(super) pod_ranges: Arc<CidrSet>,
     pub(super) services: PersistentMap<Arc<str>, Arc<Service>>,
     pub(super) node_ports: PersistentMap<(Protocol, u16), Arc<Service>>,
     pub(super) slices: PersistentMap<Arc<str>, Arc<EndpointSlice>>,
-    /// The slices of each Service.
+    /// The EndpointSlices of each Service.
     pub(super) service_slices: PersistentMap<Arc<str>, Arc<[Arc<EndpointSlice>]>>,
     pub(super) network_policies: PersistentMap<PolicyRef, Arc<NetworkPolicy>>,
     /// Namespaces with a NetworkPolicy that can't be read.
     pub(super) unreadable: PersistentMap<Arc<str>, ()>,
     pub(super) cluster_policies: PersistentMap<PolicyRef, Arc<ClusterPolicy>>,
-    /// What the last generations changed, oldest first, without gaps up to this one.
+    /// The changes of the last generations, oldest first. The last entry is this generation, and none is missing
+    /// between.
     pub(super) recent: Box<[Changes]>,
 }
 
@@ -43,7 +45,7 @@ pub struct Snapshot {
 pub(super) type Changes = Arc<[ObjectRef]>;
 
 impl Snapshot {
-    /// A snapshot of nothing, generation 0.
+    /// Creates an empty snapshot with generation 0.
     #[must_use]
     pub fn empty() -> Self {
         Self {
@@ -66,13 +68,13 @@ impl Snapshot {
         }
     }
 
-    /// How many changes of the cluster were published before this one.
+    /// The generation: the number of changed snapshots that were published, up to and including this one.
     #[must_use]
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// The generation since which all policies are as they are.
+    /// The generation since which no policy has changed.
     #[must_use]
     pub fn policies_since(&self) -> u64 {
         self.policies_since
@@ -84,26 +86,27 @@ impl Snapshot {
         self.pods.get(key)
     }
 
-    /// The pod that has an address now. Finished pods have none any more, and a host-network pod's is its node's.
+    /// The pod that currently has an IP address. A finished pod no longer has an address. A host-network pod's address
+    /// is its node's.
     #[must_use]
     pub fn pod_by_ip(&self, ip: IpAddr) -> Option<&Arc<Pod>> {
         self.addresses.pod(ip)
     }
 
-    /// Who has which address, and had it of late.
+    /// The current owners of all IP addresses, and the recent ones.
     #[must_use]
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
-    /// The node that has an address.
+    /// The node that has an IP address.
     #[must_use]
     pub fn node_by_ip(&self, ip: IpAddr) -> Option<&Arc<Node>> {
         self.addresses.node(ip)
     }
 
-    /// Whether an address is of those that a node gives to its pods (`spec.podCIDRs`). Not all plugins take them from
-    /// there.
+    /// Returns true if an address is in a node's pod CIDRs (`spec.podCIDRs`). Not all CNI plugins allocate from these
+    /// CIDRs.
     #[must_use]
     pub fn is_for_pods(&self, ip: IpAddr) -> bool {
         self.pod_ranges.contains(ip.to_canonical())
@@ -115,7 +118,7 @@ impl Snapshot {
         self.nodes.get(name)
     }
 
-    /// The pods that live in a node's network, those that have ended left out; in no order.
+    /// The host-network pods of a node that have not finished, in no particular order.
     pub fn host_pods(&self, node: &str) -> impl Iterator<Item = &Arc<Pod>> {
         self.host_pods.get(node).into_iter().flat_map(|pods| pods.iter())
     }
@@ -138,53 +141,54 @@ impl Snapshot {
         self.cluster_policies.get(id)
     }
 
-    /// All pods, in no order; finished and host-network ones too.
+    /// All pods, including finished and host-network pods, in no particular order.
     pub fn pods(&self) -> impl Iterator<Item = &Arc<Pod>> {
         self.pods.values()
     }
 
-    /// All namespaces, in no order.
+    /// All namespaces, in no particular order.
     pub fn namespaces(&self) -> impl Iterator<Item = &Arc<Namespace>> {
         self.namespaces.values()
     }
 
-    /// All nodes, in no order.
+    /// All nodes, in no particular order.
     pub fn nodes(&self) -> impl Iterator<Item = &Arc<Node>> {
         self.nodes.values()
     }
 
-    /// All Services, in no order.
+    /// All Services, in no particular order.
     pub fn services(&self) -> impl Iterator<Item = &Arc<Service>> {
         self.services.values()
     }
 
-    /// All NetworkPolicies, in no order.
+    /// All NetworkPolicies, in no particular order.
     pub fn network_policies(&self) -> impl Iterator<Item = &Arc<NetworkPolicy>> {
         self.network_policies.values()
     }
 
-    /// Whether a namespace has a NetworkPolicy that can't be read: nobody knows what it says of the pods there.
+    /// Returns true if a namespace has an unreadable NetworkPolicy. It may affect any pod in the namespace.
     #[must_use]
     pub fn hides_policy(&self, namespace: &str) -> bool {
         self.unreadable.contains_key(namespace)
     }
 
-    /// The Service that has an address: its cluster addresses and those of its load balancers.
+    /// The Service that has an address as a cluster IP or as a load balancer's address.
     #[must_use]
     pub fn service_by_ip(&self, ip: IpAddr) -> Option<&Arc<Service>> {
         self.addresses.service(ip)
     }
 
-    /// Whether an address is a Service's inside the cluster, and not one that a load balancer gave it.
+    /// Returns true if an address is a Service's cluster IP, and not a load balancer's address.
     #[must_use]
     pub fn is_cluster_ip(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
         self.addresses.service(ip).is_some_and(|service| service.cluster_ips.contains(&ip))
     }
 
-    /// The Service that is reached at an address and port: at one of its own addresses, or at a node's and its node port.
-    /// Where a Service's address is a node's, too, only the Service's own ports are meant. With it the port of the Service
-    /// that it is, if it has such a port.
+    /// The Service that is reached at an address and port, with the matching Service port if it has one.
+    ///
+    /// A Service is reached at its own addresses, and at its node ports on every node. If a Service's address is also
+    /// a node's address, it counts as the Service's only for the Service's own ports.
     #[must_use]
     pub fn service_at(
         &self,
@@ -193,7 +197,7 @@ impl Snapshot {
     ) -> Option<(&Arc<Service>, Option<&ServicePort>)> {
         let at = SocketAddress { address: at.address.to_canonical(), ..at };
         let service = self.service_by_ip(at.address);
-        // Most addresses are no Service's, and most ports no node port.
+        // Most addresses are not a Service's, and most ports are not node ports.
         if service.is_some()
             && let Some(service) = self.addresses.service_port(protocol, at)
         {
@@ -208,22 +212,22 @@ impl Snapshot {
             return service.map(|service| (service, None));
         }
         let service = on_nodes?;
-        let is_it = |port: &&ServicePort| (port.protocol, port.node_port) == (protocol, Some(at.port));
-        Some((service, service.ports.iter().find(is_it)))
+        let matches = |port: &&ServicePort| (port.protocol, port.node_port) == (protocol, Some(at.port));
+        Some((service, service.ports.iter().find(matches)))
     }
 
-    /// The EndpointSlices of the Service `namespace/name`, in no order.
+    /// The EndpointSlices of the Service `namespace/name`, in no particular order.
     pub fn endpoint_slices(&self, service: &str) -> impl Iterator<Item = &Arc<EndpointSlice>> {
         self.service_slices.get(service).into_iter().flat_map(|slices| slices.iter())
     }
 
-    /// All cluster-wide policies, in no order.
+    /// All cluster-wide policies, in no particular order.
     pub fn cluster_policies(&self) -> impl Iterator<Item = &Arc<ClusterPolicy>> {
         self.cluster_policies.values()
     }
 
-    /// Whether another snapshot surely has the same at two addresses, as far as policies and Services can tell; endpoints of
-    /// Services are not compared.
+    /// Returns true if another snapshot certainly has the same state for two addresses, as far as policies and Services are
+    /// concerned. Endpoints of Services are not compared. A false result does not mean that the states differ.
     #[must_use]
     pub fn is_same_at(&self, other: &Self, ips: [IpAddr; 2]) -> bool {
         self.host_pods.is_same(&other.host_pods)
@@ -232,7 +236,7 @@ impl Snapshot {
             && ips.into_iter().all(|ip| self.addresses.is_same_at(&other.addresses, ip))
     }
 
-    /// An object that was applied; a namespace that is only implied is none.
+    /// The object with this reference. `None` for a namespace that is only implied.
     #[must_use]
     pub fn object(&self, reference: &ObjectRef) -> Option<Object> {
         match reference {
@@ -251,7 +255,7 @@ impl Snapshot {
         }
     }
 
-    /// All objects that were applied, in no order; namespaces that are only implied are left out.
+    /// References to all objects, in no particular order. Namespaces that are only implied are left out.
     pub fn references(&self) -> impl Iterator<Item = ObjectRef> {
         let declared = self.namespaces.values().filter(|n| n.origin == NamespaceOrigin::Declared);
         let policies = self.network_policies.keys().chain(self.cluster_policies.keys());
@@ -264,13 +268,13 @@ impl Snapshot {
             .chain(policies.cloned().map(ObjectRef::Policy))
     }
 
-    /// The namespaces with a NetworkPolicy that can't be read, in no order.
+    /// The namespaces with an unreadable NetworkPolicy, in no particular order.
     pub fn unreadable_namespaces(&self) -> impl Iterator<Item = &Arc<str>> {
         self.unreadable.keys()
     }
 
-    /// Which objects changed after an earlier generation; one may be named more than once. `None` where that is too
-    /// long ago to know.
+    /// References to the objects that changed after an earlier generation. An object may be listed more than once.
+    /// `None` if the changes since that generation are no longer known.
     pub fn changed_since(&self, generation: u64) -> Option<impl Iterator<Item = &ObjectRef>> {
         let missed = self.generation.checked_sub(generation)?;
         let missed = usize::try_from(missed).ok()?;

@@ -1,38 +1,40 @@
-//! What there is to say about a verdict beyond the verdict.
+//! Caveats: the reasons why a verdict is uncertain, and other facts that a reader of the verdict should know.
+//!
+//! Some caveats make a verdict undecidable ([`Caveat::undefines`]). Others only explain it.
 
 use std::fmt;
 
-/// Why a verdict is not as sure as it looks, or what else to know about it.
+/// A reason why a verdict is uncertain, or another fact that a reader of the verdict should know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum Caveat {
-    /// A NetworkPolicy of a pod's namespace can't be read.
+    /// A NetworkPolicy in a pod's namespace can't be read.
     UnreadablePolicy,
-    /// A protocol that NetworkPolicies say nothing about.
+    /// NetworkPolicy does not define the protocol.
     Protocol,
-    /// One end is a pod in its node's network.
+    /// The source or the destination is a host-network pod.
     HostNetwork,
-    /// A pod to the node it runs on.
+    /// The traffic is from a pod to the node it runs on.
     OwnNode,
-    /// A pod to itself through a Service.
+    /// The traffic is from a pod to itself through a Service.
     Hairpin,
-    /// An address range decides, and the address was translated.
+    /// The verdict depends on an address range (`ipBlock` or `networks`), and the address was translated.
     TranslatedAddress,
-    /// The source may have been translated to a node, which is not judged like it.
+    /// The source address may have been translated to a node's address, and the node gets another verdict.
     TranslatedSource,
-    /// Two policies of the same priority contradict each other.
+    /// Two policies with the same priority contradict each other.
     EqualPriority,
-    /// A domain name would have to be resolved.
+    /// The verdict depends on the addresses of a domain name, which the agent does not resolve.
     DomainName,
-    /// A pod is not of the state that was compiled.
+    /// A pod is not part of the snapshot that was compiled.
     UnknownPod,
-    /// An address range is all that admits traffic between pods.
+    /// Traffic between pods is allowed only by an `ipBlock`.
     BlockMatchesPod,
-    /// A rule with a peer of an unknown kind failed closed.
+    /// A rule has a peer of an unknown kind, so it failed closed.
     UnknownPeer,
-    /// A pod has ended.
+    /// A pod has finished (`Succeeded` or `Failed`).
     FinishedPod,
-    /// A pod has no address.
+    /// A pod has no IP address yet.
     NoAddress,
 }
 
@@ -54,13 +56,14 @@ impl Caveat {
         Self::NoAddress,
     ];
 
-    /// Whether the outcome is up to the implementation, or can't be known: no finding may rest on it.
+    /// Returns true if the outcome is implementation-defined or can't be known. No finding may depend on such a
+    /// verdict.
     #[must_use]
     pub fn undefines(self) -> bool {
         self <= Self::UnknownPod
     }
 
-    /// The note as a sentence.
+    /// The caveat as a sentence.
     #[must_use]
     pub fn text(self) -> &'static str {
         match self {
@@ -108,28 +111,28 @@ impl fmt::Display for Caveat {
     }
 }
 
-/// A set of notes.
+/// A set of caveats.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Caveats(u16);
 
 impl Caveats {
-    /// Adds a note.
+    /// Adds a caveat.
     pub fn add(&mut self, caveat: Caveat) {
         self.0 |= 1 << caveat as u8;
     }
 
-    /// Adds all of another set.
+    /// Adds all caveats of another set.
     pub fn extend(&mut self, other: Self) {
         self.0 |= other.0;
     }
 
-    /// Whether a note is among them.
+    /// Returns true if the set contains the caveat.
     #[must_use]
     pub fn contains(self, caveat: Caveat) -> bool {
         self.0 & (1 << caveat as u8) != 0
     }
 
-    /// The notes, in the order of [`Caveat`].
+    /// The caveats, in the order of [`Caveat`].
     pub fn iter(self) -> impl Iterator<Item = Caveat> {
         Caveat::ALL.into_iter().filter(move |caveat| self.contains(*caveat))
     }

@@ -1,17 +1,19 @@
-//! What was compiled for each class of pods.
+//! A table of the compiled policies of each pod class, cheap to copy.
+//!
+//! Each new engine has a copy of the table. The copies share the chunks that did not change.
 
 use std::{ptr, sync::Arc};
 
 use super::compiled_pod_class::CompiledPodClass;
 use crate::model::PodClass;
 
-/// Classes in one piece of the table.
+/// The number of classes in one chunk of the table.
 const CHUNK: usize = 64;
 
 type Chunk = [Option<Arc<CompiledPodClass>>; CHUNK];
 
-/// What was compiled for each class, by the slot of the class. Copies share what they have in common: a change copies the
-/// list of chunks and one of them.
+/// The compiled policies of each pod class, indexed by the slot of the class. Copies of the table share their chunks:
+/// a change copies the list of chunks and one chunk.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ClassTable {
     chunks: Arc<Vec<Arc<Chunk>>>,
@@ -23,8 +25,8 @@ impl ClassTable {
         self.len
     }
 
-    /// What was compiled for a class. One that comes from no index, such as that of a pod that does not exist, is searched
-    /// for.
+    /// Returns the compiled policies of a class. A class without a slot (it comes from no index, such as the class of
+    /// a pod that does not exist) is found by a linear search.
     pub(super) fn get(&self, class: &Arc<PodClass>) -> Option<&CompiledPodClass> {
         if let Some(slot) = class.slot()
             && let Some(compiled) = self.at(slot)
@@ -35,7 +37,7 @@ impl ClassTable {
         self.values().find(|compiled| compiled.class == *class)
     }
 
-    /// Whether another table surely has the same for a class.
+    /// Returns true if another table certainly has the same compiled policies for a class.
     pub(super) fn is_same_for(&self, other: &Self, class: &PodClass) -> bool {
         if Arc::ptr_eq(&self.chunks, &other.chunks) {
             return true;
@@ -49,27 +51,27 @@ impl ClassTable {
         self.chunks.get(slot / CHUNK)?.get(slot % CHUNK)?.as_deref()
     }
 
-    /// All that was compiled, in no order that means anything.
+    /// All compiled classes, in no particular order.
     pub(super) fn values(&self) -> impl Iterator<Item = &CompiledPodClass> {
         self.chunks.iter().flat_map(|chunk| chunk.iter().flatten()).map(|compiled| &**compiled)
     }
 
-    /// Sets, or with `None` removes, what was compiled for a class.
+    /// Sets the compiled policies of a class. `None` removes them.
     pub(super) fn set(&mut self, class: &PodClass, compiled: Option<Arc<CompiledPodClass>>) {
         let Some(slot) = class.slot() else { return };
-        let (chunk, place) = (slot as usize / CHUNK, slot as usize % CHUNK);
+        let (chunk, offset) = (slot as usize / CHUNK, slot as usize % CHUNK);
         let chunks = Arc::make_mut(&mut self.chunks);
         while compiled.is_some() && chunks.len() <= chunk {
             chunks.push(Arc::new([const { None }; CHUNK]));
         }
-        let Some(place) = chunks.get_mut(chunk).and_then(|chunk| Arc::make_mut(chunk).get_mut(place)) else {
+        let Some(entry) = chunks.get_mut(chunk).and_then(|chunk| Arc::make_mut(chunk).get_mut(offset)) else {
             return;
         };
-        // The slot may have passed on to another class already.
-        if compiled.is_none() && place.as_ref().is_some_and(|there| *there.class != *class) {
+        // Another class may have reused the slot already.
+        if compiled.is_none() && entry.as_ref().is_some_and(|current| *current.class != *class) {
             return;
         }
-        self.len = self.len + usize::from(compiled.is_some()) - usize::from(place.is_some());
-        *place = compiled;
+        self.len = self.len + usize::from(compiled.is_some()) - usize::from(entry.is_some());
+        *entry = compiled;
     }
 }

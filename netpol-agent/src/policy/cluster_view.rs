@@ -1,28 +1,30 @@
-//! The declared state of the cluster, and how well it is known, as one value.
+//! The declared state of the cluster and its sync status, as one value.
 
 use std::sync::Arc;
 
 use super::Engine;
 use crate::cluster::{Snapshot, SyncStatus};
 
-/// What is declared, compiled, together with how well each kind of object was known when it was. One task publishes it, so
-/// that no verdict rests on a state whose gaps are already forgotten, or on a new one whose gaps are not yet known.
+/// The compiled policies, together with the sync status of each kind of object at the time of compilation.
+///
+/// One task publishes both as one value. So no verdict combines an old state with a newer sync status, or a new state
+/// with an older one.
 #[derive(Clone, Debug)]
 pub struct ClusterView {
-    /// The policies, compiled with the snapshot that they came with.
+    /// The compiled policies, with the snapshot that they were compiled from.
     pub engine: Arc<Engine>,
-    /// How well each kind of object is known.
+    /// The sync status of each kind of object.
     pub sync: SyncStatus,
 }
 
 impl ClusterView {
-    /// A view of nothing: no kind of object has been listed yet.
+    /// Creates an empty view: no kind of object has been listed yet.
     #[must_use]
     pub fn empty() -> Self {
         Self { engine: Engine::compile(&Arc::new(Snapshot::empty())), sync: SyncStatus::default() }
     }
 
-    /// Whether there is a state to judge by: all kinds of objects have been listed once, or can't be had.
+    /// Returns true if the view can be evaluated: each kind of object has been listed once, or can't be listed.
     #[must_use]
     pub fn has_state(&self) -> bool {
         self.engine.snapshot().generation() > 0

@@ -1,4 +1,6 @@
-//! All that policies say of one class of pods.
+//! The compiled policies of one pod class: the rules that apply to its pods, and the peer sets that contain them.
+//!
+//! The engine iterates over these rules to evaluate a connection of any pod of the class.
 
 use std::{cmp::Ordering, sync::Arc};
 
@@ -10,31 +12,32 @@ use super::{
 };
 use crate::model::{NetworkPolicy, PodClass, PolicyDirection};
 
-/// All that policies say of the pods of one class.
+/// The compiled policies of one pod class.
 #[derive(Debug)]
 pub(super) struct CompiledPodClass {
     pub(super) class: Arc<PodClass>,
-    /// The sets of peers that they are in, sorted.
+    /// The peer sets that contain the class's pods, sorted.
     pub(super) sets: SmallVec<[PeerId; 8]>,
     pub(super) ingress: Arc<CompiledDirection>,
     pub(super) egress: Arc<CompiledDirection>,
 }
 
-/// What concerns them in one direction. The rules are copies in one piece: walking along them is what takes time.
+/// The rules that apply to a pod class in one direction. The rules are copied into contiguous memory, because
+/// iterating over them dominates the cost of an evaluation.
 #[derive(Debug, Default)]
 pub(super) struct CompiledDirection {
-    /// In the order of evaluation.
+    /// The rules of the Admin tier, in the order of evaluation.
     pub(super) admin: Box<[CompiledTierRule]>,
-    /// The policies that isolate them, by name.
+    /// The NetworkPolicies that isolate the pods, sorted by name.
     pub(super) isolating: Box<[Arc<NetworkPolicy>]>,
-    /// All rules of those, in their order.
+    /// All rules of the isolating policies, in the order of the policies.
     pub(super) rules: Box<[CompiledRule]>,
-    /// In the order of evaluation.
+    /// The rules of the Baseline tier, in the order of evaluation.
     pub(super) baseline: Box<[CompiledTierRule]>,
 }
 
 impl CompiledPodClass {
-    pub(super) fn side(&self, direction: PolicyDirection) -> &CompiledDirection {
+    pub(super) fn direction(&self, direction: PolicyDirection) -> &CompiledDirection {
         match direction {
             PolicyDirection::Ingress => &self.ingress,
             PolicyDirection::Egress => &self.egress,
@@ -42,7 +45,8 @@ impl CompiledPodClass {
     }
 }
 
-/// The order of evaluation in a tier. The API leaves it open between equal priorities; the name makes it definite.
+/// The order of evaluation in a tier. The API does not define the order of policies with equal priority; here the name
+/// decides.
 pub(super) fn by_priority(a: &CompiledTierRule, b: &CompiledTierRule) -> Ordering {
     (a.policy.priority, &a.policy.id, a.index).cmp(&(b.policy.priority, &b.policy.id, b.index))
 }

@@ -1,4 +1,6 @@
-//! Snapshots to engines, change by change.
+//! Compiles snapshots into engines, incrementally: a change recompiles only the pod classes that it affects.
+//!
+//! One task owns the [`Compiler`]. It passes each new snapshot to it and publishes the resulting engine.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -19,32 +21,33 @@ use crate::{
     model::{PodClass, PolicyDirection, PolicyRef, cluster_policy::Tier},
 };
 
-/// Compiles each snapshot from what it made of the one before: only what a change touches is compiled anew.
+/// Compiles snapshots into engines. It keeps the result for the previous snapshot and recompiles only what has
+/// changed.
 #[derive(Debug)]
 pub struct Compiler {
     snapshot: Arc<Snapshot>,
     engine: Arc<Engine>,
     compiled: ClassTable,
-    /// What is in each namespace that has pods or policies.
+    /// The pod classes and policies of each namespace that has any.
     namespaces: HashMap<Arc<str>, Residents>,
     policies: HashMap<PolicyRef, Arc<CompiledPolicy>>,
     cluster_policies: BTreeMap<PolicyRef, CompiledClusterPolicy>,
     rules_compiler: RuleCompiler,
-    /// Classes whose profile is out of date.
+    /// The classes that have to be recompiled.
     dirty: HashSet<Arc<PodClass>>,
 }
 
-/// What is in a namespace.
+/// The pod classes and policies of a namespace.
 #[derive(Debug, Default)]
 struct Residents {
-    /// The classes of its pods, and how many there are of each.
+    /// The classes of its pods, with the number of pods of each class.
     classes: HashMap<Arc<PodClass>, usize>,
-    /// Its policies, by the pods that they isolate.
+    /// Its policies, indexed by `podSelector`.
     policies: SelectorIndex<PolicyRef>,
 }
 
-/// What was made of each list of policies: classes that the same policies concern share it.
-type Made = HashMap<Vec<PolicyRef>, (Arc<CompiledDirection>, Arc<CompiledDirection>)>;
+/// The compiled ingress and egress rules for each list of policies. Classes with the same policies share them.
+type CompiledLists = HashMap<Vec<PolicyRef>, (Arc<CompiledDirection>, Arc<CompiledDirection>)>;
 
 impl Default for Compiler {
     fn default() -> Self {
@@ -53,7 +56,7 @@ impl Default for Compiler {
 }
 
 impl Compiler {
-    /// A compiler that has seen nothing yet.
+    /// Creates a compiler with an empty snapshot.
     #[must_use]
     pub fn new() -> Self {
         let snapshot = Arc::new(Snapshot::empty());
@@ -70,7 +73,7 @@ impl Compiler {
         }
     }
 
-    /// The engine for a snapshot, which must come from the same index as the one before, and not be older.
+    /// Compiles a snapshot. It must come from the same index as the previous one, and must not be older.
     pub fn update(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
         let before = self.snapshot.clone();
         let changed: Option<HashSet<&ObjectRef>> =
@@ -82,7 +85,8 @@ impl Compiler {
         if changed.is_empty() {
             return self.engine.clone();
         }
-        // Policies first: they mark the pods that they concern, and pods that are new are marked anyway.
+        // Policies are processed first: they mark the existing classes that they select. Classes of new pods are
+        // marked anyway.
         for reference in &changed {
             if let ObjectRef::Policy(id) = reference {
                 self.change_policy(id, &before, snapshot);
@@ -115,13 +119,15 @@ impl Compiler {
         self.finish(snapshot)
     }
 
-    /// Brings all classes up to date.
+    /// Recompiles all marked classes and creates the engine.
     fn finish(&mut self, snapshot: &Arc<Snapshot>) -> Arc<Engine> {
-        let mut made = Made::new();
+        let mut compiled_lists = CompiledLists::new();
         for class in std::mem::take(&mut self.dirty) {
-            let alive =
-                self.namespaces.get(&class.namespace).is_some_and(|here| here.classes.contains_key(&class));
-            let compiled = alive.then(|| self.compile(&class, snapshot, &mut made)).flatten();
+            let has_pods = self
+                .namespaces
+                .get(&class.namespace)
+                .is_some_and(|residents| residents.classes.contains_key(&class));
+            let compiled = has_pods.then(|| self.compile(&class, snapshot, &mut compiled_lists)).flatten();
             self.compiled.set(&class, compiled.map(Arc::new));
         }
         self.snapshot = snapshot.clone();
@@ -131,7 +137,7 @@ impl Compiler {
 
     fn change_pod(&mut self, key: &str, before: &Snapshot, after: &Snapshot) {
         let class = |snapshot: &Snapshot| {
-            // Those in their nodes' networks are no subjects, and it counts which rules name them as peers.
+            // No policy selects host-network pods. They are compiled too, because rules may select them as peers.
             let pod = snapshot.pod(key).filter(|pod| pod.is_member() || pod.host_network);
             pod.map(|pod| pod.class.clone())
         };
@@ -140,11 +146,11 @@ impl Compiler {
             return;
         }
         if let Some(class) = old {
-            self.take_pod(&class);
+            self.remove_pod(&class);
         }
         if let Some(class) = new {
-            let here = self.namespaces.entry(class.namespace.clone()).or_default();
-            let pods = here.classes.entry(class.clone()).or_default();
+            let residents = self.namespaces.entry(class.namespace.clone()).or_default();
+            let pods = residents.classes.entry(class.clone()).or_default();
             *pods += 1;
             if *pods == 1 {
                 self.dirty.insert(class);
@@ -152,23 +158,23 @@ impl Compiler {
         }
     }
 
-    fn take_pod(&mut self, class: &Arc<PodClass>) {
-        let Some(here) = self.namespaces.get_mut(&class.namespace) else { return };
-        let Some(pods) = here.classes.get_mut(class) else { return };
+    fn remove_pod(&mut self, class: &Arc<PodClass>) {
+        let Some(residents) = self.namespaces.get_mut(&class.namespace) else { return };
+        let Some(pods) = residents.classes.get_mut(class) else { return };
         *pods -= 1;
         if *pods == 0 {
-            here.classes.remove(class);
+            residents.classes.remove(class);
             self.dirty.insert(class.clone());
-            self.forget_if_empty(&class.namespace);
+            self.remove_if_empty(&class.namespace);
         }
     }
 
     fn change_namespace(&mut self, name: &str, before: &Snapshot, after: &Snapshot) {
         let labels = |snapshot: &Snapshot| snapshot.namespace(name).map(|namespace| namespace.labels.clone());
         if labels(before) != labels(after)
-            && let Some(here) = self.namespaces.get(name)
+            && let Some(residents) = self.namespaces.get(name)
         {
-            self.dirty.extend(here.classes.keys().cloned());
+            self.dirty.extend(residents.classes.keys().cloned());
         }
     }
 
@@ -186,16 +192,16 @@ impl Compiler {
     fn change_network_policy(&mut self, id: &PolicyRef, before: &Snapshot, after: &Snapshot) {
         if let Some(old) = self.policies.remove(id) {
             self.mark_subjects(&old);
-            if let Some(here) = self.namespaces.get_mut(&old.policy.namespace) {
-                here.policies.remove(&old.policy.pods, id);
+            if let Some(residents) = self.namespaces.get_mut(&old.policy.namespace) {
+                residents.policies.remove(&old.policy.pods, id);
             }
             self.release(&old.sets, before, after);
-            self.forget_if_empty(&old.policy.namespace);
+            self.remove_if_empty(&old.policy.namespace);
         }
         if let Some(policy) = after.network_policy(id) {
             let new = Arc::new(self.rules_compiler.policy(policy));
-            let here = self.namespaces.entry(policy.namespace.clone()).or_default();
-            here.policies.insert(policy.pods.clone(), id.clone());
+            let residents = self.namespaces.entry(policy.namespace.clone()).or_default();
+            residents.policies.insert(policy.pods.clone(), id.clone());
             self.mark_subjects(&new);
             self.policies.insert(id.clone(), new);
         }
@@ -221,26 +227,28 @@ impl Compiler {
         }
     }
 
-    /// Marks the classes that a policy isolates.
+    /// Marks the classes that a policy selects.
     fn mark_subjects(&mut self, compiled: &CompiledPolicy) {
-        let Some(here) = self.namespaces.get(&compiled.policy.namespace) else { return };
-        let subjects = here.classes.keys().filter(|class| compiled.policy.pods.matches(&class.labels));
+        let Some(residents) = self.namespaces.get(&compiled.policy.namespace) else { return };
+        let subjects = residents.classes.keys().filter(|class| compiled.policy.pods.matches(&class.labels));
         self.dirty.extend(subjects.cloned());
     }
 
-    /// Marks the classes in a set. A namespace whose labels change is marked as a whole, so either state will do.
+    /// Marks the classes in a peer set. A namespace whose labels change is marked as a whole, so the labels before and
+    /// after the change are equally suitable.
     fn mark_members(&mut self, set: &PeerSet, before: &Snapshot, after: &Snapshot) {
-        for (name, here) in self.namespaces.iter().filter(|(_, here)| !here.classes.is_empty()) {
+        for (name, residents) in self.namespaces.iter().filter(|(_, residents)| !residents.classes.is_empty())
+        {
             let Some(namespace) = after.namespace(name).or_else(|| before.namespace(name)) else { continue };
-            if set.is_from(name, &namespace.labels) {
-                let members = here.classes.keys().filter(|class| set.pods.matches(&class.labels));
+            if set.includes_namespace(name, &namespace.labels) {
+                let members = residents.classes.keys().filter(|class| set.pods.matches(&class.labels));
                 self.dirty.extend(members.cloned());
             }
         }
     }
 
-    fn forget_if_empty(&mut self, namespace: &Arc<str>) {
-        let empty = |here: &Residents| here.classes.is_empty() && here.policies.is_empty();
+    fn remove_if_empty(&mut self, namespace: &Arc<str>) {
+        let empty = |residents: &Residents| residents.classes.is_empty() && residents.policies.is_empty();
         if self.namespaces.get(namespace).is_some_and(empty) {
             self.namespaces.remove(namespace);
         }
@@ -250,23 +258,24 @@ impl Compiler {
         &self,
         class: &Arc<PodClass>,
         snapshot: &Snapshot,
-        made: &mut Made,
+        compiled_lists: &mut CompiledLists,
     ) -> Option<CompiledPodClass> {
         let labels = &snapshot.namespace(&class.namespace)?.labels;
-        let here = self.namespaces.get(&class.namespace)?;
+        let residents = self.namespaces.get(&class.namespace)?;
         let mut policies: Vec<&Arc<CompiledPolicy>> =
-            here.policies.matching(&class.labels).filter_map(|id| self.policies.get(id)).collect();
+            residents.policies.matching(&class.labels).filter_map(|id| self.policies.get(id)).collect();
         policies.sort_unstable_by_key(|compiled| &compiled.policy.id);
-        let in_tiers: Vec<&CompiledClusterPolicy> = self
+        let cluster_policies: Vec<&CompiledClusterPolicy> = self
             .cluster_policies
             .values()
             .filter(|compiled| compiled.subject.contains(class, labels))
             .collect();
-        let concerned = policies.iter().map(|compiled| compiled.policy.id.clone());
-        let concerned = concerned.chain(in_tiers.iter().map(|compiled| compiled.policy.id.clone())).collect();
-        let (ingress, egress) = made.entry(concerned).or_insert_with(|| {
-            let side = |direction| Arc::new(side(direction, &policies, &in_tiers));
-            (side(PolicyDirection::Ingress), side(PolicyDirection::Egress))
+        let applicable = policies.iter().map(|compiled| compiled.policy.id.clone());
+        let applicable =
+            applicable.chain(cluster_policies.iter().map(|compiled| compiled.policy.id.clone())).collect();
+        let (ingress, egress) = compiled_lists.entry(applicable).or_insert_with(|| {
+            let compile = |direction| Arc::new(compile_direction(direction, &policies, &cluster_policies));
+            (compile(PolicyDirection::Ingress), compile(PolicyDirection::Egress))
         });
         let sets = self.rules_compiler.peers.sets_of(class, labels);
         Some(CompiledPodClass {
@@ -278,16 +287,16 @@ impl Compiler {
     }
 }
 
-fn side(
+fn compile_direction(
     direction: PolicyDirection,
     policies: &[&Arc<CompiledPolicy>],
-    tiers: &[&CompiledClusterPolicy],
+    cluster_policies: &[&CompiledClusterPolicy],
 ) -> CompiledDirection {
     let isolating = policies.iter().filter(|compiled| compiled.rules(direction).is_some());
     let rules = policies.iter().filter_map(|compiled| compiled.rules(direction)).flatten();
     let tier = |tier: Tier| -> Box<[CompiledTierRule]> {
-        let here = tiers.iter().filter(|compiled| compiled.policy.tier == tier);
-        let mut rules: Vec<_> = here.flat_map(|compiled| compiled.rules(direction)).cloned().collect();
+        let in_tier = cluster_policies.iter().filter(|compiled| compiled.policy.tier == tier);
+        let mut rules: Vec<_> = in_tier.flat_map(|compiled| compiled.rules(direction)).cloned().collect();
         rules.sort_by(by_priority);
         rules.into()
     };

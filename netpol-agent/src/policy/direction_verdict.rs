@@ -1,4 +1,6 @@
-//! One direction of a connection, judged.
+//! The verdict for one direction (ingress or egress) of a connection.
+//!
+//! It has the outcome, what decided it, and the policies and rules that are the reason.
 
 use std::{fmt, sync::Arc};
 
@@ -11,34 +13,34 @@ use super::{
 };
 use crate::model::{NetworkPolicy, Pod, PolicyDirection};
 
-/// What decided a direction.
+/// What decided the verdict for a direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 pub enum DecidedBy {
-    /// That side is no pod, so that no policy speaks of it.
+    /// This side of the connection is not a pod, so no policy applies to it.
     #[serde(rename = "no-subject")]
     NoSubject,
-    /// That side is a pod in its node's network, which no policy selects.
+    /// This side of the connection is a host-network pod, which no policy selects.
     #[serde(rename = "host-network")]
     HostNetwork,
-    /// A pod talks to itself.
+    /// The traffic is from a pod to itself.
     #[serde(rename = "self")]
     SelfTraffic,
-    /// The pod's own node talks to it.
+    /// The traffic is from the pod's own node.
     #[serde(rename = "local-node")]
     LocalNode,
     /// A rule of the Admin tier.
     Admin,
-    /// The NetworkPolicies that isolate the pod.
+    /// The NetworkPolicies that isolate the pod in this direction.
     NetworkPolicy,
     /// A rule of the Baseline tier.
     Baseline,
-    /// No policy: everything is allowed.
+    /// No policy decided. Everything is allowed.
     #[serde(rename = "default")]
     Default,
 }
 
 impl DecidedBy {
-    /// Whether a policy did.
+    /// Returns true if a policy decided.
     #[must_use]
     pub fn is_policy(self) -> bool {
         matches!(self, Self::Admin | Self::NetworkPolicy | Self::Baseline)
@@ -60,29 +62,29 @@ impl fmt::Display for DecidedBy {
     }
 }
 
-/// One direction of a connection, judged.
+/// The verdict for one direction of a connection.
 #[derive(Clone, Copy, Debug)]
 pub struct DirectionVerdict<'e> {
-    /// Which direction.
+    /// The direction.
     pub direction: PolicyDirection,
-    /// Whether it admits the connection.
+    /// True if the connection is allowed in this direction.
     pub allowed: bool,
-    /// What decided.
+    /// What decided the verdict.
     pub decided_by: DecidedBy,
-    /// The pod whose policies were asked; `None` where that side is no pod.
+    /// The pod whose policies were evaluated. `None` if this side of the connection is not a pod.
     pub subject: Option<&'e Arc<Pod>>,
-    /// The rule of a tier that decided.
+    /// The rule of the Admin or Baseline tier that decided, if any.
     pub tier_rule: Option<&'e CompiledTierRule>,
-    /// The rule of the Admin tier (of the Baseline tier, where that decided nothing) that passed the decision on.
+    /// The rule with action `Pass` that matched: of the Admin tier, or else of the Baseline tier.
     pub passed_by: Option<&'e CompiledTierRule>,
-    /// What else there is to say about it.
+    /// The caveats of this direction.
     pub(super) caveats: Caveats,
-    /// Where NetworkPolicies decided: what was asked of them.
+    /// The rules and the traffic that were evaluated, if NetworkPolicies decided.
     pub(super) network_policies: Option<(&'e CompiledDirection, Traffic<'e>)>,
 }
 
 impl<'e> DirectionVerdict<'e> {
-    /// A direction that is admitted without any policy being asked.
+    /// Creates a verdict that allows the connection without evaluating any policy.
     pub(super) fn exempt(
         direction: PolicyDirection,
         decided_by: DecidedBy,
@@ -101,25 +103,26 @@ impl<'e> DirectionVerdict<'e> {
         }
     }
 
-    /// The NetworkPolicies that isolate the subject, where those decided; by name.
+    /// The NetworkPolicies that isolate the subject, sorted by name. Empty if NetworkPolicies did not decide.
     #[must_use]
     pub fn isolating(&self) -> &'e [Arc<NetworkPolicy>] {
-        self.network_policies.map_or(&[], |(side, _)| &side.isolating)
+        self.network_policies.map_or(&[], |(compiled, _)| &compiled.isolating)
     }
 
-    /// The rules of NetworkPolicies that admit the connection, where those decided; by policy and index. None of them
-    /// means denial by default.
+    /// The NetworkPolicy rules that allow the connection, sorted by policy and index. If NetworkPolicies decided and
+    /// no rule allows the connection, it is denied by default. Empty if NetworkPolicies did not decide.
     pub fn allowing(&self) -> impl Iterator<Item = &'e CompiledRule> {
-        self.network_policies.into_iter().flat_map(|(side, traffic)| {
+        self.network_policies.into_iter().flat_map(|(compiled, traffic)| {
             let admits = move |rule: &&'e CompiledRule| rule.matches(&traffic) != Match::No;
-            side.rules.iter().filter(admits)
+            compiled.rules.iter().filter(admits)
         })
     }
 
-    /// The rules of NetworkPolicies that do not admit the connection, where those decided, and why not.
+    /// The NetworkPolicy rules that do not match the connection, with the reason. Empty if NetworkPolicies did not
+    /// decide.
     pub fn rejecting(&self) -> impl Iterator<Item = (&'e CompiledRule, Mismatch)> {
-        self.network_policies.into_iter().flat_map(|(side, traffic)| {
-            side.rules.iter().filter_map(move |rule| rule.mismatch(&traffic).map(|why| (rule, why)))
+        self.network_policies.into_iter().flat_map(|(compiled, traffic)| {
+            compiled.rules.iter().filter_map(move |rule| rule.mismatch(&traffic).map(|why| (rule, why)))
         })
     }
 }

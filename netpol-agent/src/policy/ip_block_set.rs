@@ -1,4 +1,4 @@
-//! Address ranges with holes, as one prefix trie.
+//! The `ipBlock`s of a rule (CIDRs with `except` CIDRs), as one prefix trie.
 
 use std::net::IpAddr;
 
@@ -7,30 +7,32 @@ use prefix_trie::joint::JointPrefixMap;
 
 use crate::model::network_policy::IpBlock;
 
-/// The union of a rule's address ranges.
+/// The union of a rule's address ranges: the `ipBlock`s of a NetworkPolicy, or the `networks` of a cluster-wide
+/// policy.
 ///
-/// Every range and every hole is a prefix of the trie, with the answer for the addresses whose longest prefix it is.
-/// That answer is the same for all of them: any other range or hole that has one of them has the whole prefix.
+/// Every CIDR and every `except` CIDR is a prefix in the trie. Its value says whether the union contains the addresses
+/// whose longest matching prefix it is. The value is the same for all of these addresses: any other CIDR or `except`
+/// CIDR that contains one of them contains the whole prefix.
 #[derive(Debug)]
 pub(super) struct IpBlockSet {
-    answers: JointPrefixMap<IpNet, bool>,
+    prefixes: JointPrefixMap<IpNet, bool>,
 }
 
 impl IpBlockSet {
     pub(super) fn new(blocks: &[IpBlock]) -> Self {
-        let mut answers = JointPrefixMap::new();
-        let prefixes = blocks.iter().flat_map(|block| block.except.iter().chain([&block.cidr]));
-        for prefix in prefixes {
-            answers.insert(*prefix, blocks.iter().any(|block| covers(block, prefix)));
+        let mut prefixes = JointPrefixMap::new();
+        let cidrs = blocks.iter().flat_map(|block| block.except.iter().chain([&block.cidr]));
+        for prefix in cidrs {
+            prefixes.insert(*prefix, blocks.iter().any(|block| covers(block, prefix)));
         }
-        Self { answers }
+        Self { prefixes }
     }
 
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
-        self.answers.get_lpm(&IpNet::from(ip)).is_some_and(|(_, answer)| *answer)
+        self.prefixes.get_lpm(&IpNet::from(ip)).is_some_and(|(_, contained)| *contained)
     }
 }
 
 fn covers(block: &IpBlock, prefix: &IpNet) -> bool {
-    block.cidr.contains(prefix) && !block.except.iter().any(|hole| hole.contains(prefix))
+    block.cidr.contains(prefix) && !block.except.iter().any(|except| except.contains(prefix))
 }

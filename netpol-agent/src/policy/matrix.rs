@@ -1,31 +1,33 @@
-//! Who may reach whom, for all pods at once.
+//! The reachability matrix: for each pair of pods, whether the policies allow a connection on one port.
+//!
+//! Pods that no policy distinguishes form one group, so the matrix has one row and one column per group.
 
 use std::{collections::HashMap, net::IpAddr, sync::Arc};
 
 use super::{ConnectionPeer, Engine, Query, ip_block_set::IpBlockSet};
 use crate::model::{Pod, PodClass, Protocol};
 
-/// Who may reach whom on one port. Pods that no policy tells apart share a row and a column.
+/// The verdicts between all pods on one port. Pods that no policy distinguishes share a row and a column.
 #[derive(Debug)]
 pub struct Matrix {
     groups: Vec<Vec<Arc<Pod>>>,
-    /// Row by row.
+    /// The cells, row by row.
     cells: Vec<Cell>,
 }
 
-/// Whether pods of one group may reach those of another.
+/// The verdict between two groups of pods.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Cell {
-    /// They may.
+    /// The connection is allowed.
     Allowed,
-    /// They may not.
+    /// The connection is denied.
     Denied,
-    /// The API leaves it to the implementation.
+    /// The API does not define the outcome: it depends on the implementation.
     Undefined,
 }
 
 impl Matrix {
-    /// Judges all pairs of these pods. Those that policies can't select are left out.
+    /// Evaluates all pairs of these pods. Pods that policies can't select are left out.
     #[must_use]
     pub fn new(
         engine: &Engine,
@@ -37,7 +39,8 @@ impl Matrix {
         let mut cells = Vec::with_capacity(groups.len() * groups.len());
         for from in groups.iter().filter_map(|group| group.first()) {
             for to in &groups {
-                // Within a group it is about two of its pods, if there are two; a pod always reaches itself.
+                // A pod always reaches itself. So a cell within a group is evaluated for two different pods, if
+                // possible.
                 let to = to.iter().find(|to| to.key != from.key).or(to.first()).unwrap_or(from);
                 let query = Query {
                     source: ConnectionPeer::Pod(from),
@@ -63,7 +66,7 @@ impl Matrix {
         &self.groups
     }
 
-    /// Whether pods of one group may reach those of another, by their places in [`Self::groups`].
+    /// The verdict from the pods of one group to those of another, by their indexes in [`Self::groups`].
     #[must_use]
     pub fn cell(&self, from: usize, to: usize) -> Option<Cell> {
         if to >= self.groups.len() {
@@ -73,7 +76,7 @@ impl Matrix {
     }
 }
 
-/// Pods that share their class, and are in the same of all address ranges that rules name.
+/// Groups the pods that have the same class and match the same `ipBlock`s of all rules.
 fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
     let ranges = ranges(engine);
     let mut places: HashMap<(Arc<PodClass>, Vec<u32>), usize> = HashMap::new();
@@ -91,18 +94,22 @@ fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<A
     groups
 }
 
-/// All different sets of address ranges that rules name.
+/// All distinct sets of `ipBlock`s that rules refer to.
 fn ranges(engine: &Engine) -> Vec<&IpBlockSet> {
-    let mut seen = HashMap::new();
-    for profile in engine.classes.values() {
-        for side in [&profile.ingress, &profile.egress] {
-            let tiers = side.admin.iter().chain(&side.baseline).filter_map(|rule| rule.peers.blocks.as_ref());
-            for blocks in side.rules.iter().filter_map(|rule| rule.peers.blocks.as_ref()).chain(tiers) {
-                seen.insert(Arc::as_ptr(blocks), &**blocks);
+    let mut sets = HashMap::new();
+    for compiled in engine.classes.values() {
+        for direction in [&compiled.ingress, &compiled.egress] {
+            let tiers = direction
+                .admin
+                .iter()
+                .chain(&direction.baseline)
+                .filter_map(|rule| rule.peers.blocks.as_ref());
+            for blocks in direction.rules.iter().filter_map(|rule| rule.peers.blocks.as_ref()).chain(tiers) {
+                sets.insert(Arc::as_ptr(blocks), &**blocks);
             }
         }
     }
-    seen.into_values().collect()
+    sets.into_values().collect()
 }
 
 fn ranges_of(ips: &[IpAddr], ranges: &[&IpBlockSet]) -> Vec<u32> {

@@ -1,13 +1,13 @@
-//! What the declared policies say of a connection.
+//! The policy engine: it computes the verdict that the declared policies give for a connection.
 //!
 //! ```text
 //! Snapshot ──► Compiler ──► Arc<Engine> ──► evaluate(Query) ──► Verdict
 //!              (single owner; a change recompiles only what it touches)
 //! ```
 //!
-//! Pods that policies cannot tell apart share a [`crate::model::PodClass`], and everything that policies say of a
-//! class is worked out once: the sets of peers that it is in, and for each direction the rules that concern it, in
-//! order. Judging a connection is then a walk along those rules, without allocation.
+//! Pods that policies can't distinguish share a [`crate::model::PodClass`]. The compiler computes once per class the
+//! peer sets that contain it, and for each direction the rules that apply to it, in the order of evaluation.
+//! Evaluating a connection then iterates over those rules, without allocating memory.
 
 mod caveat;
 mod class_table;

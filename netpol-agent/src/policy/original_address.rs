@@ -1,4 +1,4 @@
-//! What is known of the addresses that a connection had before it was translated.
+//! What is known of a connection's addresses before network address translation (NAT).
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -8,25 +8,25 @@ use crate::{
     model::{Labels, Pod},
 };
 
-/// What an address range may have seen in place of the address that is judged.
+/// The address that an `ipBlock` may have been compared with, instead of the translated address that is evaluated.
 #[derive(Clone, Copy)]
 pub(super) enum OriginalAddress<'e> {
-    /// Nothing else.
+    /// No translation: there is no other address.
     None,
-    /// The destination was one of these.
+    /// The original destination was one of these addresses.
     OfDestination { addresses: &'e [IpAddr] },
-    /// The source is a node or outside, and may stand for any other.
+    /// The source is a node or outside the cluster. Any other source may be behind it.
     OfSource,
-    /// The source is a pod. Its address reaches the destination as it is, as a rule.
+    /// The source is a pod. Its address is usually not translated.
     KeptSource,
 }
 
 impl OriginalAddress<'_> {
-    pub(super) fn took_place(self) -> bool {
+    pub(super) fn is_translated(self) -> bool {
         !matches!(self, Self::None)
     }
 
-    /// Whether the ranges may have matched the address before translation.
+    /// Returns true if the `ipBlock`s may have matched the address before translation.
     pub(super) fn may_hide_match(self, blocks: &IpBlockSet) -> bool {
         match self {
             Self::None | Self::KeptSource => false,
@@ -36,17 +36,17 @@ impl OriginalAddress<'_> {
     }
 }
 
-/// The cluster addresses of all Services that select a pod. A Service that selects nothing may lead to any pod, and to
-/// what is no pod.
-pub(super) fn addresses_before(snapshot: &Snapshot, pod: Option<&Pod>) -> Vec<IpAddr> {
-    let leads_there = |selector: &Labels, namespace: &Arc<str>| {
+/// The cluster IPs of all Services that may forward to a pod, or, with `None`, to an endpoint that is not a pod. A
+/// Service without a selector may forward to any endpoint.
+pub(super) fn service_addresses_of(snapshot: &Snapshot, pod: Option<&Pod>) -> Vec<IpAddr> {
+    let selects_pod = |selector: &Labels, namespace: &Arc<str>| {
         pod.is_some_and(|pod| {
             namespace == pod.namespace()
                 && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
         })
     };
     let services = snapshot.services().filter(|service| {
-        service.selector.as_ref().is_none_or(|selector| leads_there(selector, &service.namespace))
+        service.selector.as_ref().is_none_or(|selector| selects_pod(selector, &service.namespace))
     });
     services.flat_map(|service| service.cluster_ips.iter().copied()).collect()
 }

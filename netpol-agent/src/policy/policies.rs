@@ -1,4 +1,4 @@
-//! Policies to rules.
+//! Compiles each policy into rules that can be matched. Rules with equal peers share peer sets and `ipBlock` tries.
 
 use std::{
     collections::HashMap,
@@ -19,26 +19,27 @@ use crate::model::{
     network_policy::{self, IpBlock, Peer},
 };
 
-/// A NetworkPolicy's rules, ready to be matched.
+/// A NetworkPolicy with its compiled rules.
 #[derive(Debug)]
 pub(super) struct CompiledPolicy {
     pub(super) policy: Arc<NetworkPolicy>,
-    /// `None` where it does not speak of the direction.
+    /// `None` if the policy does not apply to ingress.
     pub(super) ingress: Option<Vec<CompiledRule>>,
+    /// `None` if the policy does not apply to egress.
     pub(super) egress: Option<Vec<CompiledRule>>,
-    /// The sets that its rules name, to be given back.
+    /// The peer sets that its rules refer to. They are released when the policy is removed.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
 
-/// A cluster-wide policy's rules, ready to be matched.
+/// A cluster-wide policy with its compiled rules.
 #[derive(Debug)]
 pub(super) struct CompiledClusterPolicy {
     pub(super) policy: Arc<ClusterPolicy>,
-    /// The pods that it speaks of.
+    /// The pods that the policy selects.
     pub(super) subject: PeerSet,
     pub(super) ingress: Vec<CompiledTierRule>,
     pub(super) egress: Vec<CompiledTierRule>,
-    /// The sets that its rules name, to be given back.
+    /// The peer sets that its rules refer to. They are released when the policy is removed.
     pub(super) sets: Vec<Arc<PeerSet>>,
 }
 
@@ -60,13 +61,15 @@ impl CompiledClusterPolicy {
     }
 }
 
-/// Makes rules of policies, and remembers what they share.
+/// Compiles policies into rules, and keeps the data that the rules share.
 #[derive(Debug, Default)]
 pub(super) struct RuleCompiler {
     pub(super) peers: PeerTable,
+    /// The `ipBlock` tries in use, by their sorted blocks.
     blocks: HashMap<Box<[IpBlock]>, Weak<IpBlockSet>>,
+    /// The number of tries at which unused ones are removed.
     sweep_at: usize,
-    /// Sets that no rule had named before.
+    /// The peer sets that no rule referred to before. The caller takes them out.
     pub(super) new_sets: Vec<Arc<PeerSet>>,
 }
 
@@ -101,11 +104,11 @@ impl RuleCompiler {
         index: u32,
         sets: &mut Vec<Arc<PeerSet>>,
     ) -> CompiledRule {
-        let (mut own, mut blocks) = (Vec::new(), Vec::new());
+        let (mut peer_sets, mut blocks) = (Vec::new(), Vec::new());
         for peer in &rule.peers {
             match peer {
                 Peer::Block(block) => blocks.push(block.clone()),
-                Peer::Pods { namespaces, pods } => own.push(PeerSet {
+                Peer::Pods { namespaces, pods } => peer_sets.push(PeerSet {
                     scope: match namespaces {
                         Some(selector) => Scope::Selector(selector.clone()),
                         None => Scope::Namespace(policy.namespace.clone()),
@@ -116,7 +119,7 @@ impl RuleCompiler {
         }
         let peers = PeerMatcher {
             everyone: rule.peers.is_empty(),
-            sets: self.acquire(own, sets),
+            sets: self.acquire(peer_sets, sets),
             blocks: self.blocks(blocks),
             ..PeerMatcher::default()
         };
@@ -153,13 +156,14 @@ impl RuleCompiler {
     }
 
     fn tier_peers(&mut self, peers: &[TierPeer], sets: &mut Vec<Arc<PeerSet>>) -> PeerMatcher {
-        let (mut own, mut blocks) = (Vec::new(), Vec::new());
+        let (mut peer_sets, mut blocks) = (Vec::new(), Vec::new());
         let mut nodes: Vec<LabelSelector> = Vec::new();
         let mut domain_names = false;
         for peer in peers {
             match peer {
                 TierPeer::Pods(PodSet { namespaces, pods }) => {
-                    own.push(PeerSet { scope: Scope::Selector(namespaces.clone()), pods: pods.clone() });
+                    peer_sets
+                        .push(PeerSet { scope: Scope::Selector(namespaces.clone()), pods: pods.clone() });
                 }
                 TierPeer::Networks(networks) => {
                     blocks.extend(networks.iter().map(|cidr| IpBlock { cidr: *cidr, except: Vec::new() }));
@@ -171,16 +175,16 @@ impl RuleCompiler {
         }
         PeerMatcher {
             everyone: false,
-            sets: self.acquire(own, sets),
+            sets: self.acquire(peer_sets, sets),
             blocks: self.blocks(blocks),
             nodes: nodes.into(),
             domain_names,
         }
     }
 
-    fn acquire(&mut self, own: Vec<PeerSet>, sets: &mut Vec<Arc<PeerSet>>) -> SmallVec<[PeerId; 4]> {
+    fn acquire(&mut self, peer_sets: Vec<PeerSet>, sets: &mut Vec<Arc<PeerSet>>) -> SmallVec<[PeerId; 4]> {
         let mut ids = SmallVec::new();
-        for set in own.into_iter().map(Arc::new) {
+        for set in peer_sets.into_iter().map(Arc::new) {
             let (id, new) = self.peers.acquire(&set);
             ids.push(id);
             if new {
@@ -193,7 +197,7 @@ impl RuleCompiler {
         ids
     }
 
-    /// One trie for all rules that name the same ranges.
+    /// Returns the trie for these `ipBlock`s. Rules with equal `ipBlock`s share it.
     fn blocks(&mut self, mut blocks: Vec<IpBlock>) -> Option<Arc<IpBlockSet>> {
         if blocks.is_empty() {
             return None;
@@ -207,8 +211,8 @@ impl RuleCompiler {
             self.blocks.retain(|_, known| known.strong_count() > 0);
             self.sweep_at = 256.max(self.blocks.len() * 2);
         }
-        let made = Arc::new(IpBlockSet::new(&blocks));
-        self.blocks.insert(blocks.into(), Arc::downgrade(&made));
-        Some(made)
+        let compiled = Arc::new(IpBlockSet::new(&blocks));
+        self.blocks.insert(blocks.into(), Arc::downgrade(&compiled));
+        Some(compiled)
     }
 }

@@ -1,4 +1,6 @@
-//! The ports that a rule speaks of.
+//! The ports that a rule matches, merged into ranges.
+//!
+//! Named ports are resolved by the container ports that the destination pod declares.
 
 use smallvec::SmallVec;
 
@@ -8,19 +10,19 @@ use crate::model::{
     network_policy::{Port, PortNumber},
 };
 
-/// Protocol, first and last port.
+/// Port ranges: protocol, first port and last port, both inclusive.
 type Ranges = SmallVec<[(Protocol, u16, u16); 2]>;
 
-/// The ports that a rule speaks of.
+/// The ports that a rule matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Ports {
-    /// All ports of all protocols, those without ports too.
+    /// All ports of all protocols, including protocols without ports.
     All,
-    /// Any of these.
+    /// The listed ports.
     Some {
-        /// By number.
+        /// The ports given by number.
         ranges: Ranges,
-        /// Names of the destination's ports, with the protocol where the rule gives one.
+        /// The ports given by name, with the protocol if the rule gives one.
         names: Box<[(Option<Protocol>, Box<str>)]>,
     },
 }
@@ -61,7 +63,8 @@ impl Ports {
         Self::Some { ranges, names: named.collect() }
     }
 
-    /// Whether the port is among them. A name means what the destination's containers declare by it.
+    /// Returns true if the rule matches the port. `declared` is the destination's container ports: they resolve the
+    /// names.
     pub(super) fn contains(&self, protocol: Protocol, port: u16, declared: &[ContainerPort]) -> bool {
         let Self::Some { ranges, names } = self else { return true };
         let numbered =
@@ -76,7 +79,7 @@ impl Ports {
     }
 }
 
-/// The same ports in as few ranges as can be.
+/// Merges ranges that overlap or are adjacent.
 fn merged(mut ranges: Vec<(Protocol, u16, u16)>) -> Ranges {
     ranges.sort();
     ranges.dedup_by(|next, before| {

@@ -1,39 +1,42 @@
-//! A connection to judge.
+//! The input of the policy engine: a connection that is to be evaluated.
+//!
+//! Its source and destination may be pods, nodes or addresses.
 
 use std::{net::IpAddr, sync::Arc};
 
 use crate::model::{Node, Pod, Protocol};
 
-/// A connection, by who opened it. Replies belong to it.
+/// A connection, in the direction in which it was opened. Reply packets belong to the same connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
-    /// Who opened it.
+    /// The peer that opened the connection.
     pub source: ConnectionPeer<'a>,
-    /// Who answers, after translation of a Service's address.
+    /// The peer that the connection was opened to, after translation of a Service's address.
     pub destination: ConnectionPeer<'a>,
-    /// Its protocol.
+    /// The protocol.
     pub protocol: Protocol,
-    /// The destination's port, after translation; 0 where the protocol has none.
+    /// The destination port, after translation. 0 if the protocol has no ports.
     pub port: u16,
-    /// Where it was made to a Service's address, or came through a load balancer: the addresses of which one was used.
+    /// The candidates for the original destination address, if the connection was opened to a Service's address or
+    /// came through a load balancer. One of them was used.
     pub via_service: Option<&'a [IpAddr]>,
 }
 
-/// One end of a connection.
+/// The source or the destination of a connection.
 #[derive(Clone, Copy, Debug)]
 pub enum ConnectionPeer<'a> {
-    /// A pod, by any of its addresses.
+    /// A pod. The connection uses any of its addresses.
     Pod(&'a Arc<Pod>),
-    /// A pod, by this address of its own.
+    /// A pod. The connection uses this one of its addresses.
     PodAt(&'a Arc<Pod>, IpAddr),
-    /// Whoever has the address: a pod, a node, or someone outside.
+    /// The pod, the node or the peer outside the cluster that has the address.
     Ip(IpAddr),
-    /// A node, by an address of its own that the API does not list.
+    /// A node. The connection uses an address of the node that the API does not list.
     NodeAt(&'a Arc<Node>, IpAddr),
 }
 
 impl<'a> ConnectionPeer<'a> {
-    /// The pod, where it is known to be one.
+    /// The pod. `None` if the peer is given by an address or is a node.
     #[must_use]
     pub const fn pod(&self) -> Option<&'a Arc<Pod>> {
         match self {
@@ -42,7 +45,7 @@ impl<'a> ConnectionPeer<'a> {
         }
     }
 
-    /// The address, where one is meant.
+    /// The address. `None` if the peer is a pod with any of its addresses.
     #[must_use]
     pub const fn ip(&self) -> Option<IpAddr> {
         match self {

@@ -1,4 +1,6 @@
-//! Rules, ready to be matched.
+//! Compiled rules, and how they are matched against a connection.
+//!
+//! A rule matches a connection if its ports and one of its peers match.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -10,31 +12,32 @@ use crate::model::{
     cluster_policy::Action,
 };
 
-/// A rule of a NetworkPolicy.
+/// A compiled rule of a NetworkPolicy.
 #[derive(Clone, Debug)]
 pub struct CompiledRule {
-    /// The policy that it is of.
+    /// The policy that contains the rule.
     pub policy: Arc<NetworkPolicy>,
-    /// In which of its lists.
+    /// Whether it is an ingress or an egress rule.
     pub direction: PolicyDirection,
-    /// Where in that list.
+    /// The index of the rule in the policy's list for that direction, from 0.
     pub index: u32,
     pub(super) peers: PeerMatcher,
     pub(super) ports: Ports,
 }
 
-/// A rule of a cluster-wide policy.
+/// A compiled rule of a cluster-wide policy.
 #[derive(Clone, Debug)]
 pub struct CompiledTierRule {
-    /// The policy that it is of.
+    /// The policy that contains the rule.
     pub policy: Arc<ClusterPolicy>,
-    /// In which of its lists.
+    /// Whether it is an ingress or an egress rule.
     pub direction: PolicyDirection,
-    /// Where in that list.
+    /// The index of the rule in the policy's list for that direction, from 0.
     pub index: u32,
-    /// What it does. `Deny` for one that fails closed, whatever is written.
+    /// The action. If an accepting rule fails closed, it keeps its action and matches nothing. Any other rule that
+    /// fails closed has the action `Deny`, whatever the policy declares.
     pub action: Action,
-    /// Whether it has a peer of an unknown kind.
+    /// True if the rule has a peer of an unknown kind, or no peers.
     pub(super) fails_closed: bool,
     pub(super) peers: PeerMatcher,
     pub(super) ports: Ports,
@@ -45,7 +48,7 @@ impl CompiledRule {
         matches(&self.peers, &self.ports, traffic)
     }
 
-    /// Why it does not match; `None` where it does.
+    /// Returns why the rule does not match. `None` if it matches.
     pub(super) fn mismatch(&self, traffic: &Traffic<'_>) -> Option<Mismatch> {
         let port = self.ports.contains(traffic.protocol, traffic.port, traffic.declared);
         match (self.peers.matches(traffic) != Match::No, port) {
@@ -56,7 +59,7 @@ impl CompiledRule {
         }
     }
 
-    /// Its name.
+    /// A reference to the rule: policy, direction and index.
     #[must_use]
     pub fn reference(&self) -> RuleRef {
         RuleRef { policy: self.policy.id.clone(), direction: self.direction, index: self.index }
@@ -68,18 +71,19 @@ impl CompiledTierRule {
         matches(&self.peers, &self.ports, traffic)
     }
 
-    /// Its name.
+    /// A reference to the rule: policy, direction and index.
     #[must_use]
     pub fn reference(&self) -> RuleRef {
         RuleRef { policy: self.policy.id.clone(), direction: self.direction, index: self.index }
     }
 }
 
-/// The other end, as a rule describes it.
+/// The compiled peers of a rule.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerMatcher {
+    /// True if the rule matches every peer.
     pub(super) everyone: bool,
-    /// Sorted.
+    /// The IDs of the rule's peer sets, sorted.
     pub(super) sets: SmallVec<[PeerId; 4]>,
     pub(super) blocks: Option<Arc<IpBlockSet>>,
     pub(super) nodes: Box<[LabelSelector]>,
@@ -90,41 +94,41 @@ pub(super) struct PeerMatcher {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Match {
     No,
-    /// By its peers' labels, or because it is for everyone.
+    /// The rule matches by labels, or because it matches every peer.
     Yes,
-    /// By an address range alone.
+    /// The rule matches only by an address range: an `ipBlock`, or `networks` of a cluster-wide policy.
     ByAddress,
-    /// Perhaps: a domain name decides.
+    /// The rule may match: that depends on the addresses of a domain name.
     Perhaps,
 }
 
 /// Why a rule does not match a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Mismatch {
-    /// The other end is none of its peers.
+    /// The peer does not match.
     Peer,
-    /// The port is none of its ports.
+    /// The port does not match.
     Port,
-    /// Neither fits.
+    /// Neither the peer nor the port matches.
     Both,
 }
 
-/// A connection, as the rules of one direction see it.
+/// The properties of a connection that the rules of one direction are matched against.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Traffic<'e> {
-    /// The sets of pods that the other end is in.
+    /// The IDs of the peer sets that contain the peer, sorted.
     pub(super) peer_sets: &'e [PeerId],
     pub(super) peer_ips: EndpointIps<'e>,
-    /// The node whose address the other end has.
+    /// The node whose address the peer has.
     pub(super) peer_node: Option<&'e Node>,
     pub(super) peer_is_pod: bool,
     pub(super) protocol: Protocol,
     pub(super) port: u16,
-    /// What the destination declares, for named ports.
+    /// The container ports of the destination, to resolve named ports.
     pub(super) declared: &'e [ContainerPort],
 }
 
-/// The addresses of an end: the one that was seen, or all that it has.
+/// The addresses of an endpoint: the one that was observed, or all of its addresses.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum EndpointIps<'e> {
     One(IpAddr),
@@ -141,7 +145,7 @@ impl EndpointIps<'_> {
 }
 
 impl PeerMatcher {
-    /// How the other end matches, ports aside.
+    /// Matches the peer, without the port.
     fn matches(&self, traffic: &Traffic<'_>) -> Match {
         if self.everyone || self.sets.iter().any(|set| traffic.peer_sets.binary_search(set).is_ok()) {
             return Match::Yes;
@@ -157,7 +161,7 @@ impl PeerMatcher {
     }
 }
 
-/// How a rule matches; the cheaper half is tried first.
+/// Matches a rule. The ports are compared first because that is cheaper.
 fn matches(peers: &PeerMatcher, ports: &Ports, traffic: &Traffic<'_>) -> Match {
     if ports.contains(traffic.protocol, traffic.port, traffic.declared) {
         peers.matches(traffic)

@@ -1,4 +1,4 @@
-//! One end of a connection, looked up.
+//! The source or destination of a connection, resolved to a pod, a node or an outside address.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -10,58 +10,58 @@ use super::{
 };
 use crate::model::{ContainerPort, Node, Pod};
 
-/// One end of a connection, looked up.
+/// The source or destination of a connection, resolved.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleEndpoint<'e> {
-    pub(super) who: Subject<'e>,
+    pub(super) subject: Subject<'e>,
     pub(super) ips: EndpointIps<'e>,
-    /// What the lookup has to say.
+    /// The caveats that result from resolving it.
     pub(super) caveats: Caveats,
 }
 
-/// Who is at an end of a connection.
+/// What an endpoint was resolved to.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Subject<'e> {
     /// A pod that policies can select.
     Pod(&'e Arc<Pod>, &'e CompiledPodClass),
-    /// A pod in its node's network, and that node.
+    /// A host-network pod, and its node if it is known.
     HostPod(&'e Arc<Pod>, Option<&'e Node>),
     /// A node.
     Node(&'e Node),
-    /// Anyone else.
+    /// Anything else: an address outside the cluster, or a pod that no policy can select.
     Outside,
 }
 
 impl<'e> RuleEndpoint<'e> {
-    pub(super) fn new(who: Subject<'e>, ips: EndpointIps<'e>) -> Self {
-        Self { who, ips, caveats: Caveats::default() }
+    pub(super) fn new(subject: Subject<'e>, ips: EndpointIps<'e>) -> Self {
+        Self { subject, ips, caveats: Caveats::default() }
     }
 
-    /// A pod that no policy can select, for the reason in the note.
+    /// Creates an endpoint for a pod that no policy can select. The caveat is the reason.
     pub(super) fn unselectable(ips: EndpointIps<'e>, caveat: Caveat) -> Self {
-        let mut end = Self::new(Subject::Outside, ips);
-        end.caveats.add(caveat);
-        end
+        let mut endpoint = Self::new(Subject::Outside, ips);
+        endpoint.caveats.add(caveat);
+        endpoint
     }
 
-    pub(super) fn at(ip: IpAddr, who: Subject<'e>) -> Self {
-        Self::new(who, EndpointIps::One(ip))
+    pub(super) fn at(ip: IpAddr, subject: Subject<'e>) -> Self {
+        Self::new(subject, EndpointIps::One(ip))
     }
 
     pub(super) fn pod(&self) -> Option<&'e Arc<Pod>> {
-        match self.who {
+        match self.subject {
             Subject::Pod(pod, _) => Some(pod),
             _ => None,
         }
     }
 
     pub(super) fn is_host_pod(&self) -> bool {
-        matches!(self.who, Subject::HostPod(..))
+        matches!(self.subject, Subject::HostPod(..))
     }
 
-    /// The node whose address this end has.
+    /// The node whose address this endpoint has.
     pub(super) fn node(&self) -> Option<&'e Node> {
-        match self.who {
+        match self.subject {
             Subject::Node(node) => Some(node),
             Subject::HostPod(_, node) => node,
             Subject::Pod(..) | Subject::Outside => None,
@@ -69,24 +69,24 @@ impl<'e> RuleEndpoint<'e> {
     }
 
     pub(super) fn sets(&self) -> &'e [PeerId] {
-        match self.who {
-            Subject::Pod(_, profile) => &profile.sets,
+        match self.subject {
+            Subject::Pod(_, compiled) => &compiled.sets,
             _ => &[],
         }
     }
 
-    /// The ports that it declares.
+    /// The container ports that the endpoint declares.
     pub(super) fn declared(&self) -> &'e [ContainerPort] {
-        match self.who {
+        match self.subject {
             Subject::Pod(pod, _) => &pod.class.ports,
             _ => &[],
         }
     }
 
-    /// Whether it is the node that the pod runs on, or a pod in that node's network.
-    pub(super) fn hosts(&self, pod: &Pod) -> bool {
+    /// Returns true if the endpoint is the node that the pod runs on, or a host-network pod on that node.
+    pub(super) fn is_node_of(&self, pod: &Pod) -> bool {
         let Some(home) = &pod.node else { return false };
-        match self.who {
+        match self.subject {
             Subject::Node(node) => node.name == *home,
             Subject::HostPod(host_pod, _) => host_pod.node.as_ref() == Some(home),
             Subject::Pod(..) | Subject::Outside => false,

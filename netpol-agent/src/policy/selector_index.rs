@@ -1,17 +1,17 @@
-//! Which of many selectors match a set of labels.
+//! An index of label selectors: it finds the selectors that match a set of labels, without trying all of them.
 
 use std::collections::HashMap;
 
 use crate::model::{LabelSelector, Labels, Values};
 
-/// Values found by the labels that their selectors match.
+/// A map from label selectors to values.
 ///
-/// Most selectors ask for some label, and most labels are asked for by few of them: so each selector is kept with one
-/// label that it needs, and only those are tried whose label is there.
+/// Most selectors require some label, and most labels are required by few selectors. So each selector is stored under
+/// one label that it requires (its anchor). A lookup tries only the selectors whose anchor is among the labels.
 #[derive(Debug)]
 pub(super) struct SelectorIndex<T> {
     by_key: HashMap<Box<str>, Bucket<T>>,
-    /// Selectors that need no label at all.
+    /// The selectors that do not require any label.
     rest: Vec<Entry<T>>,
 }
 
@@ -27,7 +27,7 @@ struct Entry<T> {
     value: T,
 }
 
-/// The label that a selector is kept with.
+/// The label under which a selector is stored.
 enum Anchor<'a> {
     Pair(&'a str, &'a str),
     Key(&'a str),
@@ -59,14 +59,14 @@ impl<T: PartialEq> SelectorIndex<T> {
         entries.push(Entry { selector, value });
     }
 
-    /// Takes a value out, by the selector that it was inserted with.
+    /// Removes a value. The selector must be the one that it was inserted with.
     pub(super) fn remove(&mut self, selector: &LabelSelector, value: &T) {
         match anchor(selector) {
             Anchor::None => drop_value(&mut self.rest, value),
             Anchor::Key(key) => {
                 let Some(bucket) = self.by_key.get_mut(key) else { return };
                 drop_value(&mut bucket.any_value, value);
-                self.forget_empty(key);
+                self.remove_if_empty(key);
             }
             Anchor::Pair(key, label) => {
                 let Some(bucket) = self.by_key.get_mut(key) else { return };
@@ -76,7 +76,7 @@ impl<T: PartialEq> SelectorIndex<T> {
                         bucket.by_value.remove(label);
                     }
                 }
-                self.forget_empty(key);
+                self.remove_if_empty(key);
             }
         }
     }
@@ -85,7 +85,7 @@ impl<T: PartialEq> SelectorIndex<T> {
         self.by_key.is_empty() && self.rest.is_empty()
     }
 
-    /// The values whose selectors match, in no order.
+    /// The values whose selectors match, in no particular order.
     pub(super) fn matching<'a>(&'a self, labels: &'a Labels) -> impl Iterator<Item = &'a T> {
         let anchored =
             labels.iter().filter_map(|(key, value)| self.by_key.get(key).map(|bucket| (bucket, value)));
@@ -95,7 +95,7 @@ impl<T: PartialEq> SelectorIndex<T> {
         anchored.chain(&self.rest).filter(|entry| entry.selector.matches(labels)).map(|entry| &entry.value)
     }
 
-    fn forget_empty(&mut self, key: &str) {
+    fn remove_if_empty(&mut self, key: &str) {
         if self
             .by_key
             .get(key)

@@ -1,4 +1,6 @@
-//! One direction, tier by tier.
+//! Evaluates one direction of a connection: Admin tier, NetworkPolicies, Baseline tier.
+//!
+//! This is the order of evaluation that the API of cluster-wide policies defines.
 
 use std::sync::Arc;
 
@@ -11,47 +13,53 @@ use super::{
 };
 use crate::model::{Pod, PolicyDirection, cluster_policy::Action};
 
-/// What the policies of a pod are asked.
+/// A query to the policies of one pod, in one direction.
 pub(super) struct DirectionQuery<'e> {
     pub(super) direction: PolicyDirection,
     pub(super) subject: &'e Arc<Pod>,
-    pub(super) side: &'e CompiledDirection,
+    pub(super) compiled: &'e CompiledDirection,
     pub(super) traffic: Traffic<'e>,
     pub(super) translation: OriginalAddress<'e>,
 }
 
 impl<'e> DirectionQuery<'e> {
-    /// Admin tier, NetworkPolicies, Baseline tier, in this order; what none of them decides is allowed.
-    pub(super) fn judge(&self) -> DirectionVerdict<'e> {
+    /// Evaluates the Admin tier, the NetworkPolicies and the Baseline tier, in this order. The connection is allowed
+    /// if none of them decides.
+    pub(super) fn evaluate(&self) -> DirectionVerdict<'e> {
         let mut direction_verdict = DirectionVerdict::exempt(
             self.direction,
             DecidedBy::Default,
             Some(self.subject),
             Caveats::default(),
         );
-        let mut perhaps = false;
-        if !self.tier(&self.side.admin, DecidedBy::Admin, &mut direction_verdict, &mut perhaps) {
-            if !self.side.isolating.is_empty() {
+        let mut may_match = false;
+        if !self.tier(&self.compiled.admin, DecidedBy::Admin, &mut direction_verdict, &mut may_match) {
+            if !self.compiled.isolating.is_empty() {
                 self.network_policies(&mut direction_verdict);
-            } else if !self.side.baseline.is_empty() {
-                self.tier(&self.side.baseline, DecidedBy::Baseline, &mut direction_verdict, &mut perhaps);
+            } else if !self.compiled.baseline.is_empty() {
+                self.tier(
+                    &self.compiled.baseline,
+                    DecidedBy::Baseline,
+                    &mut direction_verdict,
+                    &mut may_match,
+                );
             }
         }
-        if perhaps && !direction_verdict.allowed {
+        if may_match && !direction_verdict.allowed {
             direction_verdict.caveats.add(Caveat::DomainName);
         }
         direction_verdict
     }
 
-    /// Whether the tier decides.
+    /// Evaluates a tier. Returns true if the tier decides.
     fn tier(
         &self,
         rules: &'e [CompiledTierRule],
         name: DecidedBy,
         direction_verdict: &mut DirectionVerdict<'e>,
-        perhaps: &mut bool,
+        may_match: &mut bool,
     ) -> bool {
-        let Some((at, rule)) = self.first_match(rules, direction_verdict, perhaps) else { return false };
+        let Some((at, rule)) = self.first_match(rules, direction_verdict, may_match) else { return false };
         if self.is_contradicted(rule, rules.get(at + 1..).unwrap_or_default()) {
             direction_verdict.caveats.add(Caveat::EqualPriority);
         }
@@ -69,7 +77,7 @@ impl<'e> DirectionQuery<'e> {
         &self,
         rules: &'e [CompiledTierRule],
         direction_verdict: &mut DirectionVerdict<'e>,
-        perhaps: &mut bool,
+        may_match: &mut bool,
     ) -> Option<(usize, &'e CompiledTierRule)> {
         for (at, rule) in rules.iter().enumerate() {
             if rule.fails_closed {
@@ -78,12 +86,12 @@ impl<'e> DirectionQuery<'e> {
             match rule.matches(&self.traffic) {
                 Match::Yes => return Some((at, rule)),
                 Match::ByAddress => {
-                    if self.translation.took_place() {
+                    if self.translation.is_translated() {
                         direction_verdict.caveats.add(Caveat::TranslatedAddress);
                     }
                     return Some((at, rule));
                 }
-                Match::Perhaps => *perhaps = true,
+                Match::Perhaps => *may_match = true,
                 Match::No => {
                     if rule
                         .peers
@@ -99,14 +107,15 @@ impl<'e> DirectionQuery<'e> {
         None
     }
 
-    /// Whether another policy of the same priority, asked first, would have decided otherwise.
+    /// Returns true if another policy with the same priority would have decided otherwise if it had been evaluated
+    /// first.
     fn is_contradicted(&self, decisive: &CompiledTierRule, following: &'e [CompiledTierRule]) -> bool {
-        let mut answered = &decisive.policy.id;
+        let mut evaluated = &decisive.policy.id;
         for rule in following {
             if rule.policy.priority != decisive.policy.priority {
                 return false;
             }
-            if rule.policy.id == *answered
+            if rule.policy.id == *evaluated
                 || !matches!(rule.matches(&self.traffic), Match::Yes | Match::ByAddress)
             {
                 continue;
@@ -114,42 +123,42 @@ impl<'e> DirectionQuery<'e> {
             if effect(rule.action) != effect(decisive.action) {
                 return true;
             }
-            answered = &rule.policy.id;
+            evaluated = &rule.policy.id;
         }
         false
     }
 
     fn network_policies(&self, direction_verdict: &mut DirectionVerdict<'e>) {
-        let (mut admitted, mut by_address_only, mut perhaps_before) = (false, false, false);
-        for rule in &self.side.rules {
+        let (mut allowed, mut by_address_only, mut hidden_match) = (false, false, false);
+        for rule in &self.compiled.rules {
             match rule.matches(&self.traffic) {
                 Match::Yes => {
-                    (admitted, by_address_only) = (true, false);
+                    (allowed, by_address_only) = (true, false);
                     break;
                 }
-                Match::ByAddress => (admitted, by_address_only) = (true, true),
+                Match::ByAddress => (allowed, by_address_only) = (true, true),
                 Match::No | Match::Perhaps => {
-                    let hidden = |blocks| self.translation.may_hide_match(blocks);
-                    perhaps_before |= !admitted && rule.peers.blocks.as_deref().is_some_and(hidden);
+                    let may_be_hidden = |blocks| self.translation.may_hide_match(blocks);
+                    hidden_match |= !allowed && rule.peers.blocks.as_deref().is_some_and(may_be_hidden);
                 }
             }
         }
         if by_address_only && self.traffic.peer_is_pod {
             direction_verdict.caveats.add(Caveat::BlockMatchesPod);
         }
-        if (by_address_only && self.translation.took_place()) || (!admitted && perhaps_before) {
+        if (by_address_only && self.translation.is_translated()) || (!allowed && hidden_match) {
             direction_verdict.caveats.add(Caveat::TranslatedAddress);
         }
         if !self.traffic.protocol.has_ports() {
             direction_verdict.caveats.add(Caveat::Protocol);
         }
-        direction_verdict.allowed = admitted;
+        direction_verdict.allowed = allowed;
         direction_verdict.decided_by = DecidedBy::NetworkPolicy;
-        direction_verdict.network_policies = Some((self.side, self.traffic));
+        direction_verdict.network_policies = Some((self.compiled, self.traffic));
     }
 }
 
-/// What a rule comes down to, whatever the version calls it.
+/// Normalises an action: `Allow` and `Accept` are two API versions' names for the same effect.
 fn effect(action: Action) -> Action {
     if action == Action::Allow { Action::Accept } else { action }
 }

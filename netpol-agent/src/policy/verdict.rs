@@ -1,4 +1,6 @@
-//! Both directions of a connection, judged.
+//! The verdict for a connection: both directions, and the caveats.
+//!
+//! A connection is allowed if the source's egress and the destination's ingress both allow it.
 
 use std::sync::Arc;
 
@@ -8,38 +10,38 @@ use super::{
 };
 use crate::model::{Denial, Expected, NotApplicable, Pod, PolicyDirection, PolicyRef, RuleRef, Undecidable};
 
-/// What the policies say of a connection, with all that it rests on.
+/// The verdict that the policies give for a connection, with the policies and rules that it is based on.
 #[derive(Clone, Copy, Debug)]
 pub struct Verdict<'e> {
-    /// What the source may reach.
+    /// The verdict of the source's egress policies.
     pub egress: DirectionVerdict<'e>,
-    /// What may reach the destination.
+    /// The verdict of the destination's ingress policies.
     pub ingress: DirectionVerdict<'e>,
     pub(super) caveats: Caveats,
 }
 
 impl<'e> Verdict<'e> {
     pub(super) fn to_itself(pod: &'e Arc<Pod>, caveats: Caveats) -> Self {
-        let side = |direction| {
+        let exempt = |direction| {
             DirectionVerdict::exempt(direction, DecidedBy::SelfTraffic, Some(pod), Caveats::default())
         };
-        Self { egress: side(PolicyDirection::Egress), ingress: side(PolicyDirection::Ingress), caveats }
+        Self { egress: exempt(PolicyDirection::Egress), ingress: exempt(PolicyDirection::Ingress), caveats }
     }
 
-    /// Whether both directions admit the connection.
+    /// Returns true if both directions allow the connection.
     #[must_use]
     pub fn allowed(&self) -> bool {
         self.egress.allowed && self.ingress.allowed
     }
 
-    /// Whether the API defines the outcome. Where it does not, the verdict says what most implementations do, and
-    /// the notes say why nothing may rest on it.
+    /// Returns true if the API defines the outcome. If it does not, the verdict is what most implementations do, and
+    /// the caveats give the reason why no finding may depend on it.
     #[must_use]
     pub fn defined(&self) -> bool {
         !self.caveats.iter().any(Caveat::undefines)
     }
 
-    /// All there is to say beyond the outcome.
+    /// The caveats of the connection and of both directions.
     #[must_use]
     pub fn caveats(&self) -> Caveats {
         self.caveats
@@ -51,7 +53,7 @@ impl<'e> Verdict<'e> {
         [&self.egress, &self.ingress]
     }
 
-    /// The verdict as a value of its own.
+    /// The verdict as an owned value, for a flow.
     #[must_use]
     pub fn expected(&self) -> Expected {
         if let Some(why) = self.not_applicable() {

@@ -1,4 +1,7 @@
-//! One agent: from the start to the signal that ends it.
+//! Runs the agent: loads the eBPF programs, starts the tasks, feeds the pipeline, and stops on SIGTERM or SIGINT.
+//!
+//! One task owns the pipeline. It receives records, interface events, cluster views and ticks, and passes them on as
+//! inputs.
 
 use std::{fs::File, net::SocketAddr, time::Duration};
 
@@ -36,34 +39,37 @@ use crate::{
     verify::Clock,
 };
 
-/// While records come in, how long to let them gather: the kernel wakes the agent for the first of a batch alone.
+/// How long records are collected before they are read. The kernel wakes the agent only for the first record of a
+/// batch.
 const BATCH: Duration = Duration::from_millis(10);
 
-/// How often deadlines and metrics are looked after.
+/// How often deadlines are checked and metrics are updated.
 const TICK: Duration = Duration::from_millis(200);
 
-/// How often it is tried again to attach to interfaces that refused.
+/// How often the agent retries to attach the programs to interfaces where that failed.
 const RETRY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Requests to read an interface's addresses again that may wait.
+/// The number of requests to refresh an interface's addresses that may wait in the channel.
 const REFRESH_BACKLOG: usize = 64;
 
-/// Runs until SIGTERM or SIGINT.
+/// Runs the agent until SIGTERM or SIGINT.
 ///
 /// # Errors
 ///
-/// The machine lacks something that the agent needs, or a part of it has failed for good.
+/// The node lacks something that the agent needs, or one of the agent's tasks has failed.
 pub async fn run(options: Options) -> Result<()> {
-    // From here on a signal ends the run in order, also while the programs are being loaded.
+    // From here on a signal stops the agent gracefully, even while the programs are being loaded.
     let signals = Signals::new()?;
     preflight()?;
     if let Err(error) = raise_file_limit() {
-        warn!("cannot raise the limit of open files ({error}): more than about 500 pods will not be seen");
+        warn!(
+            "cannot raise the limit of open files ({error}): the agent can't watch more than about 500 pods"
+        );
     }
     let Options { source, sinks, metrics: address, capture, node, grace, load: load_options, limits } =
         options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
-    // They end with this.
+    // Dropping the set aborts its tasks.
     let mut tasks = JoinSet::new();
     let context = SinkContext { node: node.clone(), api: credentials(&source), metrics: metrics.clone() };
     let (sinks, handles) = Sinks::open(sinks, &context, &mut tasks).await?;
@@ -117,18 +123,19 @@ fn credentials(source: &SourceOptions) -> Option<crate::cluster::watch::Credenti
     }
 }
 
-/// The kernel's connection tracking, where there is one.
+/// Opens the kernel's connection tracking. `None` if it is not available.
 fn conntrack() -> Option<Conntrack> {
     Conntrack::open()
         .inspect_err(|error| {
             warn!(
-                "cannot ask the kernel's connection tracking ({error}): of a Service's endpoints only those on this node are told apart, and a late datagram may be taken for a new conversation"
+                "cannot query the kernel's connection tracking ({error}): a Service's endpoint is known only if it runs on this node, and a late datagram may count as a new connection"
             );
         })
         .ok()
 }
 
-/// Binds the address, so that a wrong one is reported before anything runs, and serves until it is dropped.
+/// Binds the address and returns the server's task. An invalid address is reported at once. The server runs until the
+/// task is dropped.
 async fn metrics_server(
     address: SocketAddr,
     metrics: Metrics,
@@ -140,12 +147,12 @@ async fn metrics_server(
     Ok(async move { match serve(listener, &metrics, health).await {} })
 }
 
-/// Why a task has failed: that explains more than the stage that misses it.
+/// Returns the error of a failed task. It explains more than the error of the stage that depends on the task.
 fn cause(tasks: &mut JoinSet<Result<()>>) -> Option<anyhow::Error> {
-    std::iter::from_fn(|| tasks.try_join_next()).find_map(|ended| ended.ok()?.err())
+    std::iter::from_fn(|| tasks.try_join_next()).find_map(|result| result.ok()?.err())
 }
 
-/// What asks the agent to stop.
+/// The signals that stop the agent.
 struct Signals {
     terminate: Signal,
     interrupt: Signal,
@@ -165,7 +172,7 @@ impl Signals {
     }
 }
 
-/// The pipeline, and those who get its outputs.
+/// The pipeline, and everything that receives its outputs.
 struct Stages {
     pipeline: Pipeline,
     sinks: Sinks,
@@ -176,7 +183,7 @@ struct Stages {
 }
 
 impl Stages {
-    /// Takes in one input, and whatever has to be asked because of it.
+    /// Feeds one input to the pipeline, and answers the conntrack queries that result from it.
     fn feed(&mut self, input: Input<'_>) {
         let mut queries = self.step(input);
         while let Some(query) = queries.pop() {
@@ -185,22 +192,22 @@ impl Stages {
         }
     }
 
-    /// Hands out what follows from an input; what connection tracking is to be asked comes back.
+    /// Feeds one input to the pipeline, and passes the outputs on. Returns the conntrack queries that result from it.
     fn step(&mut self, input: Input<'_>) -> Vec<ConntrackQuery> {
         let Self { pipeline, sinks, refresh, capture, is_ready, .. } = self;
         if let Some(writer) = capture
             && let Err(error) = writer.write(&input)
         {
-            warn!("no more inputs are captured: {error:#}");
+            warn!("the capture has stopped: {error:#}");
             *capture = None;
         }
-        // Nothing is allocated where nothing is asked.
+        // An empty Vec does not allocate memory.
         let mut queries = Vec::new();
         pipeline.step(input, &mut |mut output| {
             match &output {
                 Output::Conntrack(query) => queries.push(*query),
                 Output::RefreshInterface(ifindex) => {
-                    // Full: so many are waiting already; the next packet of that kind asks again.
+                    // This fails if the channel is full. The next packet of that kind requests a refresh again.
                     let _ = refresh.try_send(*ifindex);
                 }
                 Output::Status(status) => *is_ready = status.is_ready,
@@ -219,13 +226,13 @@ fn find(conntrack: &mut Conntrack, query: &ConntrackQuery) -> Option<ConntrackEn
     })
 }
 
-/// The one task that feeds the pipeline.
+/// The task that feeds the pipeline. There is only one.
 struct Agent {
     stages: Stages,
     interfaces: Interfaces,
     records: Records,
-    /// Records taken at a time, before signals and interfaces have their turn: no fewer than the ring can hold, so that what
-    /// was in it has been taken.
+    /// The number of records that are read at a time, before signals and interfaces are handled. It is at least the
+    /// number of records that the ring buffer can hold, so one read empties the ring buffer.
     batch_records: usize,
     counters: Counters,
     health: Health,
@@ -244,7 +251,7 @@ impl Agent {
         let mut retry = interval(RETRY_INTERVAL);
         retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
         self.view(&mut views);
-        // While a batch gathers: when to take it.
+        // While records are collected: when to read the batch.
         let mut batch: Option<Instant> = None;
         loop {
             self.health.works(Instant::now().into_std());
@@ -256,7 +263,7 @@ impl Agent {
                     changed.context("the source of the cluster's state has ended")?;
                     self.view(&mut views);
                 }
-                // Before records: where these come without end, deadlines are due all the same.
+                // This is before the records, so that deadlines are checked even if records never stop.
                 _ = tick.tick() => self.tick(),
                 _ = retry.tick() => {
                     let Self { stages, interfaces, .. } = &mut self;
@@ -275,13 +282,13 @@ impl Agent {
         self.end(handles).await
     }
 
-    /// Takes in what there still is, and waits until it is written.
+    /// Processes the remaining records, and waits until all output is written.
     async fn end(mut self, handles: SinkHandles) -> Result<()> {
         self.interfaces.detach_all();
         while self.drain() > 0 {}
         self.tick();
         self.stages.feed(Input::Finish);
-        // With the sinks their queues end.
+        // Dropping the sinks closes their queues.
         drop(self.stages);
         handles.end().await
     }
@@ -306,13 +313,15 @@ impl Agent {
     }
 
     fn tick(&mut self) {
-        // What has happened until now is known first: all records of it, and then how many are missing.
+        // First the pipeline gets everything that has happened until now: all records, and then the counters of lost
+        // ones.
         let now = monotonic_now();
         self.drain();
         let counts = KernelCounts::read(|counter| self.counters.read(counter));
         self.stages.feed(Input::Counters { counts, at: monotonic_now() });
         self.stages.feed(Input::Tick { now, time: Timestamp::now() });
-        // What can't be had, or can't be read, shows in metrics: to wait for it would hold up an update of all agents.
+        // Kinds that can't be listed and objects that can't be read are visible in metrics. Waiting for them here
+        // would block a rolling update of the agents.
         if self.stages.is_ready && !self.health.is_ready() {
             self.health.ready();
             info!("ready: watching {} veths ({:?})", self.interfaces.attached(), self.interfaces.mode());

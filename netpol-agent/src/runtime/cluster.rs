@@ -1,4 +1,7 @@
-//! Cluster state from the Kubernetes API.
+//! Follows the cluster's state through the Kubernetes API, and publishes it as views.
+//!
+//! One task owns the index and the compiler. It handles the watchers' events, and publishes a [`ClusterView`] after
+//! changes.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -26,44 +29,46 @@ use crate::{
     sink::metrics::Metrics,
 };
 
-/// How far apart two views are published at least: changes come in bursts.
+/// The shortest time between two views. Changes often arrive in bursts.
 const INTERVAL: Duration = Duration::from_millis(30);
 
-/// Events that may wait to be handled; the watchers wait, too, while these are.
+/// The number of events that may wait in the channel. If it is full, the watchers wait.
 const BACKLOG: usize = 1024;
 
-/// Events handled at a time.
+/// The number of events that are handled at a time.
 const BATCH: usize = 256;
 
-/// Compiles snapshots, each from what it made of the one before.
+/// Compiles a snapshot, incrementally from the previous one.
 type Compile = Box<dyn FnMut(&Arc<Snapshot>) -> Arc<Engine> + Send>;
 
-/// Follows the API, with the index that it owns. It alone publishes what is declared and how well that is known.
+/// Follows the API with an index that it owns. It is the only task that publishes the declared state and its sync
+/// status.
 pub(super) struct Cluster {
     events: mpsc::Receiver<WatchEvent>,
-    /// They end with this.
+    /// The watchers' tasks. Dropping the set aborts them.
     _watchers: JoinSet<()>,
     index: Index,
     compile: Compile,
     metrics: Metrics,
-    /// What was compiled last; `None` until all kinds are known.
+    /// The last compiled engine. `None` until all kinds have been listed or refused.
     engine: Option<Arc<Engine>>,
     sync: SyncStatus,
-    /// Objects that are there and can't be read.
+    /// The objects that exist and can't be read.
     unreadable: HashSet<ObjectRef>,
-    /// Kinds of which it is not known yet which objects there are, or that there are none.
+    /// The kinds that have neither been listed nor refused yet.
     unknown: Kinds,
-    /// While a kind is listed: what has been listed.
+    /// For each kind that is being listed: the objects listed so far.
     listing: HashMap<ObjectKind, HashSet<ObjectRef>>,
-    /// By kind: the present error, which has been logged.
+    /// The current error of each kind, which has been logged.
     last_logged: HashMap<ObjectKind, &'static str>,
-    /// When to publish what has changed.
+    /// When to publish the next view. `None` if nothing has changed.
     due: Option<Instant>,
+    /// When the last view was published.
     published: Option<Instant>,
 }
 
 impl Cluster {
-    /// Starts to watch. The server need not be reachable yet; which server it is, and as whom to ask, has to be known.
+    /// Starts the watchers. The server need not be reachable yet. Its address and the credentials must be known.
     pub(super) async fn open(options: &ApiOptions, metrics: Metrics) -> Result<Self> {
         let client = connect(&options.credentials).await?;
         let (sender, events) = mpsc::channel(BACKLOG);
@@ -74,7 +79,7 @@ impl Cluster {
         Ok(Self::new(events, watchers, compile, metrics))
     }
 
-    /// Creates one that knows nothing yet.
+    /// Creates the task's state, with an empty index.
     fn new(
         events: mpsc::Receiver<WatchEvent>,
         watchers: JoinSet<()>,
@@ -98,8 +103,8 @@ impl Cluster {
         }
     }
 
-    /// Publishes a view after each change until nobody receives them. The first one with a state comes when each kind has
-    /// been listed or refused.
+    /// Publishes a view after each change until the receiver is dropped. The first view with a state is published when
+    /// each kind has been listed or refused.
     pub(super) async fn follow(mut self, views: watch::Sender<ClusterView>) -> Result<()> {
         let mut batch = Vec::with_capacity(BATCH);
         loop {
@@ -112,7 +117,7 @@ impl Cluster {
                     views.send_replace(view);
                 }
                 _ = self.events.recv_many(&mut batch, BATCH) => {
-                    // What was there at the start has no beginning.
+                    // The start time of objects that exist at the start is not known.
                     if self.engine.is_some() {
                         self.index.set_time(monotonic_now());
                     }
@@ -122,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// All that is known now: the state with all objects that have come in, and how well each kind is known with these.
+    /// Creates the current view: all objects that have been received, compiled, and the sync status of each kind.
     fn view(&mut self) -> ClusterView {
         self.due = None;
         self.published = Some(Instant::now());
@@ -143,7 +148,7 @@ impl Cluster {
         match event {
             WatchEvent::Served(kind, version) => self.sync.set_served(kind, version),
             WatchEvent::Init(kind) => {
-                // Those that are still there are reported again.
+                // Unreadable objects that still exist are reported again in the list.
                 self.unreadable.retain(|reference| reference.kind() != kind);
                 self.listing.insert(kind, HashSet::new());
             }
@@ -198,14 +203,14 @@ impl Cluster {
         }
     }
 
-    /// An object can be read, or is no longer there.
+    /// An object can be read, or was deleted.
     fn readable(&mut self, reference: &ObjectRef) {
         if self.unreadable.remove(reference) {
             self.update_unreadable(reference.kind());
         }
     }
 
-    /// Some of what could not be read may be so no longer. While a list is read, it is not known which.
+    /// Updates which objects of a kind are unreadable. During a list this does nothing: the set is not complete.
     fn update_unreadable(&mut self, kind: ObjectKind) {
         if self.listing.contains_key(&kind) {
             return;
@@ -217,7 +222,7 @@ impl Cluster {
         }
     }
 
-    /// These objects of a kind are all there are.
+    /// A list is complete: removes all other objects of the kind.
     fn known(&mut self, kind: ObjectKind, objects: &HashSet<ObjectRef>) {
         self.update_unreadable(kind);
         self.index.retain(kind, objects);
@@ -225,7 +230,7 @@ impl Cluster {
         self.changed();
     }
 
-    /// The first change makes the next view due, as soon as the last one is old enough.
+    /// Schedules the next view, at least `INTERVAL` after the last one.
     fn changed(&mut self) {
         if self.due.is_none() {
             let now = Instant::now();
@@ -233,11 +238,12 @@ impl Cluster {
         }
     }
 
-    /// Logs what is wrong once, not at every attempt; and that the server can't be reached once for all kinds.
+    /// Handles an error of a watcher. An error is logged once, not at every attempt. An unreachable server is logged
+    /// once for all kinds.
     fn failed(&mut self, kind: ObjectKind, error: &WatchError) {
         self.metrics.watch_trouble(kind, error.name());
         if let WatchError::Forbidden(_) = error {
-            // There is no use in waiting for it: without it, less can be judged, and more than nothing.
+            // The agent does not wait for a missing permission. Some connections can be evaluated without this kind.
             self.unknown.remove(kind);
             self.sync.set_refused(kind);
             self.changed();
@@ -245,13 +251,14 @@ impl Cluster {
         if self.last_logged.get(&kind) == Some(&error.name()) {
             return;
         }
-        let elsewhere = self.last_logged.values().any(|name| *name == error.name());
+        let is_logged_for_other = self.last_logged.values().any(|name| *name == error.name());
         self.last_logged.insert(kind, error.name());
         match error {
             WatchError::Forbidden(_) => warn!("{error}; until then, {}", kind.needed_for()),
-            WatchError::Unreachable(_) | WatchError::Silent(_) | WatchError::Refused { .. } if elsewhere => {}
+            WatchError::Unreachable(_) | WatchError::Silent(_) | WatchError::Refused { .. }
+                if is_logged_for_other => {}
             WatchError::Unreachable(_) | WatchError::Silent(_) => {
-                warn!("{error}; what was known last stays in force until it is too old");
+                warn!("{error}; the last known state stays in force until it is too old");
             }
             WatchError::Expired => info!("{}: {error}", kind.plural()),
             _ => warn!("{}: {error}", kind.plural()),
@@ -261,7 +268,7 @@ impl Cluster {
 
 fn log_size(snapshot: &Snapshot) {
     info!(
-        "the cluster is known: {} pods, {} policies in {} namespaces, {} nodes",
+        "the cluster's state is known: {} pods, {} policies in {} namespaces, {} nodes",
         snapshot.pods().count(),
         snapshot.network_policies().count() + snapshot.cluster_policies().count(),
         snapshot.namespaces().count(),
@@ -269,7 +276,7 @@ fn log_size(snapshot: &Snapshot) {
     );
 }
 
-/// What can't be judged without an object.
+/// Describes which connections can't be evaluated without an object.
 fn needed_for(reference: &ObjectRef) -> String {
     match reference.policy_namespace() {
         Some(namespace) => format!("no connection of a pod in {namespace} can be judged"),
@@ -301,7 +308,7 @@ spec: {priority: 10, subject: {namespaces: {}}, ingress: [{action: Deny, from: [
         cluster
     }
 
-    /// What the server does not have any more does not stay in force, whether or not it told of each object's end.
+    /// Objects that the server no longer has are removed, even if it did not report each deletion.
     #[test]
     fn objects_go_with_their_kind() {
         let kind = ObjectKind::AdminNetworkPolicy;
@@ -330,7 +337,7 @@ items:
 - {apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: p, namespace: shop}}
 ";
 
-    /// A NetworkPolicy that can't be read may decide any connection of its namespace's pods, and no other.
+    /// An unreadable NetworkPolicy may affect any connection of its namespace's pods, and no other connection.
     #[test]
     fn a_network_policy_that_cannot_be_read() {
         let kind = ObjectKind::NetworkPolicy;
@@ -359,10 +366,10 @@ items:
             events.into_iter().for_each(|event| cluster.handle(event));
             let engine = cluster.view().engine;
             let stale = |from: &str, to: &str| {
-                let party = |address: &str| ConnectionPeer::Ip(address.parse().unwrap());
+                let peer = |address: &str| ConnectionPeer::Ip(address.parse().unwrap());
                 let query = Query {
-                    source: party(from),
-                    destination: party(to),
+                    source: peer(from),
+                    destination: peer(to),
                     protocol: Protocol::Tcp,
                     port: 80,
                     via_service: None,
@@ -384,14 +391,15 @@ items:
         }
     }
 
-    /// What can't be read may decide any connection: until it can, or is gone, its kind is not known.
+    /// An unreadable cluster-wide policy may affect any connection. Its kind is unusable until it can be read or is
+    /// deleted.
     #[test]
     fn an_object_that_cannot_be_read() {
         let kind = ObjectKind::AdminNetworkPolicy;
         let objects = manifests::parse("test", POLICY).objects;
         let reference = objects[0].reference();
         let unreadable = || WatchEvent::Unreadable { reference: reference.clone(), why: "a test".into() };
-        for (name, events, is_gap) in [
+        for (name, events, is_unusable) in [
             ("it is there", vec![], true),
             ("it can be read again", objects.iter().cloned().map(WatchEvent::Apply).collect(), false),
             ("it is deleted", vec![WatchEvent::Delete(reference.clone())], false),
@@ -404,7 +412,7 @@ items:
             cluster.handle(unreadable());
             events.into_iter().for_each(|event| cluster.handle(event));
             let unusable = cluster.sync.usability(Monotonic::ZERO, Duration::MAX).unusable;
-            assert_eq!(unusable.contains(kind), is_gap, "{name}");
+            assert_eq!(unusable.contains(kind), is_unusable, "{name}");
         }
     }
 
@@ -412,9 +420,9 @@ items:
     struct Stalled {
         events: mpsc::Sender<WatchEvent>,
         views: watch::Receiver<ClusterView>,
-        /// Gets a word when the compiler has been asked.
+        /// Receives a message when the compiler has been called.
         asked: std::sync::mpsc::Receiver<()>,
-        /// Lets it run once.
+        /// Lets the compiler run once.
         permit: std::sync::mpsc::Sender<()>,
     }
 
@@ -442,12 +450,12 @@ items:
             events.into_iter().for_each(|event| self.events.blocking_send(event).unwrap());
         }
 
-        /// Waits until the compiler has been asked for something. It does not get on with it.
+        /// Waits until the compiler has been called. It waits for permission.
         fn stall(&self) {
             self.asked.recv().unwrap();
         }
 
-        /// Lets the compiler run, until this is what is published; returns all that was published on the way.
+        /// Lets the compiler run until this state is published. Returns all states that were published.
         fn settle(&self, end: (usize, Kinds)) -> Vec<(usize, Kinds)> {
             let mut seen = vec![self.published()];
             while seen.last() != Some(&end) {
@@ -463,7 +471,7 @@ items:
             seen
         }
 
-        /// How many cluster-wide policies there are, and the kinds that can't be used.
+        /// The published state: the number of cluster-wide policies, and the unusable kinds.
         fn published(&self) -> (usize, Kinds) {
             let view = self.views.borrow();
             let unusable = view.sync.usability(monotonic_now(), Duration::ZERO).unusable;
@@ -471,8 +479,9 @@ items:
         }
     }
 
-    /// While the compiler works on what a new list has brought, the old state is in force, and with it what was known of it:
-    /// its gap is not closed before the new state is there. And what can't be read is a gap at once, not after it is gone.
+    /// While the compiler works on a new list, the old state stays in force with its old sync status: the kind stays
+    /// unusable until the new state is published. An unreadable object makes its kind unusable in the same view that
+    /// removes it.
     #[test]
     fn a_view_changes_as_a_whole() {
         let kind = ObjectKind::AdminNetworkPolicy;

@@ -1,4 +1,6 @@
-//! The node's pod interfaces: attaching the programs to them, again and again where that is refused.
+//! Attaches the eBPF programs to the node's pod interfaces, and retries where the kernel refuses.
+//!
+//! It translates the kernel's interface events to the pipeline's inputs.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -12,22 +14,23 @@ use crate::{
     sink::metrics::Metrics,
 };
 
-/// An interface that the programs are to be attached to.
+/// An interface to which the programs are not attached yet.
 struct Unattached {
     name: Arc<str>,
-    /// When the interface was created, if the agent was watching by then.
+    /// When the interface was created. `None` if it existed before the agent started.
     created_at: Option<Monotonic>,
-    /// Whether a refusal was logged.
+    /// True if the failure was logged.
     is_logged: bool,
 }
 
-/// Attaches the programs to interfaces as they come.
+/// Attaches the programs to interfaces as they are added.
 pub(super) struct Interfaces {
     programs: Programs,
     refresh: mpsc::Sender<u32>,
     metrics: Metrics,
+    /// The interfaces to retry, by interface index.
     unattached: BTreeMap<u32, Unattached>,
-    /// Whether all interfaces that were there at the start have been found.
+    /// True once all interfaces that existed at the start have been reported.
     is_synced: bool,
 }
 
@@ -36,12 +39,12 @@ impl Interfaces {
         Self { programs, refresh, metrics, unattached: BTreeMap::new(), is_synced: false }
     }
 
-    /// Interfaces that have the programs.
+    /// The number of interfaces to which the programs are attached.
     pub(super) fn attached(&self) -> usize {
         self.programs.attached()
     }
 
-    /// How programs are attached.
+    /// How the programs are attached.
     pub(super) fn mode(&self) -> AttachMode {
         self.programs.mode()
     }
@@ -51,7 +54,7 @@ impl Interfaces {
         self.programs.detach_all();
     }
 
-    /// Does what an event asks for, and hands out the changes that come of it.
+    /// Handles an event, and passes the resulting changes to `out`.
     pub(super) fn handle(&mut self, event: InterfaceEvent, out: &mut impl FnMut(InterfaceChange)) {
         match event {
             InterfaceEvent::Added { ifindex, name, at } => {
@@ -72,13 +75,13 @@ impl Interfaces {
                 out(InterfaceChange::Synced);
             }
             InterfaceEvent::Resynced => {
-                warn!("link messages were missed; the list of veths was read anew");
+                warn!("netlink messages were lost; the agent has listed all veths again");
                 self.metrics.netlink_resync();
             }
         }
     }
 
-    /// Attaches the programs; where that fails, it is tried again until the interface is gone.
+    /// Attaches the programs. If that fails, the interface is retried until it is removed.
     fn attach(&mut self, ifindex: u32, mut interface: Unattached, out: &mut impl FnMut(InterfaceChange)) {
         match self.programs.attach(ifindex) {
             Ok(()) => {
@@ -86,7 +89,7 @@ impl Interfaces {
                 return out(InterfaceChange::Attached { ifindex, name, at: monotonic_now(), created_at });
             }
             Err(error @ AttachError::Refused { .. }) if !interface.is_logged => {
-                warn!("{error}: connections of its pod are not seen until the kernel agrees");
+                warn!("{error}: connections of its pod are not observed until the programs can be attached");
                 self.metrics.attach_error();
                 interface.is_logged = true;
             }
@@ -95,13 +98,13 @@ impl Interfaces {
         self.unattached.insert(ifindex, interface);
     }
 
-    /// Tries once more what was refused.
+    /// Retries the interfaces to which the programs could not be attached.
     pub(super) fn retry(&mut self, out: &mut impl FnMut(InterfaceChange)) {
         for (ifindex, interface) in std::mem::take(&mut self.unattached) {
             self.attach(ifindex, interface, out);
             if self.programs.is_attached(ifindex) {
-                info!("attached to the interface with index {ifindex} after all");
-                // Its addresses were reported while nobody knew of it.
+                info!("attached to the interface with index {ifindex} after a retry");
+                // Its addresses were reported before the pipeline knew the interface.
                 let _ = self.refresh.try_send(ifindex);
             }
         }

@@ -1,4 +1,6 @@
-//! Cluster state from files, read anew when one changes.
+//! Reads the cluster's state from manifest files, and reads them again when a file changes.
+//!
+//! If a changed file has errors, they are reported and the last good state stays in force.
 
 use std::{
     path::{Path, PathBuf, absolute},
@@ -17,17 +19,17 @@ use crate::{
     sink::metrics::Metrics,
 };
 
-/// Editors and volume mounts change files in several steps: wait for the last one.
+/// How long to wait after a change before the files are read. Editors and volume mounts change files in several steps.
 const SETTLE: Duration = Duration::from_millis(100);
 
-/// Tells of changes to the files, from the moment that it is made.
+/// Reports changes to the files, from its creation on.
 struct Changes {
     changed: mpsc::Receiver<()>,
     _watcher: RecommendedWatcher,
 }
 
 impl Changes {
-    /// Of a file its folder is watched: who saves it may put another one in its place.
+    /// Watches the paths. For a file, its folder is watched, because saving a file may replace it.
     fn new(paths: &[PathBuf]) -> Result<Self> {
         let mut watched = Vec::new();
         for path in paths {
@@ -38,8 +40,8 @@ impl Changes {
         let files = watched.clone();
         let (sender, changed) = mpsc::channel(1);
         let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-            if event.is_ok_and(|event| !event.kind.is_access() && matters(&event, &files)) {
-                // Full: a change is known to have happened already.
+            if event.is_ok_and(|event| !event.kind.is_access() && is_relevant(&event, &files)) {
+                // This fails if the channel is full. Then a change has been reported already.
                 let _ = sender.try_send(());
             }
         })
@@ -53,29 +55,33 @@ impl Changes {
     }
 }
 
-/// Beside a file that is watched others may change all the time; but a mounted volume changes all of its files by a link
-/// whose name begins with two dots.
-fn matters(event: &notify::Event, watched: &[(PathBuf, Option<PathBuf>)]) -> bool {
+/// Returns true if an event concerns a watched path. Other files in the same folder may change at any time. A mounted
+/// volume changes all of its files through a symbolic link whose name begins with two dots.
+fn is_relevant(event: &notify::Event, watched: &[(PathBuf, Option<PathBuf>)]) -> bool {
     let is_link =
         |path: &Path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b".."));
-    event.paths.iter().any(|path| is_link(path) || watched.iter().any(|(own, _)| path.starts_with(own)))
+    event
+        .paths
+        .iter()
+        .any(|path| is_link(path) || watched.iter().any(|(watched, _)| path.starts_with(watched)))
 }
 
-/// Reads manifests into the index that it owns.
+/// Reads manifests into an index that it owns.
 pub(super) struct ManifestSource {
     paths: Vec<PathBuf>,
     changes: Changes,
     index: Index,
     compiler: Compiler,
-    /// All kinds are known, once all that is written could be read.
+    /// The sync status. All kinds are current once all manifests could be read without errors.
     sync: SyncStatus,
     metrics: Metrics,
 }
 
 impl ManifestSource {
-    /// Reads them for the first time: what can't be read is reported, and until it can, nothing is judged.
+    /// Reads the manifests for the first time. Errors are reported. Until they are repaired, every verdict is
+    /// undecidable.
     pub(super) fn open(paths: Vec<PathBuf>, metrics: Metrics) -> Result<(Self, ClusterView)> {
-        // Before the first look: what changes just after it must not be missed.
+        // The watch begins before the files are read, so that no change is missed.
         let changes = Changes::new(&paths)?;
         let (index, compiler) = (Index::default(), Compiler::new());
         let mut this = Self { paths, changes, index, compiler, sync: SyncStatus::default(), metrics };
@@ -113,8 +119,8 @@ impl ManifestSource {
         ClusterView { engine: self.compiler.update(&snapshot), sync: self.sync }
     }
 
-    /// Publishes each new state until nobody receives it. A change that brings errors is reported and not applied: the
-    /// last good state stays in force.
+    /// Publishes each new state until the receiver is dropped. If the changed files have errors, they are reported and
+    /// the last good state stays in force.
     pub(super) async fn follow(mut self, views: watch::Sender<ClusterView>) -> Result<()> {
         loop {
             tokio::select! {
@@ -135,10 +141,10 @@ impl ManifestSource {
                 self.sync = SyncStatus::current();
                 self.index.set_time(monotonic_now());
                 let view = self.apply(loaded);
-                info!("manifests read anew: generation {}", view.engine.snapshot().generation());
+                info!("manifests reloaded: generation {}", view.engine.snapshot().generation());
                 views.send_replace(view);
             } else {
-                warn!("manifests have errors: nothing changes until they are repaired");
+                warn!("manifests have errors: the last state stays in force until they are repaired");
             }
         }
     }
@@ -161,7 +167,7 @@ mod tests {
             .collect()
     }
 
-    /// Whether the paths are a folder or the file in it, and however it is saved: from the first look on nothing is missed.
+    /// No change is missed after the first read, for a folder and for a single file, however the file is saved.
     #[tokio::test]
     async fn changes_are_seen() {
         for single in [false, true] {
@@ -170,7 +176,7 @@ mod tests {
             fs::write(&file, pods(1)).unwrap();
             let path = if single { file.clone() } else { folder.path().to_owned() };
             let (manifests, first) = ManifestSource::open(vec![path], Metrics::default()).unwrap();
-            // Before anybody follows.
+            // This change happens before `follow` runs.
             fs::write(&file, pods(2)).unwrap();
             let (sender, mut views) = watch::channel(first);
             let follow = tokio::spawn(manifests.follow(sender));
@@ -182,7 +188,7 @@ mod tests {
                 };
                 let seen = timeout(Duration::from_secs(30), changed).await;
                 assert!(seen.is_ok(), "single file: {single}, {count} pods");
-                // As editors save.
+                // Editors save a file like this.
                 fs::write(folder.path().join(".new"), pods(count + 1)).unwrap();
                 fs::rename(folder.path().join(".new"), &file).unwrap();
             }

@@ -1,4 +1,4 @@
-//! The wiring: the only place that starts tasks and connects stages.
+//! Connects the parts of the agent and starts their tasks. No other module starts tasks of the agent.
 
 mod agent;
 mod cluster;

@@ -1,27 +1,28 @@
-//! What can be chosen about a run.
+//! The options of an agent's run.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use crate::{cluster::watch::Credentials, flow::Limits, kernel::LoadOptions, sink::SinkArgs};
 
-/// Everything that `netpol-agent run` takes.
+/// The options of `netpol-agent run`.
 #[derive(Clone, Debug)]
 pub struct Options {
     /// Where the cluster's state comes from.
     pub source: SourceOptions,
-    /// Who is told.
+    /// The sinks that receive the agent's output.
     pub sinks: SinkArgs,
-    /// Where to serve metrics and health; `None` for nowhere.
+    /// The address at which to serve metrics and health. `None` to serve neither.
     pub metrics: Option<SocketAddr>,
-    /// A file to write all inputs of the pipeline to; `None` for none.
+    /// A file to which all inputs of the pipeline are written. `None` to write none.
     pub capture: Option<PathBuf>,
-    /// This node's name in the cluster, where it is known.
+    /// This node's name in the cluster, if it is known.
     pub node: Option<String>,
-    /// Window before a connection in which policies and pods must not have changed its verdict.
+    /// The grace window before a connection. Changes of policies and pods in the window must not have changed the
+    /// verdict.
     pub grace: Duration,
-    /// How the programs are loaded.
+    /// How the eBPF programs are loaded.
     pub load: LoadOptions,
-    /// What the connection table holds.
+    /// The limits of the connection table.
     pub limits: Limits,
 }
 
@@ -37,10 +38,10 @@ pub enum SourceOptions {
 /// How to watch the Kubernetes API.
 #[derive(Clone, Debug)]
 pub struct ApiOptions {
-    /// Which server, and as whom.
+    /// The server and the credentials.
     pub credentials: Credentials,
-    /// How old knowledge may be that verdicts rest on.
+    /// How old a kind's objects may be before verdicts that depend on them become undecidable.
     pub stale_after: Duration,
-    /// How often to look for kinds that the server did not have.
+    /// How often to check whether the server now serves a kind that it did not serve before.
     pub rediscovery_interval: Duration,
 }

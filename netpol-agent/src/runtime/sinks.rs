@@ -1,4 +1,4 @@
-//! All sinks, and what they need to run.
+//! All sinks of a run: builds them, passes outputs to them, and waits for them at the end.
 
 use anyhow::Result;
 use tokio::{
@@ -12,30 +12,30 @@ use crate::{
     sink::{Built, Drain, Sink, SinkArgs, SinkContext},
 };
 
-/// Where the pipeline's outputs go.
+/// The sinks that receive the pipeline's outputs.
 #[derive(Default)]
 pub(super) struct Sinks {
     sinks: Vec<Box<dyn Sink>>,
 }
 
-/// The tasks that are waited for at the end of the run.
+/// The sink tasks that are awaited at the end of the run.
 #[derive(Default)]
 pub(super) struct SinkHandles {
     drains: Vec<(JoinHandle<Result<()>>, Drained)>,
 }
 
-/// How long to wait for a task, and what to log where that was not enough.
+/// How long to wait for a task, and what to log if it takes longer.
 struct Drained {
     limit: std::time::Duration,
     too_late: &'static str,
 }
 
 impl Sinks {
-    /// Builds all sinks that were asked for, and starts their tasks.
+    /// Builds all configured sinks, and starts their tasks.
     ///
     /// # Errors
     ///
-    /// One of them can't be had.
+    /// A sink can't be built.
     pub(super) async fn open(
         args: SinkArgs,
         context: &SinkContext,
@@ -54,7 +54,7 @@ impl Sinks {
         Ok((this, handles))
     }
 
-    /// Hands an output to all of them.
+    /// Passes an output to all sinks.
     pub(super) fn take(&mut self, output: &mut Output) {
         if let Output::Status(status) = output {
             status.losses.extend(self.losses());
@@ -76,7 +76,8 @@ impl Sinks {
 }
 
 impl SinkHandles {
-    /// Waits until what is left is written, unless nobody takes it any more. The sinks have to be dropped before.
+    /// Waits until the remaining output is written, at most for each task's time limit. The sinks must be dropped
+    /// before.
     ///
     /// # Errors
     ///
@@ -84,7 +85,7 @@ impl SinkHandles {
     pub(super) async fn end(self) -> Result<()> {
         for (task, Drained { limit, too_late }) in self.drains {
             match timeout(limit, task).await {
-                Ok(ended) => ended??,
+                Ok(result) => result??,
                 Err(_) => warn!("{too_late}"),
             }
         }

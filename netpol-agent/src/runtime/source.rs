@@ -1,4 +1,4 @@
-//! Where the cluster's state comes from: files or the API, which are alike from here on.
+//! Opens the source of the cluster's state: manifest files or the Kubernetes API. Both publish views in the same way.
 
 use std::{pin::Pin, time::Duration};
 
@@ -10,11 +10,11 @@ use crate::{policy::ClusterView, sink::metrics::Metrics};
 
 /// A source of cluster state that has been opened.
 pub(super) struct ClusterSource {
-    /// The view in force, and every one after it.
+    /// The current view, and every later one.
     pub(super) views: watch::Receiver<ClusterView>,
-    /// Publishes them; to be spawned.
+    /// The task that publishes the views. The caller must spawn it.
     pub(super) follow: Pin<Box<dyn Future<Output = Result<()>> + Send>>,
-    /// How old the knowledge of a kind may be that a verdict rests on.
+    /// How old a kind's objects may be before verdicts that depend on them become undecidable.
     pub(super) stale_after: Duration,
 }
 
@@ -22,13 +22,13 @@ pub(super) struct ClusterSource {
 ///
 /// # Errors
 ///
-/// Files can't be read; or it is not known which API server to ask, and as whom.
+/// The files can't be read, or the API server's address or the credentials are not known.
 pub(super) async fn open(source: SourceOptions, metrics: &Metrics) -> Result<ClusterSource> {
     Ok(match source {
         SourceOptions::Manifests(paths) => {
             let (manifests, first) = ManifestSource::open(paths, metrics.clone())?;
             let (sender, views) = watch::channel(first);
-            // Files are watched: what was read last is what there is.
+            // Files are watched, so the state that was read last never becomes stale.
             ClusterSource { views, follow: Box::pin(manifests.follow(sender)), stale_after: Duration::MAX }
         }
         SourceOptions::Api(options) => {

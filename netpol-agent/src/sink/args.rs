@@ -1,42 +1,43 @@
-//! All sinks, from flags to what is built.
+//! The flags of all sinks, and how the sinks are built from them.
 
 use anyhow::Result;
 
 use super::{Built, events::EventArgs, hubble::HubbleArgs, lines::LineArgs, metrics::Metrics};
 use crate::cluster::watch::Credentials;
 
-/// The flags of all sinks. Metrics are always there; where they are served is the agent's own matter, for health is served
-/// beside them.
+/// The flags of all sinks. The metrics sink has no flags: it is always built. The agent serves the metrics itself,
+/// because it serves health on the same address.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct SinkArgs {
-    /// Lines on standard output.
+    /// The flags of the lines on standard output.
     #[command(flatten)]
     pub lines: LineArgs,
-    /// Kubernetes Events.
+    /// The flags of the Kubernetes Events.
     #[command(flatten)]
     pub events: EventArgs,
-    /// Hubble's API.
+    /// The flags of Hubble's API.
     #[command(flatten)]
     pub hubble: HubbleArgs,
 }
 
-/// What sinks may need to know of the agent.
+/// What sinks may need from the agent.
 #[derive(Clone, Debug)]
 pub struct SinkContext {
-    /// This node's name in the cluster, where it is known.
+    /// This node's name in the cluster, if it is known.
     pub node: Option<String>,
-    /// The API server, where the cluster's state comes from it.
+    /// The credentials for the API server, if the cluster's state comes from it.
     pub api: Option<Credentials>,
-    /// Where sinks count what they do.
+    /// The metrics in which sinks count their work.
     pub metrics: Metrics,
 }
 
 impl SinkArgs {
-    /// Builds all sinks that were asked for, metrics first.
+    /// Builds all configured sinks, metrics first.
     ///
     /// # Errors
     ///
-    /// One of them can't be had: an address that is taken, certificates that can't be used, an unknown API server.
+    /// A sink can't be built: an address is already in use, certificates can't be used, or the API server is not
+    /// known.
     pub async fn build(self, context: &SinkContext) -> Result<Vec<Built>> {
         let Self { lines, events, hubble } = self;
         let built = [

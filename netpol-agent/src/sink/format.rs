@@ -1,4 +1,4 @@
-//! Names that both text and JSON use.
+//! The names and texts that text, JSON and metrics have in common.
 
 use std::fmt::Write as _;
 
@@ -16,7 +16,7 @@ pub(in crate::sink) const fn expected(expected: &Expected) -> &'static str {
     }
 }
 
-/// Why no policy speaks of a connection: a metric's label.
+/// The reason why no policy applies to a connection, as a label value of metrics and in JSON.
 pub(in crate::sink) const fn not_applicable(why: NotApplicable) -> &'static str {
     match why {
         NotApplicable::NoPod => "no_pod",
@@ -26,7 +26,7 @@ pub(in crate::sink) const fn not_applicable(why: NotApplicable) -> &'static str 
     }
 }
 
-/// Why a connection can't be judged: a metric's label.
+/// The reason why a verdict is undecidable, as a label value of metrics and in JSON.
 pub(in crate::sink) const fn undecidable(why: &Undecidable) -> &'static str {
     match why {
         Undecidable::UnknownAddress => "unknown_address",
@@ -42,8 +42,9 @@ pub(in crate::sink) const fn undecidable(why: &Undecidable) -> &'static str {
     }
 }
 
-/// `namespace/name:port` of a pod or Service, else the address; without a port for an ICMP echo.
-pub(in crate::sink) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -> String {
+/// Formats the source or destination of a flow: `namespace/name:port` for a pod or Service, otherwise the address. An
+/// ICMP echo has no port.
+pub(in crate::sink) fn endpoint(endpoint: &Endpoint, peer: SocketAddress, attempt: &Attempt) -> String {
     let mut text = match (endpoint.name(), peer.address) {
         (Some(name), _) => name.to_string(),
         (None, address) if address.is_ipv6() && attempt.tuple.protocol.has_ports() => format!("[{address}]"),
@@ -59,8 +60,8 @@ pub(in crate::sink) fn end(endpoint: &Endpoint, peer: SocketAddress, attempt: &A
     text
 }
 
-/// ` (via shop/db:5432)`, where a Service was addressed and another destination is known; without the Service's name,
-/// the address that was translated.
+/// ` (via shop/db:5432)`, if the flow was opened to a Service's address and its endpoint is known. If the Service's
+/// name is not known, the text has the address before translation.
 pub(in crate::sink) fn via(flow: &Flow) -> String {
     match (&flow.service, flow.attempt.service_address) {
         (Some(service), Some(service_address)) => format!(" (via {service}:{})", service_address.port),
@@ -74,7 +75,7 @@ pub(in crate::sink) fn denial(denial: &Denial) -> String {
     format!("{} of {} by {}", denial.direction, denial.subject, policies(&denial.policies))
 }
 
-/// Names, with the kind of the cluster-wide ones.
+/// The names of policies. Cluster-wide policies have their kind in front.
 pub(in crate::sink) fn policies(policies: &[PolicyRef]) -> String {
     let names: Vec<String> = policies
         .iter()

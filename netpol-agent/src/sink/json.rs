@@ -1,4 +1,4 @@
-//! One JSON object a line. Field names are an interface: they are only added to.
+//! The JSON format: one object per line. Its field names are an API: fields are added, never renamed or removed.
 
 use std::{net::IpAddr, sync::Arc};
 
@@ -14,8 +14,8 @@ use crate::model::{
 struct FlowLine<'a> {
     r#type: &'static str,
     time: String,
-    source: End<'a>,
-    destination: End<'a>,
+    source: EndpointView<'a>,
+    destination: EndpointView<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     service: Option<ServiceView<'a>>,
     protocol: String,
@@ -25,7 +25,7 @@ struct FlowLine<'a> {
 }
 
 #[derive(Serialize)]
-struct End<'a> {
+struct EndpointView<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
@@ -44,7 +44,7 @@ struct End<'a> {
     port: Option<u16>,
 }
 
-/// What the opener addressed, where that is a Service or was translated.
+/// The address that the flow was opened to, if that is a Service's or was translated.
 #[derive(Serialize)]
 struct ServiceView<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -89,14 +89,14 @@ struct ObservedView<'a> {
     revised: bool,
 }
 
-/// A finding, as lines and the summary show it.
+/// A finding, as in lines and in the summary.
 #[derive(Serialize)]
 pub(in crate::sink) struct FindingLine<'a> {
     r#type: &'static str,
     kind: FindingKind,
     status: &'static str,
-    source: Side<'a>,
-    destination: Side<'a>,
+    source: FindingEndpointView<'a>,
+    destination: FindingEndpointView<'a>,
     protocol: String,
     port: u16,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -111,7 +111,7 @@ pub(in crate::sink) struct FindingLine<'a> {
 }
 
 #[derive(Serialize)]
-struct Side<'a> {
+struct FindingEndpointView<'a> {
     kind: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     namespace: Option<&'a str>,
@@ -125,15 +125,15 @@ fn is_zero<T: PartialEq + Default>(value: &T) -> bool {
     *value == T::default()
 }
 
-/// A flow's line.
+/// The line for a flow.
 pub(in crate::sink) fn flow(flow: &Flow) -> serde_json::Result<String> {
     let attempt = &flow.attempt;
     let has_ports = attempt.tuple.protocol.has_ports();
     serde_json::to_string(&FlowLine {
         r#type: "flow",
         time: flow.time.to_string(),
-        source: end(&flow.source, attempt.tuple.source, has_ports),
-        destination: end(&flow.destination, attempt.tuple.destination, has_ports),
+        source: endpoint_view(&flow.source, attempt.tuple.source, has_ports),
+        destination: endpoint_view(&flow.destination, attempt.tuple.destination, has_ports),
         service: service(flow),
         protocol: attempt.tuple.protocol.to_string(),
         expected: expected(&flow.expected),
@@ -142,26 +142,26 @@ pub(in crate::sink) fn flow(flow: &Flow) -> serde_json::Result<String> {
     })
 }
 
-/// What was declared for a flow, what became of it, and how the two compare.
+/// The expected verdict, the observation and the outcome of a flow.
 #[derive(Serialize)]
-struct DirectionVerdict<'a> {
+struct VerdictView<'a> {
     expected: ExpectedView<'a>,
     observed: ObservedView<'a>,
     outcome: Outcome,
 }
 
-/// A flow's line, without who and whom.
-pub(in crate::sink) fn judgement(flow: &Flow) -> serde_json::Result<serde_json::Value> {
+/// The fields `expected`, `observed` and `outcome` of a flow's line.
+pub(in crate::sink) fn verdict(flow: &Flow) -> serde_json::Result<serde_json::Value> {
     let (expected, observed) = (expected(&flow.expected), observed(flow));
-    serde_json::to_value(DirectionVerdict { expected, observed, outcome: flow.outcome })
+    serde_json::to_value(VerdictView { expected, observed, outcome: flow.outcome })
 }
 
-/// A finding's line.
+/// The line for a finding.
 pub(in crate::sink) fn finding(finding: &Finding) -> serde_json::Result<String> {
     serde_json::to_string(&view(finding))
 }
 
-/// A finding as a value.
+/// A finding as a serialisable value.
 pub(in crate::sink) fn view(finding: &Finding) -> FindingLine<'_> {
     let key = &finding.key;
     let has_ports = key.protocol.has_ports();
@@ -171,8 +171,8 @@ pub(in crate::sink) fn view(finding: &Finding) -> FindingLine<'_> {
         r#type: "finding",
         kind: key.kind,
         status: finding.status.name(),
-        source: side(key.source.kind, &key.source.name, source, has_ports),
-        destination: side(key.destination.kind, &key.destination.name, destination, has_ports),
+        source: finding_endpoint(key.source.kind, &key.source.name, source, has_ports),
+        destination: finding_endpoint(key.destination.kind, &key.destination.name, destination, has_ports),
         protocol: key.protocol.to_string(),
         port: key.port,
         direction: (!directions.is_empty()).then(|| directions.join(",")),
@@ -185,11 +185,11 @@ pub(in crate::sink) fn view(finding: &Finding) -> FindingLine<'_> {
     }
 }
 
-fn end(endpoint: &Endpoint, peer: SocketAddress, has_ports: bool) -> End<'_> {
+fn endpoint_view(endpoint: &Endpoint, peer: SocketAddress, has_ports: bool) -> EndpointView<'_> {
     let (namespace, name) = split(endpoint.name());
     let pod = endpoint.pod();
     let workload = pod.and_then(|pod| pod.workload.as_deref());
-    End {
+    EndpointView {
         kind: endpoint.kind(),
         namespace,
         name,
@@ -227,15 +227,26 @@ fn service(flow: &Flow) -> Option<ServiceView<'_>> {
     Some(ServiceView { namespace, name, ip, port })
 }
 
-fn side<'a>(kind: &'static str, name: &'a Arc<str>, last: (IpAddr, u16), has_ports: bool) -> Side<'a> {
+fn finding_endpoint<'a>(
+    kind: &'static str,
+    name: &'a Arc<str>,
+    last: (IpAddr, u16),
+    has_ports: bool,
+) -> FindingEndpointView<'a> {
     let (namespace, name) = match kind {
         "pod" | "service" => split(Some(name)),
         _ => (None, Some(&**name)),
     };
-    Side { kind, namespace, name: name.unwrap_or_default(), ip: last.0, port: has_ports.then_some(last.1) }
+    FindingEndpointView {
+        kind,
+        namespace,
+        name: name.unwrap_or_default(),
+        ip: last.0,
+        port: has_ports.then_some(last.1),
+    }
 }
 
-/// `namespace/name` in two.
+/// Splits `namespace/name` into the two parts.
 fn split(name: Option<&Arc<str>>) -> (Option<&str>, Option<&str>) {
     match name.map(|name| name.split_once('/').ok_or(&**name)) {
         Some(Ok((namespace, name))) => (Some(namespace), Some(name)),

@@ -1,8 +1,9 @@
-//! Those who are told what the agent finds: lines of text or JSON, Prometheus metrics, Kubernetes Events, Hubble's API.
+//! The sinks: they receive the pipeline's outputs and report them as lines of text or JSON, as Prometheus metrics, as
+//! Kubernetes Events, and through Hubble's API.
 //!
-//! Each is a folder of its own, with its configuration (the flags of `netpol-agent run`), how it is built from that, and
-//! the task that does its I/O. A sink knows the model alone. To add one: a folder here, a line in [`SinkArgs`], a line in
-//! [`SinkArgs::build`].
+//! Each sink has its own folder. It contains the sink's flags (of `netpol-agent run`), the code that builds it, and
+//! the task that does its I/O. A sink depends only on the model. To add a sink, add a folder here, a line in
+//! [`SinkArgs`], and a line in [`SinkArgs::build`].
 
 mod args;
 pub mod events;
@@ -21,59 +22,59 @@ pub use args::{SinkArgs, SinkContext};
 
 use crate::model::{Finding, Flow, LossCause, Status, Summary};
 
-/// Something that is told what comes out of the pipeline. None of these may block: a sink with I/O has a queue and a task.
+/// Receives the pipeline's outputs. No method may block: a sink that does I/O has a queue and a task.
 pub trait Sink: Send {
-    /// A judged connection.
+    /// Reports a connection with its verdict.
     fn flow(&mut self, flow: &Flow) {
         let _ = flow;
     }
 
-    /// A finding that has opened or closed, by a connection that began at this time.
+    /// Reports a finding that was opened or closed. `time` is the start of the connection that caused it.
     fn finding(&mut self, finding: &Finding, time: Timestamp) {
         let _ = (finding, time);
     }
 
-    /// How the agent is doing, several times a second. The losses of sinks are among those in it.
+    /// Reports the agent's status, several times a second. It includes the losses of the sinks.
     fn status(&mut self, status: &Status) {
         let _ = status;
     }
 
-    /// The end of the run.
+    /// Reports the summary at the end of the run.
     fn summary(&mut self, summary: &Summary) {
         let _ = summary;
     }
 
-    /// What this sink has lost so far, where it can lose something.
+    /// The number of outputs that this sink has lost so far. `None` if it can't lose any.
     fn lost(&self) -> Option<(LossCause, u64)> {
         None
     }
 }
 
-/// A task that a sink needs.
+/// A task of a sink.
 pub type Task = Pin<Box<dyn Future<Output = Result<()>> + Send>>;
 
-/// A sink that is ready, and what it needs to run.
+/// A sink that was built, with its tasks.
 pub struct Built {
-    /// Where outputs go in.
+    /// The sink.
     pub sink: Box<dyn Sink>,
-    /// Runs for as long as the agent does; if it fails, the agent ends with its error.
+    /// A task that runs as long as the agent. If it fails, the agent ends with its error.
     pub serve: Option<Task>,
-    /// Ends by itself once the sink is dropped and all that it took in has been written.
+    /// A task that ends by itself once the sink is dropped and all of its outputs are written.
     pub drain: Option<Drain>,
 }
 
-/// A task that is waited for at the end of the run.
+/// A task that is awaited at the end of the run.
 pub struct Drain {
     /// The task. It is started with the agent.
     pub task: Task,
-    /// How long to wait for it, at the end.
+    /// How long to wait for the task at the end.
     pub limit: Duration,
-    /// What to log where that was not enough.
+    /// What to log if the task takes longer.
     pub too_late: &'static str,
 }
 
 impl Built {
-    /// A sink without tasks.
+    /// Creates a sink without tasks.
     pub fn new(sink: impl Sink + 'static) -> Self {
         Self { sink: Box::new(sink), serve: None, drain: None }
     }

@@ -1,4 +1,4 @@
-//! The agent as a process in a lab.
+//! Starts the agent as a process inside a lab, waits until it is ready, and stops it.
 
 use std::{
     ffi::OsStr,
@@ -18,13 +18,13 @@ use nix::{
 
 use crate::netns::Namespace;
 
-/// How long the agent may take to load its programs and to find the veths.
+/// The timeout for the agent to load its programs and to find the veths.
 const START: Duration = Duration::from_secs(20);
 
-/// How long it may take to detach and to flush.
+/// The timeout for the agent to detach its programs and to write its output.
 const STOP: Duration = Duration::from_secs(5);
 
-/// A running agent; it is killed when this is dropped.
+/// A running agent. It is killed when this is dropped.
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
@@ -33,21 +33,21 @@ pub struct Agent {
     stderr: Option<JoinHandle<String>>,
 }
 
-/// What becomes of what the agent prints.
+/// What to do with the agent's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Printing {
-    /// It is kept, for [`Agent::stop`] to return.
+    /// The output is kept, and [`Agent::stop`] returns it.
     Kept,
-    /// It is kept, and shown as it comes.
+    /// The output is kept, and also printed at once.
     Shown,
 }
 
 impl Agent {
-    /// Starts `binary` inside `node` from this thread, which has to stay, and waits until it says on stderr that it is
-    /// ready.
+    /// Starts `binary` inside `node`, and waits until it reports on stderr that it is ready. The calling thread must
+    /// not end before the agent.
     ///
     /// # Errors
-    /// It can't be started, or ends or is silent instead of getting ready; what it said is in the error.
+    /// The agent can't be started, or it ends or does not get ready in time. The error has its output.
     pub fn start<A: AsRef<OsStr>>(
         node: &Namespace,
         binary: &Path,
@@ -62,7 +62,7 @@ impl Agent {
     /// Like [`Self::start`], without waiting.
     ///
     /// # Errors
-    /// It can't be started.
+    /// The agent can't be started.
     pub fn spawn<A: AsRef<OsStr>>(
         node: &Namespace,
         binary: &Path,
@@ -84,18 +84,18 @@ impl Agent {
         self.child.id()
     }
 
-    /// Asks the agent to stop (SIGTERM); returns what it printed to stdout.
+    /// Stops the agent (SIGTERM). Returns its stdout.
     ///
     /// # Errors
-    /// It ends with a failure, or not at all.
+    /// The agent ends with a failure, or does not end in time.
     pub fn stop(self) -> Result<String> {
         self.end().map(|(stdout, _)| stdout)
     }
 
-    /// Like [`Self::stop`]; returns what it printed to stdout and to stderr.
+    /// Like [`Self::stop`]. Returns its stdout and its stderr.
     ///
     /// # Errors
-    /// It ends with a failure, or not at all.
+    /// The agent ends with a failure, or does not end in time.
     pub fn end(mut self) -> Result<(String, String)> {
         kill(Pid::from_raw(self.child.id().cast_signed()), Signal::SIGTERM)
             .context("sending SIGTERM to the agent")?;
@@ -117,16 +117,16 @@ impl Agent {
     /// Kills the agent (SIGKILL), as a node that runs out of memory does.
     ///
     /// # Errors
-    /// It has ended before.
+    /// The agent has ended before.
     pub fn kill(mut self) -> Result<ExitStatus> {
         self.child.kill().context("killing the agent")?;
         self.child.wait().context("waiting for the agent")
     }
 
-    /// Waits until the agent says on stderr that it is ready.
+    /// Waits until the agent reports on stderr that it is ready.
     ///
     /// # Errors
-    /// It ends or is silent instead; what it said is in the error.
+    /// The agent ends or does not get ready in time. The error has its output.
     pub fn wait_until_ready(&mut self) -> Result<()> {
         match self.readiness.recv_timeout(START) {
             Ok(()) => Ok(()),
@@ -141,13 +141,13 @@ impl Agent {
 
 impl Drop for Agent {
     fn drop(&mut self) {
-        // Both fail where it has ended already.
+        // Both fail if the agent has already ended.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// Reads lines to their end; tells `ready` of the first that has this word.
+/// Reads all lines. Notifies `ready` at the first line that contains this word.
 fn follow(
     pipe: impl Read + Send + 'static,
     printing: Printing,
@@ -164,7 +164,7 @@ fn follow(
                 Printing::Kept => {}
             }
             if let Some(ready) = ready.take_if(|_| is_ready(&line)) {
-                // Nobody may be waiting any more.
+                // This fails if nobody waits any more.
                 let _ = ready.send(());
             }
             text.push_str(&line);

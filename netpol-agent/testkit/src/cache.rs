@@ -1,4 +1,4 @@
-//! What is costly to get is kept for all checkouts of a user.
+//! The user's cache: files that are costly to download or build are shared by all checkouts.
 
 use std::{
     env,
@@ -8,13 +8,14 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A file or folder of the user's cache, made first where it is not there. Whoever comes meanwhile waits.
+/// Returns the path of a file or folder in the user's cache. If it does not exist, `make` creates it. Other callers
+/// wait meanwhile.
 ///
-/// `make` gets a path that does not exist, to leave it there, and a second one for a folder of its own; that one
-/// is removed in the end.
+/// `make` gets two paths: the one that it must create, and one for a temporary folder, which is removed at the end.
 ///
 /// # Errors
-/// No variable says where the cache is, it can't be written to, or `make` fails: the folder then stays, to look at.
+/// No environment variable defines where the cache is, it can't be written to, or `make` fails. After a failure, the
+/// temporary folder is kept for inspection.
 pub fn find_or_make(name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -> Result<PathBuf> {
     let folder = folder()?;
     let place = folder.join(name);
@@ -36,10 +37,10 @@ pub fn find_or_make(name: &str, make: impl FnOnce(&Path, &Path) -> Result<()>) -
     Ok(place)
 }
 
-/// Where it all is.
+/// The folder of the cache.
 ///
 /// # Errors
-/// No variable says where.
+/// No environment variable defines it.
 pub(crate) fn folder() -> Result<PathBuf> {
     let user = env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let user = user.filter(|path| path.is_absolute());
@@ -50,7 +51,7 @@ pub(crate) fn folder() -> Result<PathBuf> {
     }
 }
 
-/// Some tools leave folders read-only; what can't be removed costs space and nothing else.
+/// Removes a folder. Some tools leave folders read-only. What can't be removed only uses disk space.
 fn remove(folder: &Path) {
     if let Err(error) = fs::remove_dir_all(folder) {
         eprintln!("    {} can be removed by hand: {error}", folder.display());

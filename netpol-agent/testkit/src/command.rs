@@ -1,4 +1,4 @@
-//! Running a program to its end, with its complaint in the error.
+//! Runs programs, with their stderr in the error if they fail.
 
 use std::{
     env,
@@ -9,7 +9,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// A program that is looked for where system tools are, too: a shell's `PATH` need not have those.
+/// Creates a command. The program is also searched in the folders of system tools, because a user's `PATH` may not
+/// have them.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
@@ -17,18 +18,18 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// Runs `program` with `input` on its stdin; returns its stdout.
+/// Runs `program` with `input` on its stdin. Returns its stdout.
 ///
 /// # Errors
-/// As for [`output`].
+/// The same as for [`output`].
 pub(crate) fn run(program: &str, args: &[impl AsRef<OsStr>], input: &str) -> Result<String> {
     output(command(program).args(args), input)
 }
 
-/// Runs a command with `input` on its stdin; returns its stdout.
+/// Runs a command with `input` on its stdin. Returns its stdout.
 ///
 /// # Errors
-/// Where it can't be started, or ends with a failure: its stderr is in the error.
+/// The program can't be started, or ends with a failure. The error has its stderr.
 pub(crate) fn output(command: &mut Command, input: &str) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let missing = || format!("starting `{program}` (`cargo xtask setup` installs it)");
@@ -39,7 +40,7 @@ pub(crate) fn output(command: &mut Command, input: &str) -> Result<String> {
         .spawn()
         .with_context(missing)?;
     if let Some(mut stdin) = child.stdin.take() {
-        // A program that does not want its input says so by its exit status.
+        // This fails if the program does not read its input. Its exit status shows whether that is an error.
         let _ = stdin.write_all(input.as_bytes());
     }
     let output = child.wait_with_output().with_context(missing)?;

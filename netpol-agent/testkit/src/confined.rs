@@ -1,18 +1,19 @@
-//! Programs with the rights of a container, and no more.
+//! Runs programs with the capabilities of a container, and no others.
 
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use caps::Capability;
 
-/// How `capsh` starts a program with these capabilities alone (named as Kubernetes does, `NET_ADMIN`), which it can't get
-/// more of; where a folder is given, with that as the file system's root. The program's own arguments follow.
+/// The arguments with which `capsh` starts a program that has only these capabilities and can't gain more. They are
+/// named as in Kubernetes (`NET_ADMIN`). If a folder is given, it becomes the root of the file system. The program's
+/// own arguments follow.
 ///
-/// Another user than root (0) holds them until the program starts, as in a container of runc, and keeps those that the
-/// program's file has, too.
+/// A user other than root (0) has the capabilities only until the program starts, as in a container of runc. It keeps
+/// the ones that the program's file has, too.
 ///
 /// # Errors
-/// There is no capability of such a name.
+/// There is no capability with such a name.
 pub fn capsh(capabilities: &[&str], user: u32, root: Option<&Path>, program: &Path) -> Result<Vec<String>> {
     let kept: Vec<Capability> = capabilities
         .iter()

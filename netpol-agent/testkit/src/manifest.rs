@@ -1,4 +1,4 @@
-//! The manifests that are rendered from the chart, for clusters that are set up without Helm.
+//! Renders the chart to plain manifests, for clusters without Helm.
 
 use std::{fs, path::PathBuf};
 
@@ -9,25 +9,25 @@ use crate::helm::Helm;
 const HEAD: &str = "# What the chart beside this file renders to with its default values, and a namespace. `cargo xtask render` writes it.\n\
                     #     kubectl apply --filename netpol.yaml\n";
 
-/// Where they are kept.
+/// The path of the rendered manifests.
 #[must_use]
 pub fn path() -> PathBuf {
     crate::root().join("deploy/netpol.yaml")
 }
 
-/// What they are today.
+/// Renders the manifests from the current chart.
 ///
 /// # Errors
-/// Helm refuses the chart.
+/// Helm can't render the chart.
 pub fn render(helm: &Helm) -> Result<String> {
     let objects = helm.template(&["--set", "createNamespace=true"])?;
     Ok(format!("{HEAD}{objects}"))
 }
 
-/// Writes them.
+/// Renders the manifests and writes them to their file.
 ///
 /// # Errors
-/// As for [`render`]; or the file can't be written.
+/// The same as for [`render`], or the file can't be written.
 pub fn write(helm: &Helm) -> Result<()> {
     let path = path();
     fs::write(&path, render(helm)?).with_context(|| format!("writing {}", path.display()))

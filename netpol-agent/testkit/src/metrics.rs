@@ -1,11 +1,11 @@
-//! Metrics as text, read back.
+//! Parses Prometheus metrics.
 
 /// The samples of a scrape.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Samples(Vec<(String, f64)>);
 
 impl Samples {
-    /// Reads the samples of Prometheus' text format, with or without the head of an HTTP answer; what is none is left out.
+    /// Parses Prometheus' text format, with or without HTTP headers in front. Lines that are not samples are ignored.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
@@ -15,13 +15,13 @@ impl Samples {
         Self(samples.collect())
     }
 
-    /// The value of one series, named as it is written; `None` where there is none.
+    /// The value of one series, by its name and labels as in the text. `None` if there is no such series.
     #[must_use]
     pub fn value(&self, series: &str) -> Option<f64> {
         self.0.iter().find(|(name, _)| name == series).map(|(_, value)| *value)
     }
 
-    /// The sum over all series of a metric whose labels have this text among them; 0 where there are none.
+    /// The sum over all series of a metric whose labels contain this text. 0 if there is no such series.
     #[must_use]
     pub fn sum(&self, metric: &str, labels: &str) -> f64 {
         let of_metric = self.0.iter().filter_map(|(series, value)| {

@@ -1,8 +1,8 @@
-//! Tests that can't run here.
+//! Skips tests that can't run on this machine.
 //!
-//! A test may be skipped where the machine lacks something that the project does not promise to need, such as a kernel that
-//! is older than a feature. It says so here, so that the test command lists it at its end. A feature that is missing
-//! although the kernel is new enough for it is no reason to skip: then the test fails.
+//! A test may be skipped if the machine lacks something that is not a requirement of the project, such as a kernel
+//! that is new enough for a feature. Each skip is recorded here, and the test command lists all skips at its end. If a
+//! feature is missing although the kernel is new enough for it, the test fails.
 
 use std::{
     env,
@@ -14,13 +14,13 @@ use std::{
 
 use nix::sys::utsname::uname;
 
-/// The file to which skips are written, where the test command wants them.
+/// The environment variable that names the file for skips. The test command sets it.
 pub const LIST: &str = "NETPOL_SKIPPED_TESTS";
 
-/// Notes that the test of this thread does not run, or not all of it, and why.
+/// Records that the test of this thread is skipped, completely or partly, and why.
 ///
 /// # Panics
-/// The list can't be written: a skip that nobody hears of is none.
+/// The skip can't be recorded. A skip must not be hidden.
 pub fn skip(reason: &str) {
     let thread = thread::current();
     let test = thread.name().unwrap_or("a test");
@@ -33,12 +33,12 @@ pub fn skip(reason: &str) {
 
 fn append(list: &Path, test: &str, reason: &str) -> io::Result<()> {
     let mut file = OpenOptions::new().create(true).append(true).open(list)?;
-    // In one piece: tests run side by side.
+    // The line is written at once, because tests run in parallel.
     file.write_all(format!("{test}: {reason}\n").as_bytes())
 }
 
-/// Whether the running kernel is older than a version; the test is then skipped. Where it is not, the feature has to be
-/// there.
+/// Returns true if the running kernel is older than a version, and records the skip. If the kernel is new enough, the
+/// feature must be available.
 #[must_use]
 pub fn is_older_kernel(feature: &str, needed: (u32, u32)) -> bool {
     let Ok(name) = uname() else { return false };
@@ -51,7 +51,7 @@ pub fn is_older_kernel(feature: &str, needed: (u32, u32)) -> bool {
     is_older
 }
 
-/// The first two numbers of a kernel's release.
+/// Parses the first two numbers of a kernel's release.
 fn version(release: &str) -> Option<(u32, u32)> {
     let mut numbers = release.split(['.', '-']);
     Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))

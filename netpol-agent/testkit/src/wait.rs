@@ -1,20 +1,20 @@
-//! Waiting for what has to happen.
+//! Waits for a condition.
 
 use std::{
     thread,
     time::{Duration, Instant},
 };
 
-/// Far more than anything takes that is waited for, on a machine that is busy.
+/// The timeout. It is far longer than any condition takes, even on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How often to look.
+/// How often to check the condition.
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// Waits for something that has to happen, however slow the machine is.
+/// Waits until a condition is met, even on a slow machine.
 ///
 /// # Panics
-/// It has not happened after [`PATIENCE`].
+/// The condition is not met after [`PATIENCE`].
 pub fn eventually(what: &str, mut check: impl FnMut() -> bool) {
     let start = Instant::now();
     while !check() {

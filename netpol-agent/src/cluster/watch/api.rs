@@ -1,4 +1,4 @@
-//! One kind's requests to the API server.
+//! The requests to the API server for one kind: get, list and watch, with timeouts.
 
 use std::{io, time::Duration};
 
@@ -20,35 +20,35 @@ use tokio::time::timeout;
 use super::{Forbidden, WatchError, watch_error::chain};
 use crate::model::ApiKind;
 
-/// How many objects to ask for at a time.
-const PAGE: u32 = 500;
+/// The number of objects per page of a list.
+const PAGE_SIZE: u32 = 500;
 
-/// How long an answer may take to begin; a page, to come whole.
-const ANSWER: Duration = Duration::from_secs(60);
+/// The timeout for a response to begin, and for a whole page to arrive.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// How long a watch goes on before the server ends it, in seconds; half of it up to chance, so that many agents' watches
-/// do not end at once.
-const WATCH: u32 = 600;
+/// The longest time before the server ends a watch, in seconds. Half of it is random, so that the watches of many
+/// agents do not end at the same time.
+const WATCH_SECONDS: u32 = 600;
 
-/// A request, where its parameters go together.
+/// A request, or why its parameters are invalid.
 type Prepared = Result<http::Request<Vec<u8>>, request::Error>;
 
-/// Where to go on with a list.
+/// Where a list request continues.
 pub(super) enum Cursor<'a> {
     Start,
     After(&'a str),
 }
 
-/// Which changes to ask for.
+/// The start of a watch.
 #[derive(Clone, Copy)]
 pub(super) enum Since<'a> {
-    /// All objects first, then what changes.
+    /// The server sends all objects first, and then the changes.
     Everything,
-    /// What has changed since a version.
+    /// The server sends the changes since a resource version.
     Version(&'a str),
 }
 
-/// One kind, at the API server.
+/// A client for one kind of object.
 #[derive(Clone)]
 pub(super) struct ApiClient {
     client: Client,
@@ -60,62 +60,62 @@ impl ApiClient {
         Self { client, resource }
     }
 
-    /// A small document at a path.
+    /// Reads a small document at a path.
     pub(super) async fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, WatchError> {
         let text = self.text("get", Request::new(path).list(&ListParams::default())).await?;
         serde_json::from_str(&text).map_err(|error| WatchError::Malformed(error.to_string()))
     }
 
-    /// A page of the list, as text.
+    /// Reads a page of the list, as text.
     pub(super) async fn page(&self, version: &str, cursor: Cursor<'_>) -> Result<String, WatchError> {
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams::default().limit(PAGE_SIZE);
         if let Cursor::After(token) = cursor {
             params = params.continue_token(token);
         }
         self.text("list", Request::new(self.resource.path(version)).list(&params)).await
     }
 
-    /// A watch, line by line.
+    /// Starts a watch. The response is a reader for its lines.
     pub(super) async fn watch(
         &self,
         version: &str,
         since: Since<'_>,
     ) -> Result<impl AsyncBufRead + use<>, WatchError> {
         let (params, from) = match since {
-            // Not "0", which asks for any state that the server still has: of several servers, one may be far behind.
+            // Not "0": that requests any state that the server has cached. One of several servers may be far behind.
             Since::Everything => (WatchParams::streaming_lists(), ""),
             Since::Version(version) => (WatchParams { bookmarks: true, ..WatchParams::default() }, version),
         };
-        let params = params.timeout(WATCH / 2 + fastrand::u32(..=WATCH / 2));
+        let params = params.timeout(WATCH_SECONDS / 2 + fastrand::u32(..=WATCH_SECONDS / 2));
         let request = Request::new(self.resource.path(version)).watch(&params, from);
-        let answer = timeout(ANSWER, self.answer("watch", request)).await;
-        let body = answer.map_err(|_| WatchError::Silent(ANSWER))??.into_body();
+        let response = timeout(RESPONSE_TIMEOUT, self.send("watch", request)).await;
+        let body = response.map_err(|_| WatchError::Silent(RESPONSE_TIMEOUT))??.into_body();
         Ok(body.into_data_stream().map_err(io::Error::other).into_async_read())
     }
 
-    /// An answer that comes as a whole.
+    /// Sends a request and reads the whole response.
     async fn text(&self, verb: &'static str, request: Prepared) -> Result<String, WatchError> {
-        let text = async { text(self.answer(verb, request).await?.into_body()).await };
-        timeout(ANSWER, text).await.map_err(|_| WatchError::Silent(ANSWER))?
+        let text = async { text(self.send(verb, request).await?.into_body()).await };
+        timeout(RESPONSE_TIMEOUT, text).await.map_err(|_| WatchError::Silent(RESPONSE_TIMEOUT))?
     }
 
-    /// An answer that begins, and is no error.
-    async fn answer(&self, verb: &'static str, request: Prepared) -> Result<Response<Body>, WatchError> {
+    /// Sends a request and returns the response. An HTTP error status is returned as an error.
+    async fn send(&self, verb: &'static str, request: Prepared) -> Result<Response<Body>, WatchError> {
         let request = request.map_err(|error| WatchError::Malformed(error.to_string()))?;
-        let answer = self.client.send(request.map(Body::from)).await;
-        let answer = answer.map_err(|error| WatchError::Unreachable(chain(&error)))?;
-        let code = answer.status();
+        let response = self.client.send(request.map(Body::from)).await;
+        let response = response.map_err(|error| WatchError::Unreachable(chain(&error)))?;
+        let code = response.status();
         if !code.is_client_error() && !code.is_server_error() {
-            return Ok(answer);
+            return Ok(response);
         }
-        // Throttling comes from before the API's own handlers: as a header beside plain text.
-        let wait = answer.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
-        let text = text(answer.into_body()).await?;
+        // Throttling happens before the API's own handlers: the response has a header, and a body of plain text.
+        let wait = response.headers().get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse().ok());
+        let text = text(response.into_body()).await?;
         let status: Option<Status> = serde_json::from_str(&text).ok();
         let message = status.as_ref().map_or(text.trim(), |status| &status.message);
-        let asked = status.as_ref().and_then(|status| status.details.as_ref());
-        let wait = wait.unwrap_or(0).max(asked.map_or(0, |details| details.retry_after_seconds));
-        Err(WatchError::of_answer(code.as_u16(), message, wait, Forbidden::of(verb, self.resource)))
+        let details = status.as_ref().and_then(|status| status.details.as_ref());
+        let wait = wait.unwrap_or(0).max(details.map_or(0, |details| details.retry_after_seconds));
+        Err(WatchError::of_response(code.as_u16(), message, wait, Forbidden::of(verb, self.resource)))
     }
 }
 

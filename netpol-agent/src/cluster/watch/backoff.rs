@@ -1,28 +1,31 @@
-//! How long to wait before the next attempt.
+//! Exponential backoff between attempts.
+//!
+//! The wait doubles with each failure, up to a limit, and is partly random.
 
 use std::time::Duration;
 
-const FIRST: Duration = Duration::from_millis(250);
+/// The longest wait after the first failure.
+const INITIAL_WAIT: Duration = Duration::from_millis(250);
 
-/// A server that is back is noticed within this time.
-const MOST: Duration = Duration::from_secs(15);
+/// The longest wait. A server that works again is noticed within this time.
+const MAX_WAIT: Duration = Duration::from_secs(15);
 
-/// Doubles with every failure in a row.
+/// The wait between attempts. It doubles with each consecutive failure.
 #[derive(Debug, Default)]
 pub struct Backoff {
     failures: u32,
 }
 
 impl Backoff {
-    /// After a success.
+    /// Resets the wait. To be called after a success.
     pub fn reset(&mut self) {
         self.failures = 0;
     }
 
-    /// After a failure: at least what the server asks for, and half of it up to chance (`random`, 0 to 1), so that a
-    /// thousand nodes do not come back at once.
+    /// Returns the wait after a failure: what the server asks for (`asked`), plus the backoff. Half of the backoff is
+    /// random (`random`, 0 to 1), so that a thousand nodes do not retry at the same time.
     pub fn next(&mut self, asked: Option<Duration>, random: f64) -> Duration {
-        let doubled = FIRST.saturating_mul(1 << self.failures.min(16)).min(MOST);
+        let doubled = INITIAL_WAIT.saturating_mul(1 << self.failures.min(16)).min(MAX_WAIT);
         self.failures = self.failures.saturating_add(1);
         doubled.mul_f64(0.5 + random / 2.0) + asked.unwrap_or_default()
     }

@@ -1,4 +1,6 @@
-//! Which API server, and as whom.
+//! Connects to the API server: reads the kubeconfig or the pod's ServiceAccount, and creates the client.
+//!
+//! The client neither retries nor times out by itself. The watchers do that.
 
 use std::path::PathBuf;
 
@@ -9,51 +11,53 @@ use kube::{
 
 use super::watch_error::chain;
 
-/// Where to learn which API server, and as whom.
+/// Where to find the API server's address and the client's credentials.
 #[derive(Clone, Debug, Default)]
 pub struct Credentials {
     /// A kubeconfig file.
     pub kubeconfig: Option<PathBuf>,
-    /// A context of the kubeconfig, instead of its current one.
+    /// A context of the kubeconfig, instead of its current context.
     pub context: Option<String>,
 }
 
-/// No API server can be named.
+/// Why the client can't be created.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// A kubeconfig can't be used.
     #[error(
-        "can't use {file}: {cause} (name another by --kubeconfig, or take the cluster's state from files, --manifests)"
+        "can't use {file}: {cause} (set another file with --kubeconfig, or read the cluster's state from files with --manifests)"
     )]
     Kubeconfig {
-        /// Which.
+        /// The file.
         file: String,
-        /// Why.
+        /// The cause.
         cause: String,
     },
     /// The pod's own credentials can't be used.
     #[error("can't use the pod's ServiceAccount: {0}")]
     InCluster(String),
-    /// The client can't be made.
+    /// The client can't be created.
     #[error("can't set up the Kubernetes client: {0}")]
     Client(String),
 }
 
-/// A client, which has sent nothing yet. A pod uses its ServiceAccount, unless told otherwise; all others, the kubeconfig
-/// that `kubectl` would use.
+/// Creates a client. This sends no request.
+///
+/// In a pod, the client uses the pod's ServiceAccount unless `credentials` names a kubeconfig or a context. Elsewhere
+/// it uses the kubeconfig that `kubectl` would use.
 ///
 /// # Errors
 ///
-/// What should name the API server can't be read.
+/// The kubeconfig or the ServiceAccount can't be read.
 pub async fn connect(credentials: &Credentials) -> Result<Client, ConnectError> {
     let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    let told = credentials.kubeconfig.is_some() || credentials.context.is_some();
-    let mut config = if in_pod && !told {
+    let is_configured = credentials.kubeconfig.is_some() || credentials.context.is_some();
+    let mut config = if in_pod && !is_configured {
         Config::incluster().map_err(|error| ConnectError::InCluster(chain(&error)))?
     } else {
         from_kubeconfig(credentials).await?
     };
-    // Waiting is the watchers' business: they know what is urgent, and say what is wrong.
+    // The watchers retry and time out by themselves: they know what is urgent, and they report errors.
     config.default_retry = false;
     config.read_timeout = None;
     Client::try_from(config).map_err(|error| ConnectError::Client(chain(&error)))

@@ -1,4 +1,4 @@
-//! Lines of an answer, with an end to how long they may be and how long they may take.
+//! Reads a response line by line, with a limit on the length of a line and a timeout.
 
 use std::time::Duration;
 
@@ -7,10 +7,11 @@ use tokio::time::timeout;
 
 use super::{WatchError, watch_error::chain};
 
-/// etcd's limit for an object is 1.5 MB, 8 MB where it is raised; JSON takes more room than what is stored.
-const LONGEST: u64 = 32 << 20;
+/// The longest line, in bytes. etcd's limit for an object is 1.5 MB, or 8 MB if it is raised. JSON needs more space
+/// than the stored form.
+const MAX_LINE: u64 = 32 << 20;
 
-/// An answer that comes line by line.
+/// A response that is read line by line.
 pub(super) struct LineReader<R> {
     reader: R,
     line: Vec<u8>,
@@ -21,19 +22,19 @@ impl<R: AsyncBufRead + Unpin> LineReader<R> {
         Self { reader, line: Vec::new() }
     }
 
-    /// The next line, which comes within `patience`; `None` at a regular end.
+    /// Reads the next line. It must arrive within `patience`. `None` at the regular end of the response.
     pub(super) async fn next(&mut self, patience: Duration) -> Result<Option<&[u8]>, WatchError> {
         self.line.clear();
-        // One large object is no reason to keep so much room for good.
+        // Do not keep a large buffer forever because of one large object.
         self.line.shrink_to(64 << 10);
-        let mut limited = (&mut self.reader).take(LONGEST);
+        let mut limited = (&mut self.reader).take(MAX_LINE);
         let read = timeout(patience, limited.read_until(b'\n', &mut self.line)).await;
         let read = read.map_err(|_| WatchError::Silent(patience))?;
         match read.map_err(|error| WatchError::Unreachable(chain(&error)))? {
             0 => Ok(None),
             _ if self.line.last() == Some(&b'\n') => Ok(Some(&self.line)),
-            _ if self.line.len() as u64 >= LONGEST => {
-                Err(WatchError::Malformed("a line without an end".to_owned()))
+            _ if self.line.len() as u64 >= MAX_LINE => {
+                Err(WatchError::Malformed("a line is too long".to_owned()))
             }
             _ => Err(WatchError::Unreachable("the connection ended in the middle of an event".to_owned())),
         }

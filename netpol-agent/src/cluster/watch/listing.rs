@@ -1,4 +1,6 @@
-//! All objects at one moment, for whoever asks once.
+//! Lists all objects of all kinds once, for the commands that do not watch.
+//!
+//! It uses the same watchers as the agent, and stops each one after its first list.
 
 use std::time::Duration;
 
@@ -12,17 +14,18 @@ use crate::{
     model::ObjectKind,
 };
 
-/// Objects that may wait until they are taken in.
+/// The number of events that may wait in the channel.
 const BACKLOG: usize = 1024;
 
-/// All objects that the API server has, as far as it tells.
+/// All objects that the API server returns, and what could not be listed or read.
 #[derive(Debug, Default)]
 pub struct Listing {
-    /// The objects, in no order.
+    /// The objects, in no particular order.
     pub objects: Vec<Object>,
-    /// Those that can't be read: which, and the field with what is wrong with it.
+    /// The objects that can't be read. The text names the field and the error.
     pub unreadable: Vec<(ObjectRef, String)>,
-    /// Kinds that can't be had. Policies of a CRD that is not installed are not among them: there are none.
+    /// The kinds that can't be listed. A policy kind whose CRD is not installed is not an error: there are no such
+    /// policies.
     pub troubles: Vec<(ObjectKind, WatchError)>,
 }
 
@@ -35,7 +38,7 @@ pub async fn list(client: &Client) -> Listing {
         async move { (kind, watcher.once().await) }
     });
     drop(events);
-    let take_in = async {
+    let collect_events = async {
         let mut listing = Listing::default();
         while let Some(event) = received.recv().await {
             match event {
@@ -46,7 +49,7 @@ pub async fn list(client: &Client) -> Listing {
         }
         listing
     };
-    let (ended, listing) = join(join_all(lists), take_in).await;
-    let troubles = ended.into_iter().filter_map(|(kind, ended)| Some((kind, ended.err()?))).collect();
+    let (results, listing) = join(join_all(lists), collect_events).await;
+    let troubles = results.into_iter().filter_map(|(kind, result)| Some((kind, result.err()?))).collect();
     Listing { troubles, ..listing }
 }

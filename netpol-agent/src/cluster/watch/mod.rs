@@ -1,12 +1,12 @@
-//! Objects from the Kubernetes API: lists, and then what changes.
+//! Lists and watches the objects of the Kubernetes API.
 //!
 //! ```text
-//! one Watcher a kind ──► wire ──► News ──► (runtime) Index
-//!   list, watch,        (checks)
-//!   resume, start anew
+//! one Watcher per kind ──► api ──► WatchEvent ──► (runtime) Index
+//!   list, watch,         (checks)
+//!   resume, list again
 //! ```
 //!
-//! A watcher never ends: whatever the server does, it says so in [`WatchEvent::Failed`] and tries again.
+//! A watcher runs as long as its events are received. It reports errors as [`WatchEvent::Failed`] and retries.
 
 mod api;
 mod backoff;

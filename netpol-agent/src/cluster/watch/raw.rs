@@ -1,4 +1,7 @@
-//! The API's envelopes around objects, with the objects left as text until each is read by itself.
+//! The API's envelopes: list pages, watch events and metadata. The objects in them stay text until each is parsed by
+//! itself.
+//!
+//! So one object that can't be parsed does not make the whole page or event unreadable.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -29,7 +32,7 @@ pub(super) struct ListMeta {
     pub(super) next: Option<String>,
 }
 
-/// What a version of an API group has.
+/// The resources of one version of an API group.
 #[derive(Debug, Deserialize)]
 pub(super) struct ApiGroup {
     resources: Vec<GroupResource>,
@@ -49,13 +52,13 @@ impl ApiGroup {
 /// A line of a watch.
 #[derive(Debug)]
 pub(super) enum RawWatchEvent<'a> {
-    /// An object is there, or has changed.
+    /// An object was added or changed.
     Applied(PartialObjectMeta, &'a RawValue),
-    /// An object is gone.
+    /// An object was deleted.
     Deleted(PartialObjectMeta),
-    /// Nothing has happened up to a version.
+    /// A bookmark: all changes up to this resource version have been sent.
     Bookmark(PartialObjectMeta),
-    /// The server ends the watch.
+    /// The server ends the watch with an error.
     Failed(Status),
 }
 
@@ -67,7 +70,7 @@ struct RawEvent<'a> {
     object: &'a RawValue,
 }
 
-/// An object's metadata, as far as the watch itself needs it.
+/// The part of an object's metadata that the watch itself needs.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct PartialObjectMeta {
@@ -78,7 +81,7 @@ pub(super) struct PartialObjectMeta {
 }
 
 #[derive(Deserialize)]
-struct Headed {
+struct MetadataOnly {
     metadata: PartialObjectMeta,
 }
 
@@ -89,11 +92,11 @@ impl<'a> RawWatchEvent<'a> {
         if event.name == "ERROR" {
             return Ok(Self::Failed(serde_json::from_str(event.object.get()).map_err(malformed)?));
         }
-        let head = PartialObjectMeta::of(event.object)?;
+        let meta = PartialObjectMeta::of(event.object)?;
         match &*event.name {
-            "ADDED" | "MODIFIED" => Ok(Self::Applied(head, event.object)),
-            "DELETED" => Ok(Self::Deleted(head)),
-            "BOOKMARK" => Ok(Self::Bookmark(head)),
+            "ADDED" | "MODIFIED" => Ok(Self::Applied(meta, event.object)),
+            "DELETED" => Ok(Self::Deleted(meta)),
+            "BOOKMARK" => Ok(Self::Bookmark(meta)),
             other => Err(WatchError::Malformed(format!("a watch event of type {other:?}"))),
         }
     }
@@ -101,13 +104,13 @@ impl<'a> RawWatchEvent<'a> {
 
 impl PartialObjectMeta {
     pub(super) fn of(object: &RawValue) -> Result<Self, WatchError> {
-        let headed: Result<Headed, _> = serde_json::from_str(object.get());
-        headed
-            .map(|headed| headed.metadata)
+        let object: Result<MetadataOnly, _> = serde_json::from_str(object.get());
+        object
+            .map(|object| object.metadata)
             .map_err(|error| WatchError::Malformed(format!("an object: {error}")))
     }
 
-    /// Whether this bookmark says that all objects have been sent.
+    /// Returns true if this bookmark marks the end of the initial objects.
     pub(super) fn ends_list(&self) -> bool {
         let end = self.annotations.as_ref().and_then(|all| all.get("k8s.io/initial-events-end"));
         end.is_some_and(|value| value == "true")
@@ -118,7 +121,7 @@ impl PartialObjectMeta {
     }
 }
 
-/// Reads and checks an object, of which all but what is used is dropped.
+/// Parses and checks an object. Fields that the agent does not use are dropped.
 pub(super) fn object(resource: &'static ApiKind, json: &RawValue) -> Result<Object, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
     match api::object(resource.kind, &mut deserializer) {

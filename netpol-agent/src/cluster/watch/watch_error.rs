@@ -1,4 +1,6 @@
-//! Why objects can't be had.
+//! The errors of lists and watches.
+//!
+//! The watcher decides by the error how it continues: retry, list again, or wait until the server serves the kind.
 
 use std::{fmt, time::Duration};
 
@@ -6,50 +8,50 @@ use kube::core::Status;
 
 use crate::model::ApiKind;
 
-/// Why objects of a kind can't be had at present.
+/// Why the objects of a kind can't be listed or watched at present.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
-    /// The server has forgotten the version from which changes were asked for (410): all objects are read anew.
-    #[error("the server no longer has the changes since the last one: all objects are read anew")]
+    /// The server no longer has the requested resource version (410). The watcher lists all objects again.
+    #[error("the server no longer has the changes since the last one: all objects are listed again")]
     Expired,
-    /// RBAC does not allow it (403).
+    /// RBAC does not allow the request (403).
     #[error("{0}")]
     Forbidden(Forbidden),
-    /// There is no such resource (404).
+    /// The server does not serve the resource (404).
     #[error("the server does not serve it")]
     NotServed,
-    /// The server does not take the request (422).
-    #[error("the server does not take the request: {0}")]
+    /// The server rejects the request as invalid (422).
+    #[error("the server rejects the request: {0}")]
     Unsupported(String),
-    /// The server answers with another error, 429 and 5xx among them.
+    /// The server responds with another error, such as 429 or 5xx.
     #[error("the server answers {code}: {message}")]
     Refused {
-        /// The HTTP status.
+        /// The HTTP status code.
         code: u16,
-        /// What the server says.
+        /// The server's error message.
         message: String,
-        /// How long it asks to wait.
+        /// How long the server asks clients to wait before the next attempt.
         retry_after: Option<Duration>,
     },
-    /// The server can't be reached, or a connection to it broke.
+    /// The server can't be reached, or the connection to it was lost.
     #[error("the API server can't be reached: {0}")]
     Unreachable(String),
-    /// Nothing came for longer than the server may be silent.
+    /// The server has sent nothing for longer than this timeout.
     #[error("the API server has been silent for {} s", .0.as_secs())]
     Silent(Duration),
-    /// What came is not what the API promises.
+    /// The response is not valid.
     #[error("the API server's answer can't be read: {0}")]
     Malformed(String),
 }
 
-/// What RBAC does not allow.
+/// A request that RBAC does not allow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forbidden {
-    /// The verb that was refused.
+    /// The verb of the request.
     pub verb: &'static str,
-    /// The resource, by its plural name.
+    /// The plural name of the resource.
     pub resource: &'static str,
-    /// Its API group; empty for the core group.
+    /// The API group of the resource. Empty for the core group.
     pub group: &'static str,
 }
 
@@ -60,7 +62,7 @@ impl Forbidden {
 }
 
 impl WatchError {
-    /// Its name in metrics.
+    /// The name of the error in metrics.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -75,14 +77,15 @@ impl WatchError {
         }
     }
 
-    /// Of an error that a watch ends with.
+    /// Creates the error from the status that ends a watch.
     pub(super) fn of_status(status: &Status, forbidden: Forbidden) -> Self {
         let wait = status.details.as_ref().map_or(0, |details| details.retry_after_seconds);
-        Self::of_answer(status.code, &status.message, wait, forbidden)
+        Self::of_response(status.code, &status.message, wait, forbidden)
     }
 
-    /// Of an error that the server answers with; `wait` is for how many seconds it asks to wait, if for any.
-    pub(super) fn of_answer(code: u16, message: &str, wait: u32, forbidden: Forbidden) -> Self {
+    /// Creates the error from an HTTP error response. `wait` is the time in seconds that the server asks clients to
+    /// wait, 0 if it asks for none.
+    pub(super) fn of_response(code: u16, message: &str, wait: u32, forbidden: Forbidden) -> Self {
         match code {
             403 => Self::Forbidden(forbidden),
             404 => Self::NotServed,
@@ -96,7 +99,7 @@ impl WatchError {
         }
     }
 
-    /// Of an error of the client; `forbidden` is what was asked for.
+    /// Creates the error from a client's error. `forbidden` describes the request.
     #[must_use]
     pub fn from_client(error: &kube::Error, forbidden: Forbidden) -> Self {
         match error {
@@ -106,7 +109,7 @@ impl WatchError {
         }
     }
 
-    /// Whether nothing else that the server could be asked for would fare better.
+    /// Returns true if another kind of request would fail with the same error.
     pub(super) fn is_general(&self) -> bool {
         matches!(
             self,
@@ -115,14 +118,15 @@ impl WatchError {
     }
 }
 
-/// An error with its causes, none of them twice: many a library repeats its cause in its own words.
+/// Formats an error with its causes. A cause that its error's text already contains is left out, because many
+/// libraries include it.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text = format!("{text}: {more}");
+        let cause_text = error.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
         }
         cause = error.source();
     }
@@ -133,7 +137,7 @@ impl fmt::Display for Forbidden {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { verb, resource, group } = self;
         let group = if group.is_empty() { "the core API group" } else { group };
-        // What is watched takes both.
+        // Watching a resource needs both verbs.
         let verbs = if *verb == "create" { "verb create" } else { "verbs list and watch" };
         write!(
             f,

@@ -1,4 +1,4 @@
-//! What watchers report.
+//! The events that watchers report.
 
 use super::WatchError;
 use crate::{
@@ -6,34 +6,34 @@ use crate::{
     model::{Monotonic, ObjectKind},
 };
 
-/// What a watcher reports, in the order in which it happens.
+/// An event of a watcher. The events of a kind are in the order in which they happened.
 #[derive(Debug)]
 pub enum WatchEvent {
-    /// The server has a kind by this version of its group, and that is the one which is read.
+    /// The server serves the kind in this version of its API group, and the watcher uses that version.
     Served(ObjectKind, &'static str),
-    /// A list of all objects of a kind begins: what is applied until it is complete is all there is.
+    /// A list of all objects of a kind begins. It consists of the objects that are applied until `InitDone`.
     Init(ObjectKind),
-    /// An object is there, or has changed.
+    /// An object was added or changed.
     Apply(Object),
-    /// An object is gone.
+    /// An object was deleted.
     Delete(ObjectRef),
-    /// An object can't be read. An older form of it is not in force any more.
+    /// An object can't be parsed. Its previous version, if any, no longer applies.
     Unreadable {
-        /// Which.
+        /// The object that could not be parsed.
         reference: ObjectRef,
-        /// The field, and what is wrong with it.
+        /// The field and the error.
         why: String,
     },
     /// The list is complete.
     InitDone(ObjectKind),
-    /// The server does not know the kind: there is none of it.
+    /// The server does not serve the kind, so there are no objects of it.
     NotServed(ObjectKind),
     /// Objects of a kind can't be listed or watched at present; the watcher keeps trying.
     Failed(ObjectKind, WatchError),
-    /// All that is known of a kind is current: it comes behind the objects that make it so.
+    /// All objects of a kind are current. This event follows the events of these objects.
     Current(ObjectKind),
-    /// Changes of a kind no longer come in: what is known of it was current until then.
+    /// The changes of a kind are no longer received. Its objects were current until this time.
     Lost(ObjectKind, Monotonic),
-    /// An error has ended: changes come in again.
+    /// The error has ended: changes of the kind are received again.
     Recovered(ObjectKind),
 }

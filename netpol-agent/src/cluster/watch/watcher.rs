@@ -1,4 +1,6 @@
-//! Follows all objects of one kind, whatever the server does.
+//! Lists and watches all objects of one kind, and recovers from every error of the server.
+//!
+//! It prefers a streaming list (a watch that begins with all objects), and falls back to a list in pages.
 
 use std::{
     pin::pin,
@@ -21,22 +23,24 @@ use crate::{
     model::{ApiKind, Monotonic, ObjectKind},
 };
 
-/// The server says something once a minute, if only that nothing has happened. After this time without a word, the
-/// connection counts as dead. The texts of `--stale-after` and of the chart's `staleAfter` tell this time.
-const PATIENCE: Duration = Duration::from_secs(150);
+/// The timeout for the next line of a watch. The server sends a bookmark about once a minute even if nothing has
+/// changed. After this time without any data, the connection counts as lost. The texts of `--stale-after` and of the
+/// chart's `staleAfter` mention this time.
+const SILENCE_TIMEOUT: Duration = Duration::from_secs(150);
 
-/// A watch that ends sooner than this has not been one. After a watch was resumed and nothing has come for this time, what
-/// had happened in the meantime has been sent.
-const SHORT: Duration = Duration::from_secs(1);
+/// A watch that ends sooner than this counts as an error. If nothing is received for this time after a watch was
+/// resumed, all changes that were missed have been sent.
+const SETTLE_TIME: Duration = Duration::from_secs(1);
 
-/// What all watchers share.
+/// The settings of all watchers.
 #[derive(Clone, Debug)]
 pub struct WatchSettings {
-    /// How often to look for kinds that the server did not know, such as those that are installed as CRDs.
+    /// How often to check whether the server now serves a kind that it did not serve before, such as a CRD that was
+    /// installed later.
     pub rediscovery_interval: Duration,
 }
 
-/// One watcher for each kind. They end when nobody receives their events any more.
+/// Creates one watcher for each kind. They end when the receiver of the events is dropped.
 pub fn watchers(
     client: &Client,
     settings: &WatchSettings,
@@ -50,17 +54,19 @@ pub(super) struct Watcher {
     resource: &'static ApiKind,
     settings: WatchSettings,
     events: mpsc::Sender<WatchEvent>,
-    /// The version of the API by which the server has the kind, once known.
+    /// The version of the API group in which the server serves the kind, once it is known.
     served: Option<&'static str>,
-    /// The resource version up to which all is told; `None` where all objects have to be read.
+    /// The resource version up to which all changes have been reported. `None` if all objects have to be listed.
     position: Option<String>,
-    /// Whether the server may be able to send all objects as a watch: that costs it the least.
+    /// True unless the server has failed to send a list as a watch (streaming list). That is the cheapest way for the
+    /// server.
     streams: bool,
-    /// Whether all that is known of the kind is current, and that has been reported.
+    /// True if all objects of the kind are current, and that has been reported.
     is_current: bool,
-    /// When the server ended the last watch in order, if none has begun since: changes have not come in from then on.
+    /// When the server regularly ended the last watch, if none has begun since. No changes have been received since
+    /// then.
     ended: Option<Monotonic>,
-    /// Whether an error was reported and has not ended.
+    /// True if an error was reported and has not ended.
     has_failed: bool,
     backoff: Backoff,
 }
@@ -88,7 +94,7 @@ impl Watcher {
         }
     }
 
-    /// Tells all objects of this moment, and nothing of what comes after.
+    /// Reports all objects once, and does not watch.
     pub(super) async fn once(mut self) -> Result<(), WatchError> {
         match self.discover().await {
             Ok(served) => self.list(served).await,
@@ -108,7 +114,7 @@ impl Watcher {
         }
     }
 
-    /// One attempt: as far as the end of a watch.
+    /// Makes one attempt: lists all objects if needed, and watches until the watch ends.
     async fn follow(&mut self) -> Result<(), WatchError> {
         let served = match self.served {
             Some(version) => version,
@@ -123,13 +129,13 @@ impl Watcher {
         let start = Instant::now();
         self.watch(served).await?;
         self.ended = Some(monotonic_now());
-        if start.elapsed() < SHORT {
-            return Err(WatchError::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
+        if start.elapsed() < SETTLE_TIME {
+            return Err(WatchError::Unreachable("it ends each watch immediately".to_owned()));
         }
         Ok(())
     }
 
-    /// Tells what has to be told, and how long to wait.
+    /// Handles an error: reports it, and returns how long to wait before the next attempt.
     async fn handle(&mut self, watch_error: WatchError) -> Duration {
         let kind = self.resource.kind;
         let random = fastrand::f64();
@@ -138,19 +144,19 @@ impl Watcher {
             let last = self.ended.unwrap_or_else(|| monotonic_now() - silence);
             self.report(WatchEvent::Lost(kind, last)).await;
         }
-        // Whatever is wrong with a list as a watch need not be wrong with pages: they are what every server knows.
+        // If a streaming list fails, a list in pages may still work: every server supports pages.
         let is_listing = self.served.is_some() && self.position.is_none();
         let is_of_stream = self.streams && is_listing && !watch_error.is_general();
         self.streams &= !is_of_stream;
         match &watch_error {
-            // Nowhere: what has been served may be so by another version now.
+            // No version is served. A kind that was served before is handled below: another version may be served now.
             WatchError::NotServed if !self.resource.always_served && self.served.is_none() => {
                 self.position = None;
                 self.report(WatchEvent::NotServed(kind)).await;
                 self.mark_current().await;
                 return self.settings.rediscovery_interval.mul_f64(0.5 + random / 2.0);
             }
-            // A server that does not know what was asked for may also say nothing.
+            // A server that does not support a streaming list may also send nothing at all.
             WatchError::Unsupported(_) | WatchError::Silent(_) if is_of_stream => return Duration::ZERO,
             WatchError::NotServed => (self.served, self.position) = (None, None),
             WatchError::Expired | WatchError::Unsupported(_) | WatchError::Malformed(_) => {
@@ -170,7 +176,7 @@ impl Watcher {
         self.backoff.next(asked, random)
     }
 
-    /// The version by which the server has the kind.
+    /// Finds the version in which the server serves the kind.
     async fn discover(&self) -> Result<&'static str, WatchError> {
         let versions = self.resource.versions;
         if self.resource.always_served {
@@ -186,7 +192,7 @@ impl Watcher {
         Err(WatchError::NotServed)
     }
 
-    /// Reads all objects, page by page.
+    /// Lists all objects, page by page.
     async fn list(&mut self, served: &str) -> Result<(), WatchError> {
         self.report(WatchEvent::Init(self.resource.kind)).await;
         let mut next: Option<String> = None;
@@ -209,7 +215,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// Follows changes until the server ends the watch; reads all objects first where that has not been done.
+    /// Watches changes until the server ends the watch. If there is no position, all objects are received first.
     async fn watch(&mut self, served: &str) -> Result<(), WatchError> {
         let since = self.position.as_deref().map_or(Since::Everything, Since::Version);
         let mut answer = pin!(self.api.watch(served, since).await?);
@@ -250,28 +256,29 @@ impl Watcher {
         Ok(())
     }
 
-    /// The next line.
+    /// Reads the next line.
     ///
-    /// A watch that was resumed begins with all that has happened since its position, or with an error, such as that the
-    /// server has forgotten that version. So the first events prove nothing: the kind is current again at the first
-    /// bookmark, which says that all up to its version has been sent (about one a minute; API concepts, "Watch
-    /// bookmarks"), or once nothing has come for a second. Until then it is as old as when the connection was lost.
+    /// A resumed watch begins with all changes since its position, or with an error, such as that the server no longer
+    /// has that version. So the first events do not mean that the kind is current. It is current at the first
+    /// bookmark, which means that all changes up to its version have been sent (about one a minute; API concepts,
+    /// "Watch bookmarks"). It is also current once nothing has been received for a second. Until then, its objects are
+    /// as old as the time when the connection was lost.
     async fn next<'l, R: AsyncBufRead + Unpin>(
         &mut self,
         lines: &'l mut LineReader<R>,
     ) -> Result<Option<&'l [u8]>, WatchError> {
-        let mut line = pin!(lines.next(PATIENCE));
+        let mut line = pin!(lines.next(SILENCE_TIMEOUT));
         if self.position.is_some() && !self.is_current {
             tokio::select! {
                 biased;
                 line = &mut line => return line,
-                () = sleep(SHORT) => self.mark_current().await,
+                () = sleep(SETTLE_TIME) => self.mark_current().await,
             }
         }
         line.await
     }
 
-    /// Reports an object that is there.
+    /// Reports an object that was added or changed.
     async fn apply(&self, json: &serde_json::value::RawValue) -> Result<(), WatchError> {
         let event = match raw::object(self.resource, json) {
             Ok(object) => WatchEvent::Apply(object),
@@ -284,7 +291,7 @@ impl Watcher {
         Ok(())
     }
 
-    /// All that is known of the kind is current.
+    /// Reports that all objects of the kind are current, and that the last error has ended.
     async fn mark_current(&mut self) {
         if !std::mem::replace(&mut self.is_current, true) {
             self.report(WatchEvent::Current(self.resource.kind)).await;
@@ -295,7 +302,7 @@ impl Watcher {
     }
 
     async fn report(&self, event: WatchEvent) {
-        // The receiver is gone: `run` is about to end.
+        // This fails if the receiver was dropped. Then `run` is about to end.
         let _ = self.events.send(event).await;
     }
 }

@@ -1,28 +1,29 @@
-//! What an Event says of a finding, in plain words.
+//! The note of an Event: a finding as a sentence for people.
 
 use crate::model::{Finding, FindingEndpoint, FindingKind, FindingStatus};
 use crate::sink::format;
 
-/// What the API takes, in bytes.
-const LONGEST: usize = 1024;
+/// The API's limit for a note, in bytes.
+const MAX_NOTE: usize = 1024;
 
-/// Stands for what was cut off.
+/// Replaces the part that is cut off.
 const CUT: &str = "…";
 
-/// Who to whom, what was seen, and which policies say otherwise. These come last: only they can be many.
+/// The source and destination, what was observed, and the policies that contradict it. The policies are last because
+/// their list can be long.
 pub(super) fn note(finding: &Finding) -> String {
     let key = &finding.key;
-    let ends = [party(&key.source), party(&key.destination)];
+    let endpoints = [endpoint(&key.source), endpoint(&key.destination)];
     let way = if key.protocol.has_ports() {
         format!("on {} port {}", key.protocol, key.port)
     } else {
         format!("by {}", key.protocol)
     };
     let what = match finding.status {
-        FindingStatus::Open => opened(key.kind, &ends, &way, &finding.evidence),
-        FindingStatus::Resolved | FindingStatus::Expired => closed(key.kind, &ends, &way),
+        FindingStatus::Open => opened(key.kind, &endpoints, &way, &finding.evidence),
+        FindingStatus::Resolved | FindingStatus::Expired => closed(key.kind, &endpoints, &way),
     };
-    cut(format!("{what} {}.", policies(finding)), LONGEST)
+    cut(format!("{what} {}.", policies(finding)), MAX_NOTE)
 }
 
 fn opened(kind: FindingKind, [source, destination]: &[String; 2], way: &str, evidence: &str) -> String {
@@ -38,7 +39,7 @@ fn opened(kind: FindingKind, [source, destination]: &[String; 2], way: &str, evi
     }
 }
 
-/// Whether the enforcement or the policies have changed is not told apart.
+/// The text does not distinguish whether the enforcement or the policies have changed.
 fn closed(kind: FindingKind, [source, destination]: &[String; 2], way: &str) -> String {
     match kind {
         FindingKind::NotEnforced => {
@@ -50,10 +51,10 @@ fn closed(kind: FindingKind, [source, destination]: &[String; 2], way: &str) -> 
     }
 }
 
-fn party(party: &FindingEndpoint) -> String {
-    match party.kind {
-        "pod" => party.name.to_string(),
-        kind => format!("{} ({kind})", party.name),
+fn endpoint(endpoint: &FindingEndpoint) -> String {
+    match endpoint.kind {
+        "pod" => endpoint.name.to_string(),
+        kind => format!("{} ({kind})", endpoint.name),
     }
 }
 
@@ -71,7 +72,7 @@ fn policies(finding: &Finding) -> String {
     }
 }
 
-/// Cuts a text to so many bytes, between two characters.
+/// Truncates a text to at most `most` bytes, between two characters.
 fn cut(mut text: String, most: usize) -> String {
     if text.len() > most {
         text.truncate(text.floor_char_boundary(most - CUT.len()));
@@ -90,7 +91,7 @@ mod tests {
             ("deny", 4, "deny"),
             ("denied", 5, "de…"),
             ("denied", 3, "…"),
-            // Two bytes each, three bytes each.
+            // These characters have two or three bytes each.
             ("ééé", 6, "ééé"),
             ("ééé", 5, "é…"),
             ("éééé", 6, "é…"),

@@ -1,7 +1,7 @@
-//! Findings as Kubernetes Events of the pods that they are about.
+//! Reports findings as Kubernetes Events of the pods that they concern.
 //!
-//! Each Event is a plain `create`, and not written by kube's recorder: that one takes Events about the same pod and policy
-//! for one Event with a count, whatever their notes say. A finding opens once, so there is nothing to aggregate.
+//! Each Event is a plain `create`. kube's recorder is not used: it merges Events about the same pod and policy into
+//! one Event with a count, even if their notes differ. A finding is opened once, so there is nothing to aggregate.
 
 mod message;
 mod object;
@@ -21,7 +21,8 @@ use super::{Built, Drain, SinkContext};
 use queue::events;
 use writer::EventWriter;
 
-/// At the end of the run, how long the last Events may take. The next agent finds again what still holds.
+/// How long the last Events may take at the end of the run. If one is lost, the next agent opens the finding again
+/// while it still holds.
 const LAST_EVENTS: Duration = Duration::from_secs(1);
 
 /// The flags of this sink.
@@ -38,7 +39,7 @@ impl EventArgs {
     ///
     /// # Errors
     ///
-    /// It is not known which API server to write to, and as whom.
+    /// The API server's address or the credentials are not known.
     pub async fn build(self, context: &SinkContext) -> Result<Option<Built>> {
         let Some(credentials) = context.api.as_ref().filter(|_| self.events) else { return Ok(None) };
         let (events, queue) = events(context.node.clone());

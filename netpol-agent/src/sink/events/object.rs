@@ -1,4 +1,4 @@
-//! An Event as the API takes it (`events.k8s.io/v1`).
+//! Converts a finding's Event to the API object (`events.k8s.io/v1`).
 
 use k8s_openapi::{
     api::{core::v1::ObjectReference, events::v1::Event as Object},
@@ -8,13 +8,13 @@ use k8s_openapi::{
 use super::PodEvent;
 use crate::model::{Pod, PolicyRef};
 
-/// Who tells it.
+/// The reporting controller of the Events.
 pub(super) const REPORTER: &str = "netpol-agent";
 
-/// What the API takes of an instance's name, in bytes.
-const LONGEST_INSTANCE: usize = 128;
+/// The API's limit for the reporting instance's name, in bytes.
+const MAX_INSTANCE: usize = 128;
 
-/// The object, under a name of its own: where an attempt to write it is repeated, it is still the same Event.
+/// Creates the object with a unique name. If the request is repeated, it is still the same Event.
 pub(super) fn object(event: &PodEvent, instance: &str) -> Object {
     let PodEvent { r#type, reason, regarding, related, related_version, note, time } = event;
     let name = format!("{REPORTER}.{:x}.{:08x}", time.as_nanosecond(), fastrand::u32(..));
@@ -32,12 +32,12 @@ pub(super) fn object(event: &PodEvent, instance: &str) -> Object {
         related: related.as_ref().map(|related| policy(related, related_version.as_deref())),
         event_time: Some(MicroTime(*time)),
         reporting_controller: Some(REPORTER.to_owned()),
-        reporting_instance: Some(instance[..instance.floor_char_boundary(LONGEST_INSTANCE)].to_owned()),
+        reporting_instance: Some(instance[..instance.floor_char_boundary(MAX_INSTANCE)].to_owned()),
         ..Object::default()
     }
 }
 
-/// By its uid, too: that is how `kubectl describe` finds what is told of it.
+/// The reference to a pod. It includes the UID, because `kubectl describe` finds Events by it.
 fn pod(pod: &Pod) -> ObjectReference {
     ObjectReference {
         api_version: Some("v1".to_owned()),
@@ -49,7 +49,8 @@ fn pod(pod: &Pod) -> ObjectReference {
     }
 }
 
-/// In the version by which the server has it: that of another one would lead nowhere.
+/// The reference to a policy, in the API version that the server serves. A reference in another version can't be
+/// resolved.
 fn policy(policy: &PolicyRef, api_version: Option<&str>) -> ObjectReference {
     ObjectReference {
         api_version: api_version.map(str::to_owned),

@@ -1,4 +1,4 @@
-//! What Kubernetes is told of a finding: an Event about each pod that it concerns.
+//! The Events of a finding: one about each pod that it concerns.
 
 use std::sync::Arc;
 
@@ -10,39 +10,41 @@ use crate::model::{Finding, FindingKind, FindingStatus, Observed, Pod, PolicyDir
 /// An Event about a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodEvent {
-    /// `Warning` where something is wrong, `Normal` where it no longer is.
+    /// `Warning` if a finding was opened, `Normal` if it was resolved.
     pub r#type: &'static str,
-    /// Why it is told, in one word for programs.
+    /// The reason, in one word for programs.
     pub reason: &'static str,
-    /// The pod.
+    /// The pod that the Event is about.
     pub regarding: Arc<Pod>,
-    /// The first of the policies that concern the pod, where there is one.
+    /// The first of the policies that concern the pod, if there is one.
     pub related: Option<PolicyRef>,
-    /// `group/version` by which the API server has that policy, where it is known.
+    /// The `group/version` in which the API server serves that policy, if it is known.
     pub related_version: Option<String>,
-    /// The same for people, in at most 1024 bytes.
+    /// The finding as a sentence for people, at most 1024 bytes.
     pub note: String,
-    /// When the connection began that decided it.
+    /// The start of the connection that opened or closed the finding.
     pub time: Timestamp,
 }
 
-/// The Events that the agent on a `node`, where its name is known, tells of a finding.
+/// The Events that the agent on a node creates for a finding. `node` is the node's name, if it is known.
 pub(super) fn about(finding: &Finding, node: Option<&str>, time: Timestamp) -> Vec<PodEvent> {
     let Some((r#type, reason)) = reason(finding.key.kind, finding.status) else { return Vec::new() };
-    let told = concerned(finding).into_iter().filter(|(pod, _)| tells(finding, node, pod));
-    told.map(|(pod, policy)| PodEvent {
-        r#type,
-        reason,
-        regarding: pod.clone(),
-        related: policy.cloned(),
-        related_version: None,
-        note: note(finding),
-        time,
-    })
-    .collect()
+    let reported = concerned(finding).into_iter().filter(|(pod, _)| is_reporter(finding, node, pod));
+    reported
+        .map(|(pod, policy)| PodEvent {
+            r#type,
+            reason,
+            regarding: pod.clone(),
+            related: policy.cloned(),
+            related_version: None,
+            note: note(finding),
+            time,
+        })
+        .collect()
 }
 
-/// Nothing where a finding only has not been seen for long: that says nothing of the enforcement.
+/// The type and reason of the Events. `None` for a finding that has expired: that is no information about the
+/// enforcement.
 const fn reason(kind: FindingKind, status: FindingStatus) -> Option<(&'static str, &'static str)> {
     match (kind, status) {
         (FindingKind::NotEnforced, FindingStatus::Open) => Some(("Warning", "PolicyNotEnforced")),
@@ -53,7 +55,7 @@ const fn reason(kind: FindingKind, status: FindingStatus) -> Option<(&'static st
     }
 }
 
-/// The pods to tell it about, each once, with the policy to name.
+/// The pods that the Events are about, each once, with the policy to refer to.
 fn concerned(finding: &Finding) -> Vec<(&Arc<Pod>, Option<&PolicyRef>)> {
     let [source, destination] = finding.pods.each_ref().map(Option::as_ref);
     let mut concerned: Vec<(&Arc<Pod>, Option<&PolicyRef>)> = Vec::new();
@@ -62,7 +64,7 @@ fn concerned(finding: &Finding) -> Vec<(&Arc<Pod>, Option<&PolicyRef>)> {
             for denial in &finding.denials {
                 let pod = match denial.direction {
                     PolicyDirection::Egress => source,
-                    // Which of a Service's endpoints it was may not be known.
+                    // The destination may be unknown: a Service has several endpoints.
                     PolicyDirection::Ingress => destination.or(source),
                 };
                 if let Some(pod) = pod.filter(|pod| concerned.iter().all(|(other, _)| other.key != pod.key)) {
@@ -77,9 +79,10 @@ fn concerned(finding: &Finding) -> Vec<(&Arc<Pod>, Option<&PolicyRef>)> {
     concerned
 }
 
-/// Whether this agent is the one to tell it. What was established, the agents at both ends see: the pod's own tells.
-/// All else that makes a finding shows at one end alone.
-fn tells(finding: &Finding, node: Option<&str>, pod: &Pod) -> bool {
+/// Returns true if this agent reports the Event about the pod. An established connection is observed by the agents on
+/// both nodes, so only the agent on the pod's own node reports it. Anything else that causes a finding is observed by
+/// one agent.
+fn is_reporter(finding: &Finding, node: Option<&str>, pod: &Pod) -> bool {
     match (node, pod.node.as_deref()) {
         (Some(own), Some(home)) => own == home || finding.observed != Observed::Established,
         _ => true,
@@ -113,7 +116,7 @@ mod tests {
         PolicyRef { kind: PolicyKind::NetworkPolicy, namespace: Some("shop".into()), name: name.into() }
     }
 
-    /// `shop/a` on the node `one` to `shop/b` on the node `two`, denied in these directions.
+    /// A finding: `shop/a` on the node `one` to `shop/b` on the node `two`, denied in these directions.
     fn finding(kind: FindingKind, directions: &[PolicyDirection], observed: Observed) -> Finding {
         let denials = directions.iter().map(|direction| {
             let (subject, name) = match direction {
@@ -146,8 +149,8 @@ mod tests {
         }
     }
 
-    /// `Warning PolicyNotEnforced shop/a out`.
-    fn told(finding: &Finding, node: Option<&str>) -> Vec<String> {
+    /// Formats the Events of a finding, such as `Warning PolicyNotEnforced shop/a out`.
+    fn reported(finding: &Finding, node: Option<&str>) -> Vec<String> {
         let events = about(finding, node, Timestamp::UNIX_EPOCH).into_iter();
         let events = events.map(|event| {
             let policy = event.related.map_or_else(String::new, |policy| format!(" {}", policy.name));
@@ -173,7 +176,7 @@ mod tests {
             (NotEnforced, &[Egress, Ingress], Established, Some("one"), &[OUT]),
             (NotEnforced, &[Egress, Ingress], Established, Some("two"), &[IN]),
             (NotEnforced, &[Egress, Ingress], Established, None, &[OUT, IN]),
-            // The agent at the other end does not see that it got there.
+            // The agent on the other node does not observe that the connection was established.
             (NotEnforced, &[Egress], Delivered, Some("two"), &[OUT]),
             (NotEnforced, &[Egress], Refused, Some("two"), &[OUT]),
             (OverBlocked, &[], Rejected, Some("one"), &[BLOCKED]),
@@ -181,32 +184,32 @@ mod tests {
             (OverBlocked, &[], Rejected, None, &[BLOCKED]),
         ] {
             let finding = finding(kind, directions, observed);
-            assert_eq!(told(&finding, node), expected, "{kind:?} {directions:?} {observed:?} {node:?}");
+            assert_eq!(reported(&finding, node), expected, "{kind:?} {directions:?} {observed:?} {node:?}");
         }
         let mut homeless = finding(NotEnforced, &[Ingress], Established);
         homeless.pods[1] = Some(pod("b", None));
-        assert_eq!(told(&homeless, Some("one")), [IN], "a pod whose node is not known");
+        assert_eq!(reported(&homeless, Some("one")), [IN], "a pod whose node is not known");
     }
 
-    /// Where one end is no pod, or not known to be, the other is told about, and only once.
+    /// If the source or the destination is not a pod, or not known, there is one Event about the other pod.
     #[test]
-    fn whom_it_is_about() {
+    fn pods_of_events() {
         use PolicyDirection::{Egress, Ingress};
         let mut service = finding(FindingKind::NotEnforced, &[Ingress], Observed::Established);
         service.pods[1] = None;
-        assert_eq!(told(&service, Some("one")), ["Warning PolicyNotEnforced shop/a in"]);
+        assert_eq!(reported(&service, Some("one")), ["Warning PolicyNotEnforced shop/a in"]);
         let mut both = finding(FindingKind::NotEnforced, &[Egress, Ingress], Observed::Established);
         both.pods[1] = None;
-        assert_eq!(told(&both, Some("one")), [OUT]);
+        assert_eq!(reported(&both, Some("one")), [OUT]);
         let mut outward = finding(FindingKind::OverBlocked, &[], Observed::Rejected);
         outward.pods[1] = None;
-        assert_eq!(told(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a in"]);
+        assert_eq!(reported(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a in"]);
         outward.policies.clear();
-        assert_eq!(told(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a"]);
+        assert_eq!(reported(&outward, Some("one")), ["Warning PolicyOverBlocking shop/a"]);
     }
 
     #[test]
-    fn what_is_told() {
+    fn what_is_reported() {
         use FindingKind::{NotEnforced, OverBlocked};
         use FindingStatus::{Expired, Open, Resolved};
         let to_b = "to shop/b on TCP port 80";
@@ -248,12 +251,12 @@ mod tests {
             let directions: &[_] = if kind == NotEnforced { &[PolicyDirection::Ingress] } else { &[] };
             let finding = Finding { status, ..finding(kind, directions, Observed::Established) };
             let events = about(&finding, None, Timestamp::UNIX_EPOCH);
-            let told = events.iter().map(|event| format!("{} {}: {}", event.r#type, event.reason, event.note));
-            assert_eq!(told.collect::<String>(), expected);
+            let notes = events.iter().map(|event| format!("{} {}: {}", event.r#type, event.reason, event.note));
+            assert_eq!(notes.collect::<String>(), expected);
         }
     }
 
-    /// However many policies there are, the API takes the note, and the evidence is in it.
+    /// Even with many policies, the note fits the API's limit and contains the evidence.
     #[test]
     fn many_policies() {
         let mut finding =

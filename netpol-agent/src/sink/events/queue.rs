@@ -1,4 +1,4 @@
-//! Findings on their way to become Kubernetes Events.
+//! The sink and the queue of Events that wait to be written.
 
 use jiff::Timestamp;
 use tokio::sync::mpsc;
@@ -9,21 +9,22 @@ use crate::{
     sink::Sink,
 };
 
-/// Events that may wait to be written. What waits behind more would be written too late to be of use.
+/// The number of Events that may wait in the queue. More would be written too late to be useful.
 const BACKLOG: usize = 64;
 
-/// Where findings go in.
+/// The sink that queues Events.
 #[derive(Debug)]
 pub struct Events {
     queue: mpsc::Sender<PodEvent>,
-    /// The node whose agent this is, where its name is known.
+    /// This agent's node, if its name is known.
     node: Option<String>,
-    /// `group/version` by which the API server has each kind of policy.
+    /// The `group/version` in which the API server serves each kind of policy.
     versions: Vec<(PolicyKind, String)>,
     lost: u64,
 }
 
-/// Both ends of the queue: the receiver ends when [`Events`] is dropped and everything is taken out.
+/// Creates the sink and the receiver of its queue. The receiver ends when [`Events`] is dropped and the queue is
+/// empty.
 #[must_use]
 pub(super) fn events(node: Option<String>) -> (Events, mpsc::Receiver<PodEvent>) {
     let (queue, events) = mpsc::channel(BACKLOG);

@@ -1,30 +1,30 @@
-//! How fast Events may be written.
+//! The rate limit for Events (a token bucket).
 
 use std::time::{Duration, Instant};
 
-/// How many may be written at once, after a time without any.
+/// The number of Events that may be written at once, after a time without any.
 const BURST: u32 = 25;
 
-/// How often one may be written from then on. Kubernetes keeps Events for an hour, 1 KB each or somewhat more: where
-/// nothing is enforced on five thousand nodes, they come to less than 1 GB in etcd.
-const EVERY: Duration = Duration::from_secs(30);
+/// The interval between Events after that. Kubernetes keeps Events for an hour, and each has 1 KB or somewhat more. If
+/// no policy is enforced on five thousand nodes, the Events need less than 1 GB in etcd.
+const INTERVAL: Duration = Duration::from_secs(30);
 
-/// A bucket of tokens, told by the moment at which it is full again.
+/// A token bucket, stored as the time at which it is full again.
 #[derive(Debug)]
 pub(super) struct Rate {
     full: Instant,
 }
 
 impl Rate {
-    /// A full one.
+    /// Creates a full bucket.
     pub(super) fn new(now: Instant) -> Self {
         Self { full: now }
     }
 
-    /// Takes a token; returns how long to wait until it is there.
+    /// Takes a token. Returns how long to wait until the token is available.
     pub(super) fn take(&mut self, now: Instant) -> Duration {
-        self.full = self.full.max(now) + EVERY;
-        self.full.saturating_duration_since(now + EVERY * BURST)
+        self.full = self.full.max(now) + INTERVAL;
+        self.full.saturating_duration_since(now + INTERVAL * BURST)
     }
 }
 
@@ -41,9 +41,9 @@ mod tests {
         let mut expected = vec![0; 25];
         expected.extend([30, 60]);
         assert_eq!(waits, expected);
-        // Both of those have been waited for.
+        // The caller has waited for both tokens.
         assert_eq!([take(60), take(100), take(120)], [30, 20, 30]);
-        // A long rest gives back the burst, and no more.
+        // After a long pause the bucket is full, and has no more than the burst.
         let waits: Vec<u64> = (0..26).map(|_| take(10_000)).collect();
         expected.truncate(26);
         assert_eq!(waits, expected);

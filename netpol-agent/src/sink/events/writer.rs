@@ -1,4 +1,6 @@
-//! The task that writes Events. Whatever the API server does, nothing but Events waits for it.
+//! The task that writes Events. If the API server is slow or unreachable, only Events are delayed.
+//!
+//! It limits the rate, retries temporary errors, and logs each kind of error once.
 
 use std::time::{Duration, Instant};
 
@@ -21,30 +23,32 @@ use crate::{
     sink::{SinkContext, metrics::Metrics},
 };
 
-/// How long an answer may take.
-const ANSWER: Duration = Duration::from_secs(10);
+/// The timeout for a response.
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How often to try one Event: for some minutes, while the API server does not answer.
+/// The number of attempts for one Event: some minutes if the API server does not respond.
 const ATTEMPTS: u32 = 20;
 
 const FORBIDDEN: Forbidden = Forbidden { verb: "create", resource: "events", group: "events.k8s.io" };
 
-/// Writes what comes out of the queue.
+/// Writes the Events from the queue.
 pub(super) struct EventWriter {
     queue: mpsc::Receiver<PodEvent>,
     client: Client,
-    /// The node, by which it is known who wrote an Event.
+    /// The node's name, as the Event's reporting instance.
     instance: String,
     rate: Rate,
     metrics: Metrics,
-    /// The present error, which has been logged.
+    /// The current error, which has been logged.
     last_logged: Option<&'static str>,
 }
 
 impl EventWriter {
+    /// Creates the writer and its client.
+    ///
     /// # Errors
     ///
-    /// It is not known which API server to write to, and as whom.
+    /// The API server's address or the credentials are not known.
     pub(super) async fn open(
         queue: mpsc::Receiver<PodEvent>,
         credentials: &Credentials,
@@ -60,7 +64,7 @@ impl EventWriter {
         })
     }
 
-    /// Writes until no more can come.
+    /// Writes Events until the queue is closed and empty.
     pub(super) async fn run(mut self) {
         while let Some(event) = self.queue.recv().await {
             sleep(self.rate.take(Instant::now())).await;
@@ -68,13 +72,13 @@ impl EventWriter {
         }
     }
 
-    /// Tries until it is written, or there is no use in going on.
+    /// Writes one Event. Retries while a later attempt may succeed.
     async fn write(&mut self, object: &Object) {
         let mut backoff = Backoff::default();
         for attempt in 1.. {
             let Err(error) = self.create(object).await else { return self.written() };
             self.log_once(&error);
-            if attempt == ATTEMPTS || !may_pass(&error) {
+            if attempt == ATTEMPTS || !may_succeed_later(&error) {
                 return self.metrics.event_failed(error.name());
             }
             let asked = match error {
@@ -88,12 +92,12 @@ impl EventWriter {
     async fn create(&self, object: &Object) -> Result<(), WatchError> {
         let namespace = object.metadata.namespace.as_deref().unwrap_or_default();
         let api: Api<Object> = Api::namespaced(self.client.clone(), namespace);
-        match timeout(ANSWER, api.create(&PostParams::default(), object)).await {
+        match timeout(RESPONSE_TIMEOUT, api.create(&PostParams::default(), object)).await {
             Ok(Ok(_)) => Ok(()),
-            // An earlier attempt came there, and its answer did not come back.
+            // An earlier attempt has succeeded, and its response was lost.
             Ok(Err(kube::Error::Api(status))) if status.reason == "AlreadyExists" => Ok(()),
             Ok(Err(error)) => Err(watch_error(&error)),
-            Err(_) => Err(WatchError::Silent(ANSWER)),
+            Err(_) => Err(WatchError::Silent(RESPONSE_TIMEOUT)),
         }
     }
 
@@ -104,7 +108,7 @@ impl EventWriter {
         }
     }
 
-    /// Logs what is wrong once, and not for every Event.
+    /// Logs an error once, not for every Event.
     fn log_once(&mut self, error: &WatchError) {
         if self.last_logged.replace(error.name()) != Some(error.name()) {
             warn!("findings can't be written as Events: {error}");
@@ -114,8 +118,8 @@ impl EventWriter {
 
 fn watch_error(error: &kube::Error) -> WatchError {
     match error {
-        // What RBAC refuses says what may not be done. All else is refused for a reason of its own: the pod's namespace
-        // is about to go, or a quota is used up.
+        // If RBAC refuses, the message contains "cannot create". Otherwise 403 has another cause: the pod's namespace
+        // is being deleted, or a quota is exceeded.
         kube::Error::Api(status) if status.code == 403 && !status.message.contains("cannot create") => {
             WatchError::Refused { code: status.code, message: status.message.clone(), retry_after: None }
         }
@@ -123,8 +127,9 @@ fn watch_error(error: &kube::Error) -> WatchError {
     }
 }
 
-/// Whether the same Event may be taken later. A missing right is none of that: the next Event shows whether it came.
-const fn may_pass(error: &WatchError) -> bool {
+/// Returns true if a later attempt for the same Event may succeed. A missing permission is not retried: the next Event
+/// shows whether it was granted.
+const fn may_succeed_later(error: &WatchError) -> bool {
     match error {
         WatchError::Unreachable(_) | WatchError::Silent(_) => true,
         WatchError::Refused { code, .. } => *code == 429 || *code >= 500,

@@ -1,4 +1,4 @@
-//! Hubble's API, from flags to a server.
+//! The flags of Hubble's API, and how the sink and its server are built from them.
 
 use std::{
     net::{IpAddr, SocketAddr},
@@ -18,7 +18,7 @@ use crate::{
 /// The flags of this sink.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct HubbleArgs {
-    /// Serve Hubble's API (gRPC) on this address: without TLS on a loopback one, or everybody can read along.
+    /// Serve Hubble's API (gRPC) on this address. Without TLS, use a loopback address, or anybody can read the flows.
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub hubble_addr: Option<SocketAddr>,
 
@@ -27,31 +27,31 @@ pub struct HubbleArgs {
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_535))]
     pub hubble_flows: usize,
 
-    /// The certificate for Hubble's API, in PEM; read anew when it changes. Clients then have to show one, too.
+    /// The certificate for Hubble's API, in PEM; reloaded when it changes. Clients then need a certificate, too.
     #[arg(long, value_name = "FILE", requires_all = ["hubble_addr", "hubble_tls_key", "hubble_tls_client_ca"])]
     pub hubble_tls_cert: Option<PathBuf>,
 
-    /// Its private key.
+    /// The private key of the certificate, in PEM.
     #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
     pub hubble_tls_key: Option<PathBuf>,
 
-    /// The authorities that clients' certificates have to come from.
+    /// The certificate authorities (CA) that must have signed the clients' certificates, in PEM.
     #[arg(long, value_name = "FILE", requires = "hubble_tls_cert")]
     pub hubble_tls_client_ca: Option<PathBuf>,
 }
 
-/// Keeps flows for the clients, and knows the nodes that they may ask.
+/// The sink: it records flows for the clients, and keeps the list of nodes.
 struct Hubble {
     recorder: Recorder,
     peers: PeerList,
 }
 
 impl HubbleArgs {
-    /// Binds the address, so that a wrong one is reported before anything runs.
+    /// Builds the sink and binds the address. An invalid address is reported at once.
     ///
     /// # Errors
     ///
-    /// The address can't be had, or the certificates can't be used.
+    /// The address can't be bound, or the certificates can't be used.
     pub async fn build(self, context: &SinkContext) -> Result<Option<Built>> {
         let Self { hubble_addr, hubble_flows, hubble_tls_cert, hubble_tls_key, hubble_tls_client_ca } = self;
         let Some(address) = hubble_addr else { return Ok(None) };
@@ -62,7 +62,7 @@ impl HubbleArgs {
         let tls = tls.map(Tls::open).transpose().context("TLS of Hubble's API")?;
         if tls.is_none() && !address.ip().is_loopback() {
             warn!(
-                "Hubble's API on {address} is without TLS: whoever reaches it reads who talks to whom on this node"
+                "Hubble's API on {address} has no TLS: anybody who can reach the address can read this node's flows"
             );
         }
         let listener = Listener::bind(address, tls)
@@ -74,8 +74,8 @@ impl HubbleArgs {
         };
         let (recorder, recording) = recorder(hubble_flows);
         let peers = PeerList::default();
-        let (observer, of_server) = (Observer::new(recording, node), peers.clone());
-        let task = async move { serve(listener, observer, &of_server).await.context("Hubble's API") };
+        let (observer, server_peers) = (Observer::new(recording, node), peers.clone());
+        let task = async move { serve(listener, observer, &server_peers).await.context("Hubble's API") };
         Ok(Some(Built { serve: Some(Box::pin(task)), ..Built::new(Hubble { recorder, peers }) }))
     }
 }
@@ -93,12 +93,12 @@ impl Sink for Hubble {
     }
 }
 
-/// Reads an address and a port. An IPv6 address may do without its brackets: Kubernetes hands out addresses as they are
-/// (`status.hostIP`).
+/// Parses an address and a port. The brackets of an IPv6 address are optional, because Kubernetes provides addresses
+/// without them (`status.hostIP`).
 ///
 /// # Errors
 ///
-/// The text is no IP address, colon and port.
+/// The text is not an IP address, a colon and a port.
 pub fn socket_address(text: &str) -> Result<SocketAddr, String> {
     let plain = || {
         let (address, port) = text.rsplit_once(':')?;

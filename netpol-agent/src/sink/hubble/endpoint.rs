@@ -1,4 +1,6 @@
-//! Who is at an end of a flow.
+//! Converts the source or destination of a flow to Hubble's endpoint.
+//!
+//! Pods have an identity of their own. Nodes, the API server and outside addresses have Cilium's reserved identities.
 
 use std::hash::Hasher as _;
 
@@ -7,17 +9,17 @@ use fnv::FnvHasher;
 use super::proto::flow;
 use crate::model::{Endpoint, Pod};
 
-/// The cluster's name where there is but one.
+/// The cluster's name, as in Cilium without Cluster Mesh.
 pub(super) const CLUSTER: &str = "default";
 
-/// Numbers below this one are reserved (Cilium's numeric identities).
-const FIRST_OF_PODS: u32 = 256;
+/// The first identity of pods. Lower identities are reserved (Cilium's numeric identities).
+const FIRST_POD_IDENTITY: u32 = 256;
 
-/// Those of pods have 24 bits in Cilium, too, cluster included.
-const END_OF_PODS: u32 = 1 << 24;
+/// The end of the identities of pods, exclusive. They have 24 bits in Cilium, too, including the cluster ID.
+const END_OF_POD_IDENTITIES: u32 = 1 << 24;
 
-/// Labels that tell apart the pods of one workload, or its revisions: they are no part of what a pod is.
-const TELLS_APART: [&str; 9] = [
+/// Labels that distinguish the pods or the revisions of one workload. They are not part of a pod's identity.
+const EXCLUDED_LABELS: [&str; 9] = [
     "apps.kubernetes.io/pod-index",
     "batch.kubernetes.io/controller-uid",
     "batch.kubernetes.io/job-completion-index",
@@ -29,10 +31,10 @@ const TELLS_APART: [&str; 9] = [
     "statefulset.kubernetes.io/pod-name",
 ];
 
-/// An end of a flow, as the agent on `node` sees it.
+/// Converts an endpoint. `node` is the name of the agent's own node.
 pub(super) fn endpoint(endpoint: &Endpoint, node: &str) -> flow::Endpoint {
     match endpoint {
-        Endpoint::Pod(pod) => of_pod(pod),
+        Endpoint::Pod(pod) => pod_endpoint(pod),
         Endpoint::Node(name) if **name == *node => reserved(1, &["reserved:host"]),
         Endpoint::Node(_) => reserved(6, &["reserved:remote-node"]),
         Endpoint::ApiServer => reserved(7, &["reserved:kube-apiserver", "reserved:remote-node"]),
@@ -49,7 +51,7 @@ fn reserved(identity: u32, labels: &[&str]) -> flow::Endpoint {
     }
 }
 
-fn of_pod(pod: &Pod) -> flow::Endpoint {
+fn pod_endpoint(pod: &Pod) -> flow::Endpoint {
     let namespace = pod.namespace().to_string();
     let mut labels: Vec<String> =
         pod.labels().iter().map(|(key, value)| format!("k8s:{key}={value}")).collect();
@@ -70,20 +72,22 @@ fn of_pod(pod: &Pod) -> flow::Endpoint {
     }
 }
 
-/// The same number for the same namespace and labels, on every node and in every run: clients group by it.
+/// The numeric identity of a pod. It depends only on the namespace and the labels, so it is the same on every node and
+/// in every run. Clients group flows by it.
 fn identity(pod: &Pod) -> u32 {
-    // FNV-1a, 64 bits (RFC 9923): short, and the same for ever.
+    // FNV-1a, 64 bits (RFC 9923): simple and stable.
     let mut hasher = FnvHasher::default();
     let mut add = |text: &str| {
         hasher.write(text.as_bytes());
         hasher.write(&[0]);
     };
     add(pod.namespace());
-    for (key, value) in pod.labels().iter().filter(|(key, _)| !TELLS_APART.contains(key)) {
+    for (key, value) in pod.labels().iter().filter(|(key, _)| !EXCLUDED_LABELS.contains(key)) {
         add(key);
         add(value);
     }
     let hash = hasher.finish();
     let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
-    FIRST_OF_PODS + u32::try_from(folded % u64::from(END_OF_PODS - FIRST_OF_PODS)).unwrap_or_default()
+    FIRST_POD_IDENTITY
+        + u32::try_from(folded % u64::from(END_OF_POD_IDENTITIES - FIRST_POD_IDENTITY)).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! A flow in Hubble's words.
+//! Converts a flow to Hubble's flow message.
 
 use std::net::IpAddr;
 
@@ -22,26 +22,26 @@ const DROP: i32 = 1;
 const TRACE: i32 = 4;
 const POLICY_VERDICT: i32 = 5;
 
-/// How specific the deciding rule is: no rule at all, or one of peers and ports.
+/// Hubble's policy match types: no rule matches, or a rule matches peers and ports.
 const MATCH_NONE: u32 = 0;
 const MATCH_PEERS_AND_PORTS: u32 = 2;
 
-/// Who tells.
+/// The origin of flows: the node and the run of the agent.
 #[derive(Clone, Debug)]
 pub(super) struct FlowOrigin {
     /// The node's name.
     pub(super) node: String,
-    /// Tells this run from all others.
+    /// A random number that identifies this run of the agent.
     pub(super) run: u64,
 }
 
 impl FlowOrigin {
-    /// An answer that holds a flow of this time.
+    /// A response with a flow.
     pub(super) fn flow(&self, flow: flow::Flow, at: Timestamp) -> GetFlowsResponse {
         self.response(ResponseTypes::Flow(flow), at)
     }
 
-    /// An answer that says that flows are missing.
+    /// A response that reports lost flows.
     pub(super) fn lost(&self, source: flow::LostEventSource, count: u64, at: Timestamp) -> GetFlowsResponse {
         let lost = flow::LostEvent { source: source.into(), num_events_lost: count, cpu: None };
         self.response(ResponseTypes::LostEvents(lost), at)
@@ -56,7 +56,7 @@ fn time(at: Timestamp) -> prost_types::Timestamp {
     prost_types::Timestamp { seconds: at.as_second(), nanos: at.subsec_nanosecond() }
 }
 
-/// What kind of event a flow is.
+/// The kind of Hubble event for a flow.
 struct Kind {
     verdict: Verdict,
     event: (i32, i32),
@@ -65,8 +65,8 @@ struct Kind {
     policy_match: u32,
 }
 
-/// The flow with this number since the start.
-#[expect(deprecated, reason = "old clients show these fields alone")]
+/// Converts a flow. `number` counts the flows since the start of the agent.
+#[expect(deprecated, reason = "old clients show only these fields")]
 pub(super) fn convert(flow: &Flow, number: u64, origin: &FlowOrigin) -> flow::Flow {
     let FlowOrigin { node, run } = origin;
     let Kind { verdict, event: (r#type, sub_type), point, reason, policy_match } = kind(flow);
@@ -130,7 +130,7 @@ fn kind(flow: &Flow) -> Kind {
     }
 }
 
-/// No policy decides, and nothing stopped it.
+/// The event for a flow that no policy decides and that was not stopped.
 fn trace(flow: &Flow) -> Kind {
     let attempt = &flow.attempt;
     let verdict = if attempt.observed.reached_destination() { Verdict::Forwarded } else { Verdict::Traced };
@@ -144,10 +144,11 @@ fn trace(flow: &Flow) -> Kind {
     Kind { verdict, event: (TRACE, sub_type), point, reason: DropReason::Unknown, policy_match: MATCH_NONE }
 }
 
-/// NetworkPolicies deny by having no rule that admits; the cluster-wide kinds have rules that deny.
+/// Returns true if a rule denies the flow. NetworkPolicies deny because no rule allows. Cluster-wide policies have
+/// rules that deny.
 fn denies_by_rule(by: &[Denial]) -> bool {
-    let of_a_rule = |policy: &PolicyRef| policy.kind != PolicyKind::NetworkPolicy;
-    by.first().is_some_and(|denial| denial.policies.iter().any(of_a_rule))
+    let has_deny_rules = |policy: &PolicyRef| policy.kind != PolicyKind::NetworkPolicy;
+    by.first().is_some_and(|denial| denial.policies.iter().any(has_deny_rules))
 }
 
 fn denial_match(by: &[Denial]) -> u32 {
@@ -158,7 +159,7 @@ fn denial_reason(by: &[Denial]) -> DropReason {
     if denies_by_rule(by) { DropReason::PolicyDeny } else { DropReason::PolicyDenied }
 }
 
-/// The side that denies; else the one that this node sees, the destination's first.
+/// The direction that denies the flow. Otherwise the direction that this node observes, ingress first.
 fn direction(flow: &Flow) -> TrafficDirection {
     if let Expected::Denied { by } = &flow.expected
         && let Some(denial) = by.first()
@@ -181,7 +182,7 @@ fn interface(flow: &Flow) -> Option<flow::NetworkInterface> {
     Some(flow::NetworkInterface { index, name: String::new() })
 }
 
-/// Egress, then ingress.
+/// The policies for egress, and for ingress.
 fn allowed_by(expected: &Expected) -> [Vec<flow::Policy>; 2] {
     let Expected::Allowed { by } = expected else { return [Vec::new(), Vec::new()] };
     [PolicyDirection::Egress, PolicyDirection::Ingress].map(|direction| {
@@ -192,7 +193,7 @@ fn allowed_by(expected: &Expected) -> [Vec<flow::Policy>; 2] {
     })
 }
 
-/// Egress, then ingress.
+/// The policies for egress, and for ingress.
 fn denied_by(expected: &Expected) -> [Vec<flow::Policy>; 2] {
     let Expected::Denied { by } = expected else { return [Vec::new(), Vec::new()] };
     [PolicyDirection::Egress, PolicyDirection::Ingress].map(|direction| {
@@ -237,7 +238,7 @@ fn layer_4(tuple: &Tuple) -> Option<flow::Layer4> {
         Protocol::Tcp => Layer::Tcp(flow::Tcp {
             source_port,
             destination_port,
-            // That of the packet that opens a connection.
+            // The flags of the packet that opens a connection.
             flags: Some(flow::TcpFlags { syn: true, ..flow::TcpFlags::default() }),
         }),
         Protocol::Udp => Layer::Udp(flow::Udp { source_port, destination_port }),
@@ -250,7 +251,7 @@ fn layer_4(tuple: &Tuple) -> Option<flow::Layer4> {
     Some(flow::Layer4 { protocol: Some(protocol) })
 }
 
-/// Hubble's summary of the packet, and what netpol makes of the connection.
+/// Hubble's summary of the packet, followed by netpol's observation and outcome.
 fn summary(flow: &Flow) -> String {
     let packet = match flow.attempt.tuple.protocol {
         Protocol::Tcp => "TCP Flags: SYN".to_owned(),
@@ -262,7 +263,7 @@ fn summary(flow: &Flow) -> String {
     format!("{packet}; {}{reason}; {}", flow.attempt.observed, flow.outcome)
 }
 
-/// Never the same twice, also on other nodes and in other runs (RFC 9562, version 8).
+/// A UUID that is unique across nodes and runs (RFC 9562, version 8).
 fn uuid(number: u64, run: u64) -> String {
     Uuid::new_v8((u128::from(run) << 64 | u128::from(number)).to_be_bytes()).to_string()
 }

@@ -1,4 +1,4 @@
-//! Which flows a client wants: the fields of one filter must all match, each with any of its values.
+//! Flow filters of a client's request. All fields of a filter must match, each with any of its values.
 
 use std::{net::IpAddr, ops::RangeInclusive};
 
@@ -12,33 +12,33 @@ use super::{
     selector::Selector,
 };
 
-/// Filters that one request may have on each of its lists.
-const MOST: usize = 256;
+/// The number of filters that a request may have in each of its lists.
+const MAX_FILTERS: usize = 256;
 
 type Test = Box<dyn Fn(&Flow) -> bool + Send + Sync>;
 
-/// What a request lets through.
+/// The filters of a request.
 pub(super) struct Filters {
-    /// Any of these, or all flows if there is none.
+    /// A flow must match one of these. If there is none, all flows match.
     allow: Vec<Filter>,
-    /// None of these.
+    /// A flow must match none of these.
     deny: Vec<Filter>,
 }
 
-/// All of these.
+/// A filter: all of its tests must match.
 struct Filter(Vec<Test>);
 
 impl Filters {
-    /// From a request's lists.
+    /// Creates the filters from a request's lists.
     ///
     /// # Errors
     ///
-    /// A value that can't be understood, or a filter that is not supported.
+    /// A value can't be parsed, or a filter is not supported.
     pub(super) fn new(allow: Vec<FlowFilter>, deny: Vec<FlowFilter>) -> Result<Self, Status> {
         Ok(Self { allow: list("whitelist", allow)?, deny: list("blacklist", deny)? })
     }
 
-    /// Whether a flow passes.
+    /// Returns true if a flow passes the filters.
     pub(super) fn pass(&self, flow: &Flow) -> bool {
         let allowed = self.allow.is_empty() || self.allow.iter().any(|filter| filter.matches(flow));
         allowed && !self.deny.iter().any(|filter| filter.matches(flow))
@@ -46,8 +46,11 @@ impl Filters {
 }
 
 fn list(name: &str, filters: Vec<FlowFilter>) -> Result<Vec<Filter>, Status> {
-    if filters.len() > MOST {
-        return Err(Status::invalid_argument(format!("{name}: {} filters, at most {MOST}", filters.len())));
+    if filters.len() > MAX_FILTERS {
+        return Err(Status::invalid_argument(format!(
+            "{name}: {} filters, at most {MAX_FILTERS}",
+            filters.len()
+        )));
     }
     let compile = |(index, filter)| {
         Filter::new(filter).map_err(|InvalidSelector { field, why }| match field {
@@ -58,7 +61,7 @@ fn list(name: &str, filters: Vec<FlowFilter>) -> Result<Vec<Filter>, Status> {
     filters.into_iter().enumerate().map(compile).collect()
 }
 
-/// A field that can't be used.
+/// A field with an invalid value.
 struct InvalidSelector {
     field: &'static str,
     why: String,
@@ -70,7 +73,7 @@ impl Filter {
     }
 
     fn new(filter: FlowFilter) -> Result<Self, InvalidSelector> {
-        // In full, so that no field is forgotten.
+        // All fields are listed, so that none is forgotten.
         let FlowFilter {
             source_ip,
             source_pod,
@@ -175,7 +178,7 @@ impl Filter {
         });
         tests.any(encrypted, |encrypted, flow| flow.ip.as_ref().is_some_and(|ip| ip.encrypted == *encrypted));
 
-        // Names, requests and traces are not seen here, so that no flow has any.
+        // The agent does not observe names, requests and traces, so no flow has these fields.
         tests.never(&[&source_fqdn, &destination_fqdn, &http_status_code, &dns_query, &http_method]);
         tests.never(&[&http_path, &http_url, &trace_id, &source_ip_xlated, &node_labels]);
         if !http_header.is_empty() || !ip_trace_id.is_empty() {
@@ -193,7 +196,7 @@ impl Filter {
 struct Tests(Vec<Test>);
 
 impl Tests {
-    /// A field whose values have to be understood first.
+    /// Adds the test for a field whose values have to be parsed.
     fn add<T: Send + Sync + 'static>(
         &mut self,
         field: &'static str,
@@ -206,7 +209,7 @@ impl Tests {
         Ok(())
     }
 
-    /// A field: no values let all flows through.
+    /// Adds the test for a field. A field without values matches all flows.
     fn any<T: Send + Sync + 'static>(
         &mut self,
         values: Vec<T>,
@@ -217,7 +220,7 @@ impl Tests {
         }
     }
 
-    /// Fields that no flow has.
+    /// Adds a test that never matches if one of these fields has values: no flow has these fields.
     fn never(&mut self, fields: &[&Vec<String>]) {
         if fields.iter().any(|values| !values.is_empty()) {
             self.0.push(Box::new(|_| false));
@@ -225,7 +228,8 @@ impl Tests {
     }
 }
 
-/// `namespace/prefix of a name`. Without a slash the namespace is `default`; an empty one is any.
+/// A pod or Service as `namespace/prefix of a name`. Without a slash, the namespace is `default`. An empty namespace
+/// matches any.
 struct Name {
     namespace: String,
     prefix: String,
@@ -293,7 +297,7 @@ fn in_cluster(end: Option<&Endpoint>, name: &str) -> bool {
     end.is_some_and(|end| end.cluster_name == name)
 }
 
-/// One port, or from one to another.
+/// Parses a port or a range of ports.
 fn ports(text: &str) -> Result<RangeInclusive<u32>, String> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     match (first.parse::<u16>(), last.parse::<u16>()) {
@@ -311,7 +315,7 @@ fn port_pair(flow: &Flow) -> Option<[u32; 2]> {
     }
 }
 
-/// A protocol by the name that clients use.
+/// A protocol, by its name in filters.
 enum Layer {
     Tcp,
     Udp,
@@ -319,7 +323,7 @@ enum Layer {
     Icmp,
     Icmpv4,
     Icmpv6,
-    /// Of layer 7, which is not seen here.
+    /// A protocol of layer 7, which the agent does not observe.
     Unseen,
 }
 
@@ -358,7 +362,7 @@ fn flags_of(flow: &Flow) -> Option<TcpFlags> {
     }
 }
 
-/// Whether all flags of `wanted` are set.
+/// Returns true if all flags of `wanted` are set.
 fn includes(flags: &TcpFlags, wanted: &TcpFlags) -> bool {
     let list = |flags: &TcpFlags| {
         let TcpFlags { fin, syn, rst, psh, ack, urg, ece, cwr, ns } = *flags;
@@ -367,7 +371,8 @@ fn includes(flags: &TcpFlags, wanted: &TcpFlags) -> bool {
     list(wanted).into_iter().zip(list(flags)).all(|(wanted, set)| set || !wanted)
 }
 
-/// `cluster/node`, each with `*` for any part; without a slash the node's in any cluster, and an empty part is any.
+/// A node as `cluster/node`. Both may contain `*` for any text. Without a slash, it is a node's name in any cluster.
+/// An empty part matches any.
 fn node_pattern(text: &str) -> Result<Regex, String> {
     let (cluster, node) = text.split_once('/').unwrap_or(("", text));
     let is_part = |char: char| char.is_ascii_alphanumeric() || "-._*".contains(char);

@@ -1,4 +1,4 @@
-//! Which of a flow's fields a client wants.
+//! Field masks: a client can request only some fields of each flow.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use tonic::Status;
 
 use super::proto::{DESCRIPTORS, flow::Flow};
 
-/// What the command line's own mask leaves out though it shows it: sent whatever the mask says.
-const ALWAYS: [&str; 9] = [
+/// Fields that are always sent. Hubble's command line shows them, but its own mask does not include them.
+const ALWAYS_SENT: [&str; 9] = [
     "destination_names",
     "egress_allowed_by",
     "egress_denied_by",
@@ -22,22 +22,22 @@ const ALWAYS: [&str; 9] = [
     "uuid",
 ];
 
-/// Fields to keep.
+/// The fields to keep.
 pub(super) struct Mask {
     flow: MessageDescriptor,
     keep: Fields,
 }
 
-/// Names of fields, each with those of its own fields to keep; none for all.
+/// The names of fields to keep, each with the subfields to keep. If there are no subfields, the whole field is kept.
 #[derive(Default)]
 struct Fields(BTreeMap<String, Fields>);
 
 impl Mask {
-    /// `None` for all fields.
+    /// Creates a mask. `None` if the client requests all fields.
     ///
     /// # Errors
     ///
-    /// A path names no field of a flow.
+    /// A path is not a field of a flow.
     pub(super) fn new(mask: Option<FieldMask>) -> Result<Option<Self>, Status> {
         let Some(FieldMask { paths }) = mask.filter(|mask| !mask.paths.is_empty()) else { return Ok(None) };
         let flow = descriptor().map_err(|error| Status::internal(error.to_string()))?;
@@ -46,15 +46,15 @@ impl Mask {
             check(&flow, path)?;
             keep.add(path);
         }
-        ALWAYS.iter().for_each(|path| keep.add(path));
+        ALWAYS_SENT.iter().for_each(|path| keep.add(path));
         Ok(Some(Self { flow, keep }))
     }
 
-    /// The flow without the other fields.
+    /// Removes the other fields from a flow.
     ///
     /// # Errors
     ///
-    /// None, as long as the descriptors are those of the flow's own type.
+    /// This does not fail as long as the descriptors match the flow's type.
     pub(super) fn apply(&self, flow: &Flow) -> Result<Flow, Status> {
         let internal = |error: prost::DecodeError| Status::internal(error.to_string());
         let bytes = flow.encode_to_vec();
@@ -76,7 +76,7 @@ fn check(flow: &MessageDescriptor, path: &str) -> Result<(), Status> {
             Status::invalid_argument(format!("field_mask: {path:?} is no field of flow.Flow (at {name:?})"))
         })?;
         message = match field.kind() {
-            Kind::Message(of_field) if !field.is_list() => Some(of_field),
+            Kind::Message(message) if !field.is_list() => Some(message),
             _ => None,
         };
     }
@@ -84,14 +84,14 @@ fn check(flow: &MessageDescriptor, path: &str) -> Result<(), Status> {
 }
 
 impl Fields {
-    /// A path with no more names keeps the whole field, whatever other paths say.
+    /// Adds a path. A path that ends at a field keeps the whole field, even if other paths name its subfields.
     fn add(&mut self, path: &str) {
         match path.split_once('.') {
             None => {
                 self.0.insert(path.to_owned(), Self::default());
             }
             Some((name, rest)) => match self.0.get_mut(name) {
-                Some(whole) if whole.0.is_empty() => {}
+                Some(field) if field.0.is_empty() => {}
                 Some(fields) => fields.add(rest),
                 None => self.0.entry(name.to_owned()).or_default().add(rest),
             },
@@ -106,9 +106,9 @@ impl Fields {
         for field in fields {
             match self.0.get(field.name()) {
                 None => message.clear_field(&field),
-                Some(of_field) => {
+                Some(subfields) => {
                     if let Value::Message(message) = message.get_field_mut(&field) {
-                        of_field.prune(message);
+                        subfields.prune(message);
                     }
                 }
             }

@@ -1,7 +1,8 @@
-//! Hubble's API, so that its command line, relay and user interface show what netpol sees.
+//! Serves Hubble's API, so that Hubble's command line, relay and user interface show netpol's flows.
 //!
-//! One connection attempt is one flow. Where policies decide about it, it is a policy verdict with their names: a denied
-//! connection that passed is `AUDITED`, which in Hubble's words is denied, and let through.
+//! One connection attempt is one flow. If policies decide it, the flow is a policy verdict with the policies' names. A
+//! denied connection that was established is `AUDITED`: in Hubble's terms, a connection that is denied but let
+//! through.
 
 mod config;
 mod endpoint;
@@ -26,8 +27,8 @@ pub use ring::{Recorder, Recording, recorder};
 pub use server::{Listener, serve};
 pub use tls::{Tls, TlsFiles};
 
-/// What Hubble's clients send and get (netpol-agent/proto).
-#[expect(missing_docs, reason = "generated; the .proto files say what is what")]
+/// The messages and services of Hubble's API (netpol-agent/proto).
+#[expect(missing_docs, reason = "generated; the .proto files have the documentation")]
 #[allow(
     unused_qualifications,
     unreachable_pub,
@@ -49,6 +50,6 @@ pub mod proto {
         tonic::include_proto!("relay");
     }
 
-    /// All of them and what they import, as a `FileDescriptorSet`.
+    /// The descriptors of all messages and their imports, as a `FileDescriptorSet`.
     pub const DESCRIPTORS: &[u8] = tonic::include_file_descriptor_set!("hubble");
 }

@@ -1,4 +1,4 @@
-//! The service that clients ask for flows.
+//! The gRPC service `Observer`: clients read flows, nodes, namespaces and the server's status.
 
 use std::{collections::BTreeSet, pin::Pin, sync::Arc, time::Instant};
 
@@ -19,10 +19,10 @@ use super::{
     ring::{Fill, Recording, Ring, RingEvent},
 };
 
-/// What clients see as the version of the server.
+/// The server's version, as clients show it.
 const VERSION: &str = concat!("netpol ", env!("CARGO_PKG_VERSION"));
 
-/// Answers out of a recording.
+/// The service. It reads the flows from a recording.
 #[derive(Clone, Debug)]
 pub struct Observer {
     ring: Arc<Ring>,
@@ -33,7 +33,7 @@ pub struct Observer {
 type Streamed<T> = Pin<Box<dyn Stream<Item = Result<T, Status>> + Send>>;
 
 impl Observer {
-    /// Of the node with this name.
+    /// Creates the service of the node with this name.
     #[must_use]
     pub fn new(Recording(ring): Recording, node: String) -> Self {
         Self { ring, origin: FlowOrigin { node, run: fastrand::u64(..) }, started: Instant::now() }
@@ -43,7 +43,7 @@ impl Observer {
         u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
-    /// Flows in the ring, at most, and since the start.
+    /// The number of events in the ring, the ring's capacity, and the number of flows since the start.
     fn fill(&self) -> [u64; 3] {
         let Fill { events, capacity, flows } = self.ring.fill();
         [u64::try_from(events).unwrap_or(u64::MAX), u64::try_from(capacity).unwrap_or(u64::MAX), flows]
@@ -61,10 +61,10 @@ impl Service for Observer {
         request: Request<GetFlowsRequest>,
     ) -> Result<Response<Self::GetFlowsStream>, Status> {
         let reader = Reader::open(Arc::clone(&self.ring), self.origin.clone(), request.into_inner()).await?;
-        let answers = stream::try_unfold(reader, |mut reader| async move {
-            Ok(reader.next().await?.map(|answer| (answer, reader)))
+        let responses = stream::try_unfold(reader, |mut reader| async move {
+            Ok(reader.next().await?.map(|response| (response, reader)))
         });
-        Ok(Response::new(Box::pin(answers)))
+        Ok(Response::new(Box::pin(responses)))
     }
 
     async fn get_agent_events(
@@ -86,7 +86,7 @@ impl Service for Observer {
         let node = Node {
             name: self.origin.node.clone(),
             version: VERSION.to_owned(),
-            // The client knows it, or it would not have got here.
+            // The client knows the address: it is connected to it.
             address: String::new(),
             state: NodeState::NodeConnected.into(),
             tls: None::<Tls>,
@@ -106,7 +106,8 @@ impl Service for Observer {
         let mut names = BTreeSet::new();
         for event in &events {
             if let RingEvent::Flow(_, flow) = &**event {
-                let pods = [&flow.source, &flow.destination].map(|end| end.pod().map(|pod| pod.namespace()));
+                let pods = [&flow.source, &flow.destination]
+                    .map(|endpoint| endpoint.pod().map(|pod| pod.namespace()));
                 names.extend(pods.into_iter().flatten());
             }
         }

@@ -1,4 +1,4 @@
-//! Which agents there are, for the relay that asks them all.
+//! The gRPC service `Peer`: it reports the agents of all nodes to Hubble's relay.
 
 use std::{
     collections::VecDeque,
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::model::Nodes;
 
-/// Where the nodes are told.
+/// The list of the cluster's nodes. The sink updates it, and the service reads it.
 #[derive(Clone, Debug)]
 pub struct PeerList(watch::Sender<Nodes>);
 
@@ -27,16 +27,16 @@ impl Default for PeerList {
 }
 
 impl PeerList {
-    /// From now on it is these.
+    /// Replaces the nodes.
     pub fn set(&self, nodes: Nodes) {
         self.0.send_if_modified(|known| {
-            let is_news = *known != nodes;
+            let has_changed = *known != nodes;
             *known = nodes;
-            is_news
+            has_changed
         });
     }
 
-    /// The service, of agents that all listen on this port and all do or don't speak TLS.
+    /// Creates the service. All agents listen on this port, and either all or none of them use TLS.
     pub(super) fn service(&self, port: u16, tls: bool) -> PeerService {
         PeerService { nodes: self.0.clone(), port, tls }
     }
@@ -48,8 +48,8 @@ pub(super) struct PeerService {
     tls: bool,
 }
 
-/// What one client has been told.
-struct Told {
+/// The nodes that were reported to one client.
+struct ReportedPeers {
     nodes: watch::Receiver<Nodes>,
     port: u16,
     tls: bool,
@@ -64,15 +64,24 @@ impl peer_server::Peer for PeerService {
     async fn notify(&self, _: Request<NotifyRequest>) -> Result<Response<Self::NotifyStream>, Status> {
         let mut nodes = self.nodes.subscribe();
         nodes.mark_changed();
-        let told =
-            Told { nodes, port: self.port, tls: self.tls, known: Nodes::new(), ready: VecDeque::new() };
-        let changes = stream::unfold(told, |mut told| async move { Some((Ok(told.next().await?), told)) });
+        let reported = ReportedPeers {
+            nodes,
+            port: self.port,
+            tls: self.tls,
+            known: Nodes::new(),
+            ready: VecDeque::new(),
+        };
+        let changes =
+            stream::unfold(
+                reported,
+                |mut reported| async move { Some((Ok(reported.next().await?), reported)) },
+            );
         Ok(Response::new(Box::pin(changes)))
     }
 }
 
-impl Told {
-    /// The next change; `None` when the agent ends.
+impl ReportedPeers {
+    /// Waits for the next change. `None` when the agent ends.
     async fn next(&mut self) -> Option<ChangeNotification> {
         loop {
             if let Some(change) = self.ready.pop_front() {
@@ -86,9 +95,9 @@ impl Told {
 
     fn compare(&mut self, nodes: Nodes) {
         let known = std::mem::replace(&mut self.known, nodes);
-        let gone = known.iter().filter(|(name, _)| !self.known.contains_key(*name));
+        let removed = known.iter().filter(|(name, _)| !self.known.contains_key(*name));
         let mut changes: Vec<_> =
-            gone.map(|(name, address)| self.change(name, *address, Change::PeerDeleted)).collect();
+            removed.map(|(name, address)| self.change(name, *address, Change::PeerDeleted)).collect();
         for (name, address) in &self.known {
             match known.get(name) {
                 None => changes.push(self.change(name, *address, Change::PeerAdded)),
@@ -111,7 +120,7 @@ impl Told {
     }
 }
 
-/// What the relay expects a node's certificate to be made out to, as one of `*.default.hubble-grpc.cilium.io`.
+/// The server name that the relay expects in a node's certificate. It matches `*.default.hubble-grpc.cilium.io`.
 fn server_name(node: &str) -> String {
     format!("{}.{CLUSTER}.hubble-grpc.cilium.io", node.replace('.', "-"))
 }
@@ -126,10 +135,15 @@ mod tests {
             nodes.iter().map(|(name, address)| ((*name).into(), address.parse().unwrap())).collect()
         };
         let (_sender, receiver) = watch::channel(Nodes::new());
-        let mut told =
-            Told { nodes: receiver, port: 4244, tls: true, known: Nodes::new(), ready: VecDeque::new() };
+        let mut reported = ReportedPeers {
+            nodes: receiver,
+            port: 4244,
+            tls: true,
+            known: Nodes::new(),
+            ready: VecDeque::new(),
+        };
         let mut after = |state: Nodes| {
-            told.compare(state);
+            reported.compare(state);
             let short = |change: ChangeNotification| {
                 let tls = change.tls.map(|tls| tls.server_name).unwrap_or_default();
                 format!(
@@ -139,7 +153,7 @@ mod tests {
                     change.address
                 )
             };
-            told.ready.drain(..).map(short).collect::<Vec<_>>()
+            reported.ready.drain(..).map(short).collect::<Vec<_>>()
         };
         assert_eq!(
             after(nodes(&[("a.b", "10.0.0.1"), ("c", "fd00::1")])),

@@ -1,4 +1,4 @@
-//! One client's way through the ring.
+//! Reads the flows for one client's request from the ring.
 
 use std::{
     collections::VecDeque,
@@ -23,13 +23,13 @@ use super::{
 };
 use crate::model::Flow;
 
-/// Events taken from the ring at a time.
+/// The number of events that are read from the ring at a time.
 const BATCH: usize = 256;
 
-/// How often it is told at most that flows were missed.
-const MISSED_EVERY: Duration = Duration::from_secs(1);
+/// The shortest time between two reports of missed flows.
+const MISSED_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a request asks for, and how far its answer is.
+/// A request, and the progress of its response.
 pub(super) struct Reader {
     ring: Arc<Ring>,
     origin: FlowOrigin,
@@ -39,16 +39,20 @@ pub(super) struct Reader {
     until: Option<Timestamp>,
     /// The position to read next.
     next: u64,
-    /// Where to stop; `None` to wait for more.
+    /// The position at which to stop. `None` to wait for more events.
     end: Option<u64>,
-    /// Flows still to send; `None` for no bound.
+    /// The number of flows still to send. `None` for no limit.
     left: Option<u64>,
     ready: VecDeque<GetFlowsResponse>,
+    /// The number of flows that were overwritten before they could be read.
     missed: u64,
-    told: Option<Instant>,
+    /// When missed flows were last reported.
+    last_report: Option<Instant>,
 }
 
 impl Reader {
+    /// Creates a reader for a request.
+    ///
     /// # Errors
     ///
     /// The request is not valid.
@@ -84,7 +88,7 @@ impl Reader {
             left: (number > 0 && !follow).then_some(number),
             ready: VecDeque::new(),
             missed: 0,
-            told: None,
+            last_report: None,
             ring,
             origin,
         };
@@ -98,35 +102,35 @@ impl Reader {
         Ok(reader)
     }
 
-    /// The position of the earliest of the last so many flows that are asked for.
+    /// The position of the first of the last `number` flows that match the request.
     async fn last(&self, number: u64) -> u64 {
         let (positions, events) = self.ring.read(0, usize::MAX);
         let mut left = number;
         for (position, event) in positions.clone().rev().zip(events.iter().rev()) {
             if let RingEvent::Flow(number, flow) = &**event {
-                left -= u64::from(self.wanted(*number, flow).is_some());
+                left -= u64::from(self.matching(*number, flow).is_some());
             }
             if left == 0 {
                 return position;
             }
-            // A long search lets others go on.
+            // A long search must not block other tasks.
             consume_budget().await;
         }
         positions.start
     }
 
-    /// The next answer; `None` at the end.
+    /// Waits for the next response. `None` at the end.
     ///
     /// # Errors
     ///
-    /// None that a client could bring about.
+    /// A client can't cause an error.
     pub(super) async fn next(&mut self) -> Result<Option<GetFlowsResponse>, Status> {
         loop {
             if let Some(response) = self.ready.pop_front() {
                 return Ok(Some(response));
             }
             if self.left == Some(0) || self.end.is_some_and(|end| self.next >= end) {
-                return Ok(self.tell_missed(true));
+                return Ok(self.take_missed(true));
             }
             if self.end.is_none() {
                 self.ring.wait(self.next).await;
@@ -143,7 +147,7 @@ impl Reader {
         let (positions, events) = self.ring.read(self.next, most);
         self.missed += positions.start.saturating_sub(self.next);
         self.next = positions.end;
-        let missed = self.tell_missed(false);
+        let missed = self.take_missed(false);
         self.ready.extend(missed);
         for event in events {
             if self.left != Some(0) {
@@ -155,15 +159,15 @@ impl Reader {
 
     fn take(&mut self, event: &RingEvent) -> Result<(), Status> {
         match event {
-            // These pass every filter, and are not among what was asked for.
+            // Lost events pass every filter, and do not count as requested flows.
             RingEvent::Lost(at, count) => {
                 let lost = self.origin.lost(LostEventSource::PerfEventRingBuffer, *count, *at);
                 self.ready.push_back(lost);
             }
             RingEvent::Flow(number, flow) => {
-                if let Some(wanted) = self.wanted(*number, flow) {
-                    let masked = self.mask.as_ref().map(|mask| mask.apply(&wanted)).transpose()?;
-                    self.ready.push_back(self.origin.flow(masked.unwrap_or(wanted), flow.time));
+                if let Some(matching) = self.matching(*number, flow) {
+                    let masked = self.mask.as_ref().map(|mask| mask.apply(&matching)).transpose()?;
+                    self.ready.push_back(self.origin.flow(masked.unwrap_or(matching), flow.time));
                     self.left = self.left.map(|left| left.saturating_sub(1));
                 } else if self.end.is_none() && self.until.is_some_and(|until| flow.time > until) {
                     self.left = Some(0);
@@ -173,20 +177,20 @@ impl Reader {
         Ok(())
     }
 
-    /// The flow as the client gets it, if it wants it.
-    fn wanted(&self, number: u64, flow: &Flow) -> Option<proto::flow::Flow> {
+    /// Converts a flow if it matches the request.
+    fn matching(&self, number: u64, flow: &Flow) -> Option<proto::flow::Flow> {
         let in_time = self.since.is_none_or(|since| flow.time >= since)
             && self.until.is_none_or(|until| flow.time <= until);
         in_time.then(|| convert(flow, number, &self.origin)).filter(|flow| self.filters.pass(flow))
     }
 
-    /// Says how many flows were gone before they could be read; not too often, but before the end.
-    fn tell_missed(&mut self, at_the_end: bool) -> Option<GetFlowsResponse> {
-        let recently = self.told.is_some_and(|told| told.elapsed() < MISSED_EVERY);
+    /// Returns a report of the missed flows, at most one per [`MISSED_INTERVAL`], except at the end.
+    fn take_missed(&mut self, at_the_end: bool) -> Option<GetFlowsResponse> {
+        let recently = self.last_report.is_some_and(|last_report| last_report.elapsed() < MISSED_INTERVAL);
         if self.missed == 0 || (recently && !at_the_end) {
             return None;
         }
-        self.told = Some(Instant::now());
+        self.last_report = Some(Instant::now());
         let count = std::mem::take(&mut self.missed);
         Some(self.origin.lost(LostEventSource::HubbleRingBuffer, count, Timestamp::now()))
     }

@@ -1,4 +1,6 @@
-//! The last flows, for those that ask later.
+//! A ring buffer of the last flows, from which the clients' requests are served.
+//!
+//! The sink writes to the ring, and each request reads from it at its own speed.
 
 use std::{
     collections::VecDeque,
@@ -11,49 +13,50 @@ use tokio::sync::Notify;
 
 use crate::model::Flow;
 
-/// How often it is told at most that records were lost.
-const LOST_EVERY: SignedDuration = SignedDuration::from_secs(1);
+/// The shortest time between two reports of lost records.
+const LOST_INTERVAL: SignedDuration = SignedDuration::from_secs(1);
 
-/// What readers get.
+/// An event in the ring.
 #[derive(Debug)]
 pub(super) enum RingEvent {
-    /// A judged connection, and its number since the start.
+    /// A flow, and its number since the start.
     Flow(u64, Box<Flow>),
-    /// So many records were lost between kernel and agent.
+    /// The number of records that were lost between the kernel and the agent.
     Lost(Timestamp, u64),
 }
 
-/// A bounded queue with one writer and any number of readers, none of which holds up the writer: one that is too slow
-/// misses what it was too slow for, and learns how much that was.
+/// A bounded queue with one writer and any number of readers. No reader blocks the writer: a reader that is too slow
+/// misses events, and gets the number of missed events.
 #[derive(Debug)]
 pub(super) struct Ring {
     state: Mutex<State>,
-    news: Notify,
+    /// Notified after each event.
+    added: Notify,
 }
 
 #[derive(Debug)]
 struct State {
     events: VecDeque<Arc<RingEvent>>,
-    /// The position of the oldest event: those before it are gone.
+    /// The position of the oldest event. Earlier events were removed.
     first: u64,
     capacity: usize,
-    /// Flows ever written.
+    /// The number of flows since the start.
     flows: u64,
 }
 
-/// How full a ring is.
+/// How many events a ring contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fill {
     pub(super) events: usize,
     pub(super) capacity: usize,
-    /// Flows ever written.
+    /// The number of flows since the start.
     pub(super) flows: u64,
 }
 
 impl Ring {
     pub(super) fn new(capacity: usize) -> Self {
         let state = State { events: VecDeque::new(), first: 0, capacity: capacity.max(1), flows: 0 };
-        Self { state: Mutex::new(state), news: Notify::new() }
+        Self { state: Mutex::new(state), added: Notify::new() }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -63,21 +66,22 @@ impl Ring {
     fn push(&self, event: impl FnOnce(&mut State) -> RingEvent) {
         let mut state = self.state();
         let event = Arc::new(event(&mut state));
-        // The oldest is let go of outside of the lock.
+        // The oldest event is dropped outside of the lock.
         let oldest = (state.events.len() >= state.capacity).then(|| state.events.pop_front()).flatten();
         state.first += u64::from(oldest.is_some());
         state.events.push_back(event);
         drop(state);
-        self.news.notify_waiters();
+        self.added.notify_waiters();
     }
 
-    /// From the oldest event's position to that of the next one to come.
+    /// The position of the oldest event, and the position that the next event will have.
     pub(super) fn bounds(&self) -> Range<u64> {
         let state = self.state();
         state.first..state.end()
     }
 
-    /// Up to so many events from a position on, and their positions, which begin later if some were missed.
+    /// Reads at most `most` events from a position on, with their positions. If events were missed, the positions
+    /// begin later.
     pub(super) fn read(&self, from: u64, most: usize) -> (Range<u64>, Vec<Arc<RingEvent>>) {
         let state = self.state();
         let from = from.clamp(state.first, state.end());
@@ -86,16 +90,16 @@ impl Ring {
         (from..from + length(events.len()), events)
     }
 
-    /// Waits until there is an event at this position, or has been.
+    /// Waits until an event at this position has been written.
     pub(super) async fn wait(&self, position: u64) {
         loop {
-            let mut news = std::pin::pin!(self.news.notified());
-            // From here on no news is missed.
-            news.as_mut().enable();
+            let mut notified = std::pin::pin!(self.added.notified());
+            // From here on no notification is missed.
+            notified.as_mut().enable();
             if self.bounds().end > position {
                 return;
             }
-            news.await;
+            notified.await;
         }
     }
 
@@ -115,28 +119,29 @@ fn length(length: usize) -> u64 {
     u64::try_from(length).unwrap_or(u64::MAX)
 }
 
-/// Where flows go in.
+/// Writes flows to the ring.
 #[derive(Debug)]
 pub struct Recorder {
     ring: Arc<Ring>,
-    /// Lost records that readers know of, and when they were told last.
+    /// The number of lost records that have been reported to readers.
     lost: u64,
-    told: Option<Timestamp>,
+    /// When they were last reported.
+    last_report: Option<Timestamp>,
 }
 
-/// What readers read from.
+/// The ring, for readers.
 #[derive(Clone, Debug)]
 pub struct Recording(pub(super) Arc<Ring>);
 
-/// A buffer for so many flows: its way in, and its way out.
+/// Creates a ring for `capacity` events. Returns its writer, and the ring for readers.
 #[must_use]
 pub fn recorder(capacity: usize) -> (Recorder, Recording) {
     let ring = Arc::new(Ring::new(capacity));
-    (Recorder { ring: Arc::clone(&ring), lost: 0, told: None }, Recording(ring))
+    (Recorder { ring: Arc::clone(&ring), lost: 0, last_report: None }, Recording(ring))
 }
 
 impl Recorder {
-    /// A judged connection.
+    /// Records a flow.
     pub fn flow(&self, flow: Flow) {
         self.ring.push(|state| {
             state.flows += 1;
@@ -144,13 +149,15 @@ impl Recorder {
         });
     }
 
-    /// How many records have been lost so far between kernel and agent. Told at most once a second.
+    /// Records how many records have been lost so far between the kernel and the agent. Readers get at most one report
+    /// a second.
     pub fn lost(&mut self, total: u64, now: Timestamp) {
-        let recently = self.told.is_some_and(|told| now.duration_since(told) < LOST_EVERY);
+        let recently =
+            self.last_report.is_some_and(|last_report| now.duration_since(last_report) < LOST_INTERVAL);
         if total > self.lost && !recently {
             let count = total - self.lost;
             self.ring.push(|_| RingEvent::Lost(now, count));
-            (self.lost, self.told) = (total, Some(now));
+            (self.lost, self.last_report) = (total, Some(now));
         }
     }
 }

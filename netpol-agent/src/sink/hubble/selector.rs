@@ -1,8 +1,8 @@
-//! Label selectors as text, in the syntax of `kubectl -l`; a key may say where its label comes from (`k8s:app`).
+//! Parses label selectors in the syntax of `kubectl -l`. A key may have the label's source in front (`k8s:app`).
 
 use std::fmt;
 
-/// Requirements, all of which must hold.
+/// A label selector: all of its requirements must match.
 #[derive(Debug)]
 pub(super) struct Selector(Vec<Requirement>);
 
@@ -14,7 +14,7 @@ struct Requirement {
 
 #[derive(Debug)]
 struct Key {
-    /// Where the label comes from; `None` for wherever.
+    /// The label's source. `None` for any source.
     source: Option<String>,
     name: String,
 }
@@ -27,7 +27,7 @@ enum Test {
     DoesNotExist,
 }
 
-/// What is wrong with a selector.
+/// The requirement that is not valid.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct InvalidSelector(String);
 
@@ -46,13 +46,13 @@ impl Selector {
         split(text).into_iter().map(Requirement::parse).collect::<Result<_, _>>().map(Self)
     }
 
-    /// Whether labels, each `source:key=value`, fulfil it.
+    /// Returns true if labels match the selector. Each label is `source:key=value`.
     pub(super) fn matches(&self, labels: &[String]) -> bool {
-        self.0.iter().all(|requirement| requirement.holds(labels))
+        self.0.iter().all(|requirement| requirement.matches(labels))
     }
 }
 
-/// At the commas outside of parentheses.
+/// Splits a selector at the commas outside of parentheses.
 fn split(text: &str) -> Vec<&str> {
     let mut depth = 0_usize;
     let parts = text.split(|char: char| {
@@ -94,7 +94,7 @@ impl Requirement {
         }
     }
 
-    fn holds(&self, labels: &[String]) -> bool {
+    fn matches(&self, labels: &[String]) -> bool {
         let value = labels.iter().find_map(|label| self.key.value(label));
         match &self.test {
             Test::In(values) => value.is_some_and(|value| values.iter().any(|one| one == value)),
@@ -109,7 +109,7 @@ fn values(set: &str) -> Option<Vec<String>> {
     set.trim().strip_prefix('(')?.strip_suffix(')')?.split(',').map(word).collect()
 }
 
-/// A label's value: it may be empty.
+/// Parses a label's value. It may be empty.
 fn word(text: &str) -> Option<String> {
     let text = text.trim();
     let is_part = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
@@ -127,12 +127,12 @@ impl Key {
         (!name.is_empty() && name.chars().all(is_part)).then(|| Self { source, name: name.to_owned() })
     }
 
-    /// The label's value, if it is this one.
+    /// The label's value, if the label has this key.
     fn value<'a>(&self, label: &'a str) -> Option<&'a str> {
         let (source, rest) = label.split_once(':')?;
         let (name, value) = rest.split_once('=').unwrap_or((rest, ""));
-        let is_it = name == self.name && self.source.as_deref().is_none_or(|wanted| wanted == source);
-        is_it.then_some(value)
+        let matches = name == self.name && self.source.as_deref().is_none_or(|wanted| wanted == source);
+        matches.then_some(value)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The listener, and what is served on it.
+//! The gRPC server: its listener, with or without TLS, and the services on it.
 
 use std::{future, io, net::SocketAddr, time::Duration};
 
@@ -17,24 +17,24 @@ use super::{
     proto::{DESCRIPTORS, observer::observer_server::ObserverServer, peer::peer_server::PeerServer},
 };
 
-/// The name by which `hubble status` asks whether the service is healthy.
+/// The service name that `hubble status` uses for its health check.
 const SERVICE: &str = "hubble.server.Observer";
 
-/// Requests that one connection may have under way.
-const STREAMS: u32 = 64;
+/// The number of concurrent requests of one connection.
+const MAX_STREAMS: u32 = 64;
 
-/// How often a silent connection is asked whether it is still there, and how long it may take to answer.
+/// The interval of keep-alive pings on a silent connection, and the timeout for a reply.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Clients that may be shaking hands at a time, and how long they may take.
-const HANDSHAKES: usize = 64;
+/// The number of concurrent TLS handshakes, and the timeout for one.
+const MAX_HANDSHAKES: usize = 64;
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A pause after an error of the listener, such as no more file descriptors.
-const PAUSE: Duration = Duration::from_millis(500);
+/// How long to wait after an error of the listener, such as too many open files.
+const RECOVERY: Duration = Duration::from_millis(500);
 
-/// An address that is listened on.
+/// A bound address, with or without TLS.
 pub struct Listener {
     listener: TcpListener,
     tls: Option<Tls>,
@@ -42,9 +42,11 @@ pub struct Listener {
 }
 
 impl Listener {
+    /// Binds an address.
+    ///
     /// # Errors
     ///
-    /// The address can't be had.
+    /// The address can't be bound.
     pub async fn bind(address: SocketAddr, tls: Option<Tls>) -> io::Result<Self> {
         let listener = TcpListener::bind(address).await?;
         let port = listener.local_addr()?.port();
@@ -52,7 +54,7 @@ impl Listener {
     }
 }
 
-/// Serves for as long as it is polled.
+/// Serves as long as the future is polled.
 ///
 /// # Errors
 ///
@@ -76,7 +78,7 @@ async fn router(observer: Observer, peers: &PeerList, port: u16, tls: bool) -> R
             .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
     };
     let router = Server::builder()
-        .max_concurrent_streams(STREAMS)
+        .max_concurrent_streams(MAX_STREAMS)
         .http2_keepalive_interval(Some(KEEP_ALIVE))
         .http2_keepalive_timeout(Some(KEEP_ALIVE_TIMEOUT))
         .add_service(health)
@@ -87,7 +89,7 @@ async fn router(observer: Observer, peers: &PeerList, port: u16, tls: bool) -> R
     Ok(router)
 }
 
-/// Whoever connects. The listener's errors pass, and end nothing.
+/// Accepts connections. An error of the listener is logged, and the listener continues.
 fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream>> {
     stream::unfold(listener, |listener| async move {
         loop {
@@ -95,28 +97,28 @@ fn connections(listener: TcpListener) -> impl Stream<Item = io::Result<TcpStream
                 Ok((stream, _)) => return Some((Ok(stream), listener)),
                 Err(error) => {
                     debug!("Hubble's API: {error}");
-                    tokio::time::sleep(PAUSE).await;
+                    tokio::time::sleep(RECOVERY).await;
                 }
             }
         }
     })
 }
 
-/// Whoever connects and may. Nobody waits for those who are slow to prove it.
+/// Accepts connections and does the TLS handshakes. A slow client does not delay others.
 fn encrypted(listener: TcpListener, tls: Tls) -> impl Stream<Item = io::Result<TlsStream<TcpStream>>> {
-    let shake_hands = move |stream: io::Result<TcpStream>| {
+    let handshake = move |stream: io::Result<TcpStream>| {
         let acceptor = tls.acceptor();
         async move {
             match timeout(HANDSHAKE_TIMEOUT, acceptor.accept(stream?)).await {
                 Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => debug!("Hubble's API: a client was not let in: {error}"),
-                Err(_) => debug!("Hubble's API: a client was too slow to shake hands"),
+                Ok(Err(error)) => debug!("Hubble's API: a TLS handshake has failed: {error}"),
+                Err(_) => debug!("Hubble's API: a TLS handshake has timed out"),
             }
             Err(io::ErrorKind::PermissionDenied.into())
         }
     };
     connections(listener)
-        .map(shake_hands)
-        .buffer_unordered(HANDSHAKES)
-        .filter(|shaken| future::ready(shaken.is_ok()))
+        .map(handshake)
+        .buffer_unordered(MAX_HANDSHAKES)
+        .filter(|stream| future::ready(stream.is_ok()))
 }

@@ -1,4 +1,4 @@
-//! Flows as Hubble's clients get them.
+//! Tests of the flows that Hubble's clients receive.
 
 use std::sync::Arc;
 
@@ -65,7 +65,7 @@ fn allowed() -> Expected {
     Expected::Allowed { by: vec![rule(PolicyDirection::Ingress, 0), rule(PolicyDirection::Ingress, 1)] }
 }
 
-/// From `shop/web-1` to `shop/db-1:5432` through the Service `shop/db`, established at so many seconds.
+/// A flow from `shop/web-1` to `shop/db-1:5432` through the Service `shop/db`, established at `second`.
 fn flow(second: i64) -> Flow {
     let peer = |address: &str, port| SocketAddress { address: address.parse().unwrap(), port };
     Flow {
@@ -106,7 +106,7 @@ fn judged(expected: Expected, observed: Observed, outcome: Outcome) -> Flow {
     flow
 }
 
-/// What the command line's line is made of.
+/// The fields that Hubble's command line shows.
 fn shown(flow: &flow::Flow) -> String {
     let event = flow.event_type.unwrap();
     let by: Vec<_> =
@@ -199,7 +199,7 @@ fn every_outcome() {
     }
 }
 
-/// Where a flow was seen: the far end is on another node, or the near one is.
+/// The interface and direction of a flow whose source or destination is on another node.
 #[test]
 fn one_end_only() {
     for (source_interface, destination_interface, observed, line) in [
@@ -239,7 +239,7 @@ fn ends() {
         web.labels,
         ["k8s:app=web", "k8s:io.kubernetes.pod.namespace=shop", "k8s:pod-template-hash=abc"]
     );
-    // The same for ever: it is what clients group by, over all nodes and versions.
+    // The identity must never change: clients group by it, across all nodes and versions.
     assert_eq!(web.identity, 5_635_165);
     let same = |name: &str, labels: &[(&str, &str)]| ends(pod(name, labels)).identity == web.identity;
     assert!(same("shop/web-2", &[("app", "web"), ("pod-template-hash", "def")]));
@@ -270,7 +270,7 @@ fn what_else_a_flow_says() {
     assert_eq!(fields.keys().collect::<Vec<_>>(), ["expected", "observed", "outcome"]);
 }
 
-/// One field at a time: whether the flow from `web` to `db` passes.
+/// One field at a time: does the flow from `web` to `db` pass the filter?
 #[test]
 fn filters() {
     let flow = convert(&judged(allowed(), Observed::Established, Outcome::Conforming), 1, &origin());
@@ -347,7 +347,7 @@ fn filters() {
     }
 }
 
-/// Any filter of a list; what is on both lists is left out.
+/// A flow must match any filter of a list. A flow that matches both lists is left out.
 #[test]
 fn lists_of_filters() {
     let flow = convert(&flow(1), 1, &origin());
@@ -406,7 +406,7 @@ fn masks() {
     assert_eq!((&*source.pod_name, &*source.namespace, source.identity), ("web-1", "", 0));
     assert!(format!("{:?}", some.l4).contains("source_port: 40000, destination_port: 0"), "{:?}", some.l4);
     assert!(some.destination.is_none() && some.ip.is_none() && some.time.is_none());
-    // What is shown whatever the mask says.
+    // Some fields are sent even if the mask does not include them.
     assert_eq!((some.policy_match_type, some.traffic_direction), (2, flow.traffic_direction));
     assert_eq!(some.ingress_allowed_by, flow.ingress_allowed_by);
     for paths in [["source", "source.pod_name"], ["source.pod_name", "source"]] {
@@ -414,12 +414,12 @@ fn masks() {
     }
 }
 
-/// What a request gets: the seconds of its flows, `lost` for lost ones; and what it gets of later flows.
+/// The response to a request: the seconds of its flows, and the number and source of lost events.
 async fn ask(ring: &Recording, request: GetFlowsRequest) -> Result<Vec<String>, tonic::Status> {
     let Recording(ring) = ring;
     let mut reader = Reader::open(Arc::clone(ring), origin(), request).await?;
     let mut answers = Vec::new();
-    // Nothing comes from elsewhere: what does not come at once does not come.
+    // No other task writes to the ring: if there is no response at once, there will be none.
     while let Some(answer) = futures::FutureExt::now_or_never(reader.next()).transpose()?.flatten() {
         answers.push(match answer.response_types.unwrap() {
             ResponseTypes::Flow(flow) => flow.time.unwrap().seconds.to_string(),
@@ -442,7 +442,7 @@ fn filled(capacity: usize, seconds: std::ops::Range<i64>) -> (Recorder, Recordin
     (recorder, recording)
 }
 
-/// Of the seconds 2 to 9, for 0 and 1 have been overwritten. Odd ones are UDP.
+/// The ring contains the seconds 2 to 9: 0 and 1 have been overwritten. The odd ones are UDP.
 #[tokio::test]
 async fn requests() {
     let (_recorder, ring) = filled(8, 0..10);
@@ -490,7 +490,7 @@ async fn requests_that_make_no_sense() {
     }
 }
 
-/// A reader that is too slow learns how much it missed; what the kernel lost passes every filter.
+/// A slow reader gets the number of missed flows. Lost records of the kernel pass every filter.
 #[tokio::test]
 async fn lost_flows() {
     let (mut recorder, Recording(ring)) = filled(4, 0..2);
@@ -504,14 +504,14 @@ async fn lost_flows() {
         ResponseTypes::NodeStatus(_) => unreachable!("nobody says so"),
     };
     assert_eq!(next().await, "1");
-    // Six more than there is room for.
+    // These are six more than the ring's capacity.
     (2..12).for_each(|second| recorder.flow(flow(second)));
     let missed = LostEventSource::HubbleRingBuffer.as_str_name();
     for expected in [&*format!("{missed} 6"), "8", "9", "10", "11"] {
         assert_eq!(next().await, expected);
     }
     let at = |second| Timestamp::from_second(second).unwrap();
-    // Told once a second, with all that was lost until then.
+    // Losses are reported once a second, with all records lost until then.
     for (total, second) in [(0, 20), (5, 21), (5, 23), (7, 24)] {
         recorder.lost(total, at(second));
     }
@@ -524,7 +524,7 @@ async fn lost_flows() {
     }
 }
 
-/// A reader that waits is woken.
+/// A waiting reader is woken by a new flow.
 #[tokio::test]
 async fn following() {
     let (recorder, Recording(ring)) = filled(4, 0..0);

@@ -1,4 +1,4 @@
-//! Mutual TLS 1.3, as Hubble's relay speaks it, with certificates that may be replaced while the agent runs.
+//! Mutual TLS 1.3, as Hubble's relay uses it. The certificates are reloaded when their files change.
 
 use std::{
     fs, io,
@@ -18,24 +18,24 @@ use tokio_rustls::{
 };
 use tracing::warn;
 
-/// Files in PEM.
+/// The certificate files, in PEM.
 #[derive(Clone, Debug)]
 pub struct TlsFiles {
-    /// The agent's certificate, and those between it and its authority.
+    /// The agent's certificate, followed by the intermediate certificates.
     pub certificate: PathBuf,
-    /// Its key.
+    /// The private key of the agent's certificate.
     pub key: PathBuf,
-    /// The authorities whose clients may ask.
+    /// The certificate authorities (CA) that sign clients' certificates.
     pub client_ca: PathBuf,
 }
 
-/// What clients are let in with.
+/// The TLS configuration, with the certificates that were loaded last.
 pub struct Tls {
     files: TlsFiles,
     current: Mutex<(Stamp, TlsAcceptor)>,
 }
 
-/// When the files were changed last.
+/// The modification times of the three files.
 type Stamp = [SystemTime; 3];
 
 impl TlsFiles {
@@ -83,22 +83,23 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// One of them can't be read or used.
+    /// A file can't be read or used.
     pub fn open(files: TlsFiles) -> Result<Self> {
         let stamp = files.stamp().with_context(|| format!("{:?}", files.paths()))?;
         let acceptor = files.read()?;
         Ok(Self { files, current: Mutex::new((stamp, acceptor)) })
     }
 
-    /// For the next client, with what the files hold now; with what they held before if that can't be used.
+    /// The acceptor for the next client. If the files have changed, they are reloaded. If they can't be used, the
+    /// previous certificates stay in use.
     pub(super) fn acceptor(&self) -> TlsAcceptor {
         let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
-        // A Secret's files are replaced all at once: one that is missing for a moment comes back.
+        // All files of a Secret are replaced together. A file that is missing for a moment is not an error.
         if let Some(stamp) = self.files.stamp().ok().filter(|stamp| *stamp != current.0) {
             match self.files.read() {
                 Ok(acceptor) => *current = (stamp, acceptor),
                 Err(error) => {
-                    warn!("Hubble's API goes on with the certificates it has: {error:#}");
+                    warn!("Hubble's API continues with the previous certificates: {error:#}");
                     current.0 = stamp;
                 }
             }

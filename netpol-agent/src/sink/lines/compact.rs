@@ -1,15 +1,15 @@
-//! One line for each connection and finding, in the order and style of `hubble observe -o compact`.
+//! The compact format: one line per connection and finding, in the order and style of `hubble observe -o compact`.
 
 use jiff::tz::TimeZone;
 
 use crate::model::{Expected, Finding, FindingKind, FindingStatus, Flow, Outcome, Undecidable};
 use crate::sink::format;
 
-/// A flow's line.
+/// The line for a flow.
 pub(super) fn flow(flow: &Flow) -> String {
     let attempt = &flow.attempt;
-    let source = format::end(&flow.source, attempt.tuple.source, attempt);
-    let destination = format::end(&flow.destination, attempt.tuple.destination, attempt);
+    let source = format::endpoint(&flow.source, attempt.tuple.source, attempt);
+    let destination = format::endpoint(&flow.destination, attempt.tuple.destination, attempt);
     let via = format::via(flow);
     let observed = attempt.observed.name();
     let drop = flow.drop_reason.as_ref().map_or_else(String::new, |reason| format!(" {reason}"));
@@ -22,7 +22,7 @@ pub(super) fn flow(flow: &Flow) -> String {
     )
 }
 
-/// A finding's line.
+/// The line for a finding.
 pub(super) fn finding(finding: &Finding) -> String {
     let status = match finding.status {
         FindingStatus::Open => "FINDING",
@@ -32,7 +32,7 @@ pub(super) fn finding(finding: &Finding) -> String {
     format!("{}: {status} {}", time(finding.last_seen), about(finding))
 }
 
-/// What a finding says, without time and status.
+/// The description of a finding, without time and status.
 pub(super) fn about(finding: &Finding) -> String {
     let key = &finding.key;
     let port = if key.protocol.has_ports() { format!(":{}", key.port) } else { String::new() };
@@ -56,12 +56,12 @@ pub(super) fn about(finding: &Finding) -> String {
     )
 }
 
-/// Hubble's time stamp.
+/// The time in Hubble's format.
 fn time(at: jiff::Timestamp) -> String {
     at.to_zoned(TimeZone::UTC).strftime("%b %e %H:%M:%S.%3f").to_string()
 }
 
-/// The two errors stand out.
+/// The name of the outcome. The two errors are in upper case.
 fn outcome(outcome: Outcome) -> String {
     match outcome {
         Outcome::NotEnforced | Outcome::OverBlocked => outcome.name().to_uppercase(),

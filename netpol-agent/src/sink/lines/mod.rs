@@ -1,4 +1,4 @@
-//! Lines on standard output, for people or for programs.
+//! Writes connections and findings to standard output, one line each, as text or JSON.
 
 mod compact;
 mod summary;
@@ -13,7 +13,7 @@ pub use writer::{Lines, writer};
 
 use super::{Built, Drain};
 
-/// At the end of the run, how long a reader may take for the lines that are left.
+/// How long the reader of standard output may take for the remaining lines at the end of the run.
 const LAST_LINES: Duration = Duration::from_secs(2);
 
 /// The flags of this sink.
@@ -32,7 +32,7 @@ pub struct LineArgs {
     pub summary: bool,
 }
 
-/// How lines look.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// Lines for people, in Hubble's compact style.
@@ -42,7 +42,7 @@ pub enum Format {
 }
 
 impl LineArgs {
-    /// Starts the thread that writes.
+    /// Starts the writer thread.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl LineArgs {
         let task = async move {
             ended.await.context("the thread that writes lines has failed")?.context("standard output")
         };
-        let too_late = "standard output is read no more: the last lines are lost";
+        let too_late = "standard output is no longer read: the last lines are lost";
         let drain = Drain { task: Box::pin(task), limit: LAST_LINES, too_late };
         Ok(Some(Built { drain: Some(drain), ..Built::new(lines) }))
     }

@@ -1,4 +1,4 @@
-//! What a run has seen, as lines.
+//! The summary at the end of a run: connections by outcome, and the open findings.
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -18,7 +18,7 @@ struct Line<'a> {
     records_lost: u64,
 }
 
-/// For people: some lines.
+/// The summary as text, in several lines.
 pub(super) fn text(summary: &Summary, lost: u64) -> String {
     let mut text = String::from("\nConnections by outcome\n");
     for outcome in Outcome::ALL {
@@ -36,7 +36,7 @@ pub(super) fn text(summary: &Summary, lost: u64) -> String {
     text
 }
 
-/// For programs: one object.
+/// The summary as one JSON object.
 pub(super) fn json(summary: &Summary, lost: u64) -> serde_json::Result<String> {
     let findings = summary.findings.iter().map(json::view).collect();
     serde_json::to_string(&Line { r#type: "summary", flows: &summary.flows, findings, records_lost: lost })

@@ -1,4 +1,6 @@
-//! The lines' queue, and the thread that writes them: a slow reader holds up nothing but the lines.
+//! The queue of lines, and the thread that writes them. A slow reader of standard output delays only the lines.
+//!
+//! If the queue is full, lines are dropped and counted as lost.
 
 use std::{
     io::{self, Write},
@@ -15,10 +17,10 @@ use crate::{
     sink::{Sink, json},
 };
 
-/// Lines that may wait to be written.
+/// The number of lines that may wait in the queue.
 const BACKLOG: usize = 65_536;
 
-/// Where lines go in.
+/// The sink that queues lines.
 #[derive(Debug)]
 pub struct Lines {
     format: Format,
@@ -28,8 +30,10 @@ pub struct Lines {
     lost: u64,
 }
 
-/// Starts a thread that writes to `output`; `None` where no format was chosen. The receiver gets how it ended: it ends when
-/// [`Lines`] is dropped and everything is written, or writing fails.
+/// Starts a thread that writes to `output`. `None` if no format was chosen.
+///
+/// The thread ends when [`Lines`] is dropped and everything is written, or when writing fails. The receiver gets the
+/// result.
 ///
 /// # Errors
 ///
@@ -43,13 +47,14 @@ pub fn writer(
     let (queue, lines) = sync_channel(BACKLOG);
     let (end, ended) = oneshot::channel();
     thread::Builder::new().name("lines".to_owned()).spawn(move || {
-        // Nobody waits for it where the run ended before.
+        // This fails if the receiver was dropped because the run has ended.
         let _ = end.send(write(&lines, output));
     })?;
     Ok(Some((Lines { format, findings_only, with_summary, queue, lost: 0 }, ended)))
 }
 
-/// Flushes whenever it has caught up, so that a line is seen at once and many lines cost one system call.
+/// Writes lines, and flushes whenever the queue is empty. So a line is visible at once, and many lines need one system
+/// call.
 fn write(lines: &Receiver<String>, mut output: impl Write) -> io::Result<()> {
     while let Ok(first) = lines.recv() {
         writeln!(output, "{first}")?;

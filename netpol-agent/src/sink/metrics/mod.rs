@@ -1,4 +1,4 @@
-//! Prometheus metrics, and the server for them and for health.
+//! The Prometheus metrics, and the HTTP server for metrics and health.
 
 mod registry;
 mod server;

@@ -1,4 +1,4 @@
-//! Prometheus metrics. Label values are bounded: enums, the kernel's drop reasons, and no names of pods.
+//! The Prometheus metrics. The set of label values is bounded: enums and the kernel's drop reasons, never pod names.
 
 use std::sync::atomic::AtomicU64;
 
@@ -56,7 +56,7 @@ struct WatchLabels {
     cause: &'static str,
 }
 
-/// All of them. Cloning shares.
+/// All metrics. Clones share the values.
 #[derive(Clone, Debug, Default)]
 pub struct Metrics {
     flows: Family<FlowLabels, Counter>,
@@ -71,7 +71,7 @@ pub struct Metrics {
     attach_errors: Counter,
     netlink_resyncs: Counter,
     veths: Gauge,
-    /// A family, so that there is none where the node's name is not known.
+    /// A family, so that the metric is absent if the node's name is not known.
     pods_unseen: Family<NoLabels, Gauge>,
     flow_table: Gauge,
     generation: Gauge,
@@ -85,14 +85,14 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The registry to encode from.
+    /// Creates the registry of all metrics.
     #[must_use]
     pub fn registry(&self) -> Registry {
         let mut registry = Registry::with_prefix("netpol");
         let r = &mut registry;
         let version = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
         r.register("build", "Version of the agent", version);
-        r.register("flows", "Connections by what the policies say of them", self.flows.clone());
+        r.register("flows", "Connections, by expected verdict", self.flows.clone());
         r.register(
             "connections",
             "Connections by expectation, observation and outcome",
@@ -100,25 +100,37 @@ impl Metrics {
         );
         r.register(
             "drops",
-            "Packets that the kernel dropped, by its reason; of the last of many that are alike, within half a second, one counts",
+            "Packets that the kernel dropped, by drop reason; drops of the last half second of a series of similar drops count as one",
             self.drops.clone(),
         );
         r.register("findings", "Findings opened", self.findings.clone());
-        r.register("findings_open", "Findings that hold now", self.findings_open.clone());
-        r.register("undecidable", "Connections that can't be judged, by reason", self.undecidable.clone());
+        r.register("findings_open", "Findings that are open", self.findings_open.clone());
+        r.register(
+            "undecidable",
+            "Connections whose verdict is undecidable, by reason",
+            self.undecidable.clone(),
+        );
         r.register("records_lost", "Records lost, by cause", self.lost.clone());
-        r.register("packets_skipped", "Packets that yield no record, by cause", self.packets_skipped.clone());
+        r.register(
+            "packets_skipped",
+            "Packets for which no record was written, by cause",
+            self.packets_skipped.clone(),
+        );
         r.register("records", "Records read from the kernel", self.records.clone());
         r.register(
             "veth_attach_errors",
             "Veths that the programs could not be attached to",
             self.attach_errors.clone(),
         );
-        r.register("netlink_resyncs", "Times that link messages were missed", self.netlink_resyncs.clone());
-        r.register("veths_attached", "Veths that have the programs", self.veths.clone());
+        r.register(
+            "netlink_resyncs",
+            "Number of times that netlink messages were lost",
+            self.netlink_resyncs.clone(),
+        );
+        r.register("veths_attached", "Veths to which the programs are attached", self.veths.clone());
         r.register(
             "pods_unseen",
-            "Pods of this node whose interface has no programs",
+            "Pods of this node to whose interface the programs are not attached",
             self.pods_unseen.clone(),
         );
         r.register("flow_table_entries", "Connections in the table", self.flow_table.clone());
@@ -139,12 +151,12 @@ impl Metrics {
         );
         r.register(
             "resource_unknown",
-            "Whether objects of a kind are not known, or not well enough to judge by (1)",
+            "1 if objects of a kind are not known, or not well enough for a verdict",
             self.resource_unknown.clone(),
         );
         r.register(
             "watch_troubles",
-            "Times that the Kubernetes API did not give what was asked for, by resource and cause",
+            "Failed requests to the Kubernetes API, by resource and cause",
             self.watch_troubles.clone(),
         );
         r.register(
@@ -152,64 +164,68 @@ impl Metrics {
             "Objects from the Kubernetes API that could not be read and were left out",
             self.objects_unreadable.clone(),
         );
-        r.register("events_written", "Events that the Kubernetes API has taken", self.events_written.clone());
+        r.register(
+            "events_written",
+            "Events that were written to the Kubernetes API",
+            self.events_written.clone(),
+        );
         r.register(
             "events_failed",
-            "Events that were given up, by what was wrong at the last attempt",
+            "Events that could not be written, by cause of the last failed attempt",
             self.events_failed.clone(),
         );
         registry
     }
 
-    /// Encodes all of them as Prometheus reads them (OpenMetrics text).
+    /// Encodes all metrics in the OpenMetrics text format.
     ///
     /// # Errors
     ///
-    /// Never, as long as labels are text.
+    /// This does not fail as long as all labels are text.
     pub fn encode(registry: &Registry) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         encode(&mut text, registry)?;
         Ok(text)
     }
 
-    /// A veth that the programs could not be attached to.
+    /// Counts a veth to which the programs could not be attached.
     pub fn attach_error(&self) {
         self.attach_errors.inc();
     }
 
-    /// Link messages were missed.
+    /// Counts a loss of netlink messages.
     pub fn netlink_resync(&self) {
         self.netlink_resyncs.inc();
     }
 
-    /// The Kubernetes API did not give what was asked for; the cause is one of a fixed set.
+    /// Counts a failed request to the Kubernetes API. The cause must be one of a fixed set.
     pub fn watch_trouble(&self, kind: ObjectKind, cause: &'static str) {
         self.watch_troubles.get_or_create(&WatchLabels { resource: kind.plural(), cause }).inc();
     }
 
-    /// An object from the Kubernetes API could not be read.
+    /// Counts an object from the Kubernetes API that could not be read.
     pub fn object_unreadable(&self) {
         self.objects_unreadable.inc();
     }
 
-    /// The Kubernetes API has taken an Event.
+    /// Counts an Event that was written.
     pub fn event_written(&self) {
         self.events_written.inc();
     }
 
-    /// An Event was given up; the cause is one of a fixed set.
+    /// Counts an Event that could not be written. The cause must be one of a fixed set.
     pub fn event_failed(&self, cause: &'static str) {
         self.events_failed.get_or_create(&CauseLabel { cause }).inc();
     }
 
-    /// Objects in the manifests that could not be read.
+    /// Sets the number of objects in the manifests that could not be read.
     pub fn manifest_errors(&self, count: usize) {
         self.manifest_errors.set(gauge(count));
     }
 }
 
 impl Sink for Metrics {
-    /// One that is judged again, on better evidence, is counted in its new outcome, too.
+    /// Counts a flow. A flow that is revised on better evidence is also counted with its new outcome.
     fn flow(&mut self, flow: &Flow) {
         let verdict = format::expected(&flow.expected);
         if !flow.attempt.revised {
@@ -272,7 +288,7 @@ impl Sink for Metrics {
     }
 }
 
-/// Raises a counter to a total that is kept elsewhere.
+/// Raises a counter to a total that is counted elsewhere.
 fn raise(counter: &Counter, total: u64) {
     counter.inc_by(total.saturating_sub(counter.get()));
 }

@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`.
+//! The HTTP server for `/metrics`, `/healthz` and `/readyz`.
 
 use std::{
     collections::VecDeque,
@@ -28,46 +28,48 @@ use tokio::{
 
 use super::Metrics;
 
-/// The content type of what `prometheus-client` writes.
+/// The content type of `prometheus-client`'s output.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// An agent that has done nothing for so long never will: it has something to do five times a second.
+/// After this time without any work, the agent counts as stuck. It normally has work five times a second.
 const STUCK: Duration = Duration::from_secs(30);
 
-/// Whether the agent works, and sees anything yet. Cloning shares.
+/// The agent's liveness and readiness. Clones share the state.
 #[derive(Clone, Debug)]
-pub struct Health(Arc<Life>);
+pub struct Health(Arc<HealthState>);
 
 #[derive(Debug)]
-struct Life {
+struct HealthState {
     ready: AtomicBool,
+    /// The time of the last work.
     worked: Mutex<Instant>,
 }
 
 impl Health {
-    /// Of an agent that begins now.
+    /// Creates the state of an agent that starts now.
     #[must_use]
     pub fn new(now: Instant) -> Self {
-        Self(Arc::new(Life { ready: AtomicBool::new(false), worked: Mutex::new(now) }))
+        Self(Arc::new(HealthState { ready: AtomicBool::new(false), worked: Mutex::new(now) }))
     }
 
-    /// From now on the programs are attached, and the cluster state is known as well as it can be had.
+    /// Marks the agent as ready: the programs are attached, and each kind of object has been listed or can't be
+    /// listed.
     pub fn ready(&self) {
         self.0.ready.store(true, Ordering::Release);
     }
 
-    /// Whether it is so.
+    /// Returns true if the agent is ready.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.0.ready.load(Ordering::Acquire)
     }
 
-    /// The agent works. What it waits for, such as an API server that is away, does not matter.
+    /// Records that the agent works. Waiting for something, such as an unreachable API server, does not matter.
     pub fn works(&self, now: Instant) {
         *self.0.worked.lock().unwrap_or_else(PoisonError::into_inner) = now;
     }
 
-    /// Whether it has done so of late.
+    /// Returns true if the agent has worked recently.
     #[must_use]
     pub fn is_alive(&self, now: Instant) -> bool {
         let worked = *self.0.worked.lock().unwrap_or_else(PoisonError::into_inner);
@@ -75,20 +77,20 @@ impl Health {
     }
 }
 
-/// Connections at a time; one more ends the oldest. Pods may reach this port, and none of them must keep the kubelet from
-/// asking how the agent does, nor take its memory.
-const MOST_CONNECTIONS: usize = 64;
+/// The number of open connections. One more closes the oldest. Pods may be able to reach this port: they must not
+/// block the kubelet's probes or use up the agent's memory.
+const MAX_CONNECTIONS: usize = 64;
 
-/// How long one may take, from its begin to the end of the answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The timeout for a connection, from its start to the end of the response.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Bytes of a request, headers included.
+/// The limit for a request, including headers, in bytes.
 const REQUEST_BYTES: usize = 16 << 10;
 
-/// After a failure to accept, such as too many open files: how long to wait.
+/// How long to wait after a failed accept, such as with too many open files.
 const RECOVERY: Duration = Duration::from_secs(1);
 
-/// Serves for as long as it is polled. Each connection is good for one request.
+/// Serves requests as long as the future is polled. Each connection serves one request.
 pub async fn serve(listener: TcpListener, metrics: &Metrics, health: Health) -> Infallible {
     let router = Router::new().route("/metrics", get(scrape)).with_state(Arc::new(metrics.registry())).merge(
         Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).with_state(health),
@@ -102,7 +104,7 @@ pub async fn serve(listener: TcpListener, metrics: &Metrics, health: Health) -> 
         };
         while tasks.try_join_next().is_some() {}
         open.retain(|connection| !connection.is_finished());
-        if open.len() == MOST_CONNECTIONS
+        if open.len() == MAX_CONNECTIONS
             && let Some(oldest) = open.pop_front()
         {
             oldest.abort();
@@ -116,8 +118,8 @@ async fn answer(stream: TcpStream, router: Router) {
         .keep_alive(false)
         .max_buf_size(REQUEST_BYTES)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    // Whoever asks sees how it ends; nobody else needs to.
-    let _ = timeout(PATIENCE, connection).await;
+    // The client sees an error. The agent need not handle it.
+    let _ = timeout(CONNECTION_TIMEOUT, connection).await;
 }
 
 async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
@@ -131,7 +133,7 @@ async fn healthz(State(health): State<Health>) -> (StatusCode, &'static str) {
     if health.is_alive(Instant::now()) {
         (StatusCode::OK, "ok\n")
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "stuck: the agent no longer works on what the kernel tells\n")
+        (StatusCode::SERVICE_UNAVAILABLE, "stuck: the agent no longer processes the kernel's records\n")
     }
 }
 
@@ -154,37 +156,37 @@ mod tests {
 
     use super::*;
 
-    /// Sends this, and waits for the end of the answer.
+    /// Sends a request, and waits for the end of the response.
     async fn ask(at: SocketAddr, request: &str) -> String {
         let mut stream = TcpStream::connect(at).await.unwrap();
-        // What is too long may be refused before it is sent whole.
+        // The server may reject a request that is too long before all of it is sent.
         let _ = stream.write_all(request.as_bytes()).await;
         ended(stream).await
     }
 
-    /// What comes until the other side ends the connection, which it does before its patience is at an end.
+    /// Reads until the server closes the connection. It must do that before its own timeout.
     async fn ended(mut stream: TcpStream) -> String {
         let mut answer = Vec::new();
-        let _ = timeout(PATIENCE / 2, stream.read_to_end(&mut answer)).await.unwrap();
+        let _ = timeout(CONNECTION_TIMEOUT / 2, stream.read_to_end(&mut answer)).await.unwrap();
         String::from_utf8(answer).unwrap()
     }
 
-    /// Requests that never end, or are too long, take neither memory nor anybody's turn.
+    /// Requests that never end or are too long do not use up memory, and do not block other requests.
     #[tokio::test]
     async fn requests_without_end() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let at = listener.local_addr().unwrap();
         let metrics = Metrics::default();
-        let questions = async {
+        let requests = async {
             let mut slow = Vec::new();
-            for _ in 0..=MOST_CONNECTIONS {
+            for _ in 0..=MAX_CONNECTIONS {
                 let mut stream = TcpStream::connect(at).await.unwrap();
                 stream.write_all(b"GET /healthz HTTP/1.1\r\nX: ").await.unwrap();
                 slow.push(stream);
             }
             let whole = ask(at, "GET /healthz HTTP/1.1\r\nHost: agent\r\n\r\n").await;
             assert!(whole.starts_with("HTTP/1.1 200"), "{whole}");
-            assert_eq!(ended(slow.swap_remove(0)).await, "", "the oldest is ended");
+            assert_eq!(ended(slow.swap_remove(0)).await, "", "the oldest connection is closed");
             let long = format!("GET / HTTP/1.1\r\nX: {}", "x".repeat(2 * REQUEST_BYTES));
             let refused = ask(at, &long).await;
             assert!(!refused.contains("200 OK"), "{refused}");
@@ -192,7 +194,7 @@ mod tests {
         let health = Health::new(Instant::now());
         tokio::select! {
             never = serve(listener, &metrics, health) => match never {},
-            () = questions => {}
+            () = requests => {}
         }
     }
 

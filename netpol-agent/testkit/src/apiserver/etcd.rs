@@ -1,4 +1,4 @@
-//! etcd, as far as the API server and its tests need it.
+//! Starts etcd for the API server, and compacts it.
 
 use std::{
     io::{Read as _, Write as _},
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::process::{Place, Process};
 
-/// A single etcd that does not care for the data's life.
+/// A single etcd that does not sync its data to disk.
 #[derive(Debug)]
 pub(super) struct Etcd {
     port: u16,
@@ -20,7 +20,7 @@ pub(super) struct Etcd {
 }
 
 impl Etcd {
-    /// Starts one on two ports of loopback, with its data in `folder`.
+    /// Starts etcd on two ports of loopback, with its data in `folder`.
     pub(super) fn start(
         place: Place<'_>,
         binary: &Path,
@@ -45,9 +45,9 @@ impl Etcd {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Forgets all that is not current: a watch from before it can't go on.
+    /// Compacts etcd to the current revision. A watch from an earlier revision can't continue.
     pub(super) fn compact(&self, place: Place<'_>) -> Result<()> {
-        // Any key will do to learn the revision; "AA==" is one zero byte.
+        // Any key can be used to read the revision. "AA==" is one zero byte.
         let answer = self.post(place, "range", &json!({ "key": "AA==" }))?;
         let revision = answer.pointer("/header/revision").context("etcd's answer has no revision")?;
         self.post(place, "compaction", &json!({ "revision": revision, "physical": true })).map(drop)

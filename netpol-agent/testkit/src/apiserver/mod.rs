@@ -1,4 +1,4 @@
-//! A real API server for tests: kube-apiserver on etcd, on loopback, gone with the process that started it.
+//! A real API server for tests: kube-apiserver and etcd, on loopback. Both end with the process that started them.
 
 mod etcd;
 mod process;

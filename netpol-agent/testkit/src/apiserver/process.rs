@@ -1,4 +1,4 @@
-//! A server process that does not outlive the thread that starts it.
+//! A server process. It ends at the latest when the thread that started it ends.
 
 use std::{
     fs::{self, File},
@@ -10,17 +10,17 @@ use anyhow::{Context as _, Result};
 
 use crate::netns::Namespace;
 
-/// Where servers run and listen.
+/// The network namespace in which servers run and listen.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place<'a> {
-    /// Here.
+    /// The network namespace of the calling thread.
     Host,
-    /// In a network namespace.
+    /// Another network namespace.
     Inside(&'a Namespace),
 }
 
 impl Place<'_> {
-    /// A program there, killed when the thread that starts it ends.
+    /// Creates a command for a program in this namespace. The program is killed when the thread that starts it ends.
     pub(super) fn command(self, program: &Path) -> Command {
         match self {
             Self::Host => {
@@ -32,7 +32,7 @@ impl Place<'_> {
         }
     }
 
-    /// Runs `work` where sockets are that place's.
+    /// Runs `work` in this namespace, so that its sockets belong to the namespace.
     pub(super) fn run<T: Send>(self, work: impl FnOnce() -> T + Send) -> Result<T> {
         match self {
             Self::Host => Ok(work()),
@@ -41,7 +41,7 @@ impl Place<'_> {
     }
 }
 
-/// A process with its output in a file; it is killed when this is dropped.
+/// A process with its output in a file. It is killed when this is dropped.
 #[derive(Debug)]
 pub(super) struct Process {
     child: Child,
@@ -58,19 +58,19 @@ impl Process {
         Ok(Self { child: child.with_context(|| format!("starting `{program}`"))?, log })
     }
 
-    /// Its exit status, where it has ended.
+    /// The exit status of the process, if it has ended.
     pub(super) fn ended(&mut self) -> Result<Option<ExitStatus>> {
         self.child.try_wait().context("waiting for a server")
     }
 
-    /// The last lines of its output.
+    /// The last lines of the process's output.
     pub(super) fn last_words(&self) -> String {
         let text = fs::read_to_string(&self.log).unwrap_or_default();
         let lines: Vec<_> = text.lines().collect();
         lines.get(lines.len().saturating_sub(10)..).unwrap_or_default().join("\n")
     }
 
-    /// Ends it as `kill -9` does.
+    /// Kills the process (SIGKILL).
     pub(super) fn kill(&mut self) -> Result<()> {
         self.child.kill().context("killing a server")?;
         self.child.wait().context("waiting for a killed server")?;
@@ -80,7 +80,7 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        // It may have been killed before.
+        // This fails if the process has already been killed.
         let _ = self.kill();
     }
 }

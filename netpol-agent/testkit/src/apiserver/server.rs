@@ -1,4 +1,4 @@
-//! kube-apiserver as a process.
+//! Starts kube-apiserver with its etcd, and writes kubeconfigs for its users.
 
 use std::{
     fmt::Write as _,
@@ -22,10 +22,10 @@ use crate::{
     netns::Namespace,
 };
 
-/// How long it may take until the server is ready, on a machine that has much else to do.
+/// The timeout for the server to get ready, on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// Somebody whom the server knows by a token.
+/// A user that the server authenticates by a token.
 #[derive(Clone, Copy, Debug)]
 pub struct User {
     /// The name that RBAC rules bind to.
@@ -34,17 +34,17 @@ pub struct User {
     groups: &'static str,
 }
 
-/// May do everything.
+/// A user with all permissions.
 pub const ADMIN: User = User { name: "admin", token: "admin-token", groups: "system:masters" };
 
-/// The agent's ServiceAccount, `netpol-agent` in the namespace `netpol`: may do what roles give it.
+/// The agent's ServiceAccount, `netpol-agent` in the namespace `netpol`. It has the permissions that RBAC grants.
 pub const AGENT: User = User {
     name: "system:serviceaccount:netpol:netpol-agent",
     token: "agent-token",
     groups: "system:serviceaccounts,system:serviceaccounts:netpol,system:authenticated",
 };
 
-/// A kube-apiserver and its etcd. Both end when this is dropped, or with the thread that started them.
+/// A kube-apiserver and its etcd. Both end when this is dropped, or when the thread that started them ends.
 #[derive(Debug)]
 pub struct ApiServer<'a> {
     place: Place<'a>,
@@ -56,10 +56,10 @@ pub struct ApiServer<'a> {
 }
 
 impl<'a> ApiServer<'a> {
-    /// Starts one on loopback, and waits until it is ready.
+    /// Starts an API server on loopback, and waits until it is ready.
     ///
     /// # Errors
-    /// See [`kubernetes::apiserver`]; or a server does not start: what it said last is in the error.
+    /// See [`kubernetes::apiserver`]. Or a server does not start: the error has the end of its output.
     pub fn start() -> Result<Self> {
         let mut server = Self::prepare(Place::Host)?;
         server.restart()?;
@@ -69,17 +69,17 @@ impl<'a> ApiServer<'a> {
     /// Like [`Self::start`], on the loopback of a network namespace.
     ///
     /// # Errors
-    /// As there.
+    /// The same as for [`Self::start`].
     pub fn start_in(namespace: &'a Namespace) -> Result<Self> {
         let mut server = Self::not_yet(namespace)?;
         server.restart()?;
         Ok(server)
     }
 
-    /// All but started, for [`Self::restart`] to start: kubeconfigs can be had already.
+    /// Prepares an API server without starting it. Kubeconfigs can be written, and [`Self::restart`] starts it.
     ///
     /// # Errors
-    /// As for [`Self::start`].
+    /// The same as for [`Self::start`].
     pub fn not_yet(namespace: &'a Namespace) -> Result<Self> {
         Self::prepare(Place::Inside(namespace))
     }
@@ -102,25 +102,25 @@ impl<'a> ApiServer<'a> {
         Ok(Self { place, binary, folder, port, etcd, process: None })
     }
 
-    /// Where it listens.
+    /// The URL of the server.
     #[must_use]
     pub fn url(&self) -> String {
         format!("https://127.0.0.1:{}", self.port)
     }
 
-    /// The port there.
+    /// The port on which the server listens.
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// The certificate that it shows, and that is its own authority.
+    /// The server's certificate, which is self-signed.
     #[must_use]
     pub fn certificate(&self) -> PathBuf {
         self.certificates().join("apiserver.crt")
     }
 
-    /// Writes a kubeconfig for a user; returns its path.
+    /// Writes a kubeconfig for a user. Returns its path.
     ///
     /// # Errors
     /// The folder can't be written to.
@@ -131,18 +131,19 @@ impl<'a> ApiServer<'a> {
         Ok(path)
     }
 
-    /// Kills the API server (SIGKILL); etcd goes on.
+    /// Kills the API server (SIGKILL). etcd continues to run.
     ///
     /// # Errors
-    /// It can't be killed.
+    /// The process can't be killed.
     pub fn kill(&mut self) -> Result<()> {
         self.process.take().map_or(Ok(()), |mut process| process.kill())
     }
 
-    /// Starts the API server again on the same data and address, killing it first where it runs; waits until it is ready.
+    /// Restarts the API server with the same data and address, and waits until it is ready. If it runs, it is killed
+    /// first.
     ///
     /// # Errors
-    /// It does not start: what it said last is in the error.
+    /// The server does not start. The error has the end of its output.
     pub fn restart(&mut self) -> Result<()> {
         self.kill()?;
         let mut command = self.command()?;
@@ -161,10 +162,11 @@ impl<'a> ApiServer<'a> {
         Ok(())
     }
 
-    /// Makes the server forget the past: with the restart that its cache needs, watches from before get a 410.
+    /// Compacts etcd and restarts the server, whose cache needs the restart. Watches from earlier versions then get a
+    /// 410.
     ///
     /// # Errors
-    /// etcd refuses, or the API server does not start again.
+    /// etcd returns an error, or the API server does not start again.
     pub fn compact_and_restart(&mut self) -> Result<()> {
         self.kill()?;
         self.etcd.compact(self.place)?;
@@ -187,14 +189,14 @@ impl<'a> ApiServer<'a> {
             format!("--cert-dir={}", self.certificates().display()),
             "--service-cluster-ip-range=10.96.0.0/16,fd00:96::/112".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
-            // No controller makes ServiceAccounts here, and pods would have to wait for theirs.
+            // No controller creates ServiceAccounts here, so pods would wait for theirs forever.
             "--disable-admission-plugins=ServiceAccount".to_owned(),
             "--authorization-mode=RBAC".to_owned(),
             format!("--token-auth-file={}/tokens.csv", folder.display()),
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-signing-key-file={}", key.display()),
             format!("--service-account-key-file={}", key.display()),
-            // The binary that is built here has no protobuf form for `endPort`.
+            // The binary that is built here can't encode `endPort` in protobuf.
             "--storage-media-type=application/json".to_owned(),
         ]);
         if minor_version(&self.binary)? < 23 {
@@ -206,7 +208,7 @@ impl<'a> ApiServer<'a> {
 
 fn free_ports() -> Result<[u16; 3]> {
     let mut ports = [0; 3];
-    // All are held until the last is known, so that they differ.
+    // All ports are held until the last one is allocated, so that they differ.
     let mut held = Vec::new();
     for port in &mut ports {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("looking for a free port")?;
@@ -216,7 +218,7 @@ fn free_ports() -> Result<[u16; 3]> {
     Ok(ports)
 }
 
-/// Anybody may ask.
+/// Returns true if the server is ready. The request needs no credentials.
 fn is_ready(place: Place<'_>, port: u16) -> bool {
     let mut curl = place.command(Path::new("curl"));
     let url = format!("https://127.0.0.1:{port}/readyz");
@@ -224,7 +226,7 @@ fn is_ready(place: Place<'_>, port: u16) -> bool {
     answer.is_ok_and(|answer| answer.stdout == b"ok")
 }
 
-/// The 20 of `Kubernetes v1.20.2`.
+/// Parses the minor version: 20 for `Kubernetes v1.20.2`.
 fn minor_version(binary: &Path) -> Result<u32> {
     let output = Command::new(binary).arg("--version").output();
     let output = output.with_context(|| format!("starting {}", binary.display()))?;

@@ -1,4 +1,4 @@
-//! The demo's pods, policies, servers and packet filter.
+//! Creates the demo's pods, policies, servers and packet filter.
 
 use std::{fs, path::Path};
 
@@ -8,20 +8,20 @@ use tempfile::TempDir;
 use super::folder;
 use crate::netns::{Lab, Pod, PodSpec, Server};
 
-/// All that there is before the agent starts. It goes when this is dropped.
+/// The demo's cluster, before the agent starts. It is removed when this is dropped.
 #[derive(Debug)]
 pub struct Cluster {
     lab: Lab,
     manifests: TempDir,
-    /// They listen until they are dropped.
+    /// The servers. They listen until they are dropped.
     _servers: Vec<Server>,
 }
 
 impl Cluster {
-    /// Makes the pods, starts what listens in them, loads the packet filter and writes the manifests.
+    /// Creates the pods, starts their servers, loads the packet filter and writes the manifests.
     ///
     /// # Errors
-    /// Without root's capabilities, or where `ip` or `nft` is missing.
+    /// The process lacks root's capabilities, or `ip` or `nft` is missing.
     pub fn new() -> Result<Self> {
         let lab = Lab::new()?;
         for spec in specs() {
@@ -46,7 +46,7 @@ impl Cluster {
         self.manifests.path()
     }
 
-    /// The pod of this name; names are unique across the demo's namespaces.
+    /// The pod with this name. Names are unique across the demo's namespaces.
     pub(super) fn pod(&self, name: &str) -> Result<Pod> {
         pod(&self.lab, name)
     }

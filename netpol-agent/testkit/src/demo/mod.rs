@@ -1,5 +1,5 @@
-//! The main job, end to end: a small cluster, policies, a packet filter that enforces a part of them, real traffic, and
-//! the agent that tells which is which.
+//! The demo: a small cluster with policies, a packet filter that enforces only some of them, real traffic, and the
+//! agent, which reports which policies are enforced.
 
 mod cluster;
 mod traffic;
@@ -19,30 +19,31 @@ use crate::agent::{Agent, Printing};
 pub use cluster::Cluster;
 pub use traffic::TRAFFIC;
 
-/// The agent takes a drop for final once TCP's first retransmission would have got through, which is after 2 s.
+/// How long to wait for the agent's verdicts. A drop is final once TCP's first retransmission would have arrived,
+/// after 2 s.
 const LAST_VERDICTS: Duration = Duration::from_millis(3500);
 
-/// What the agent prints.
+/// The form of the agent's output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Output {
-    /// For people: shown as it comes, with an introduction.
+    /// Text for people, printed at once, with an introduction.
     Compact,
-    /// For programs: kept.
+    /// JSON for programs. It is only returned.
     Json,
 }
 
-/// Runs the agent at `binary` on the demo's traffic; returns what it printed to stdout.
+/// Runs the agent at `binary` on the demo's traffic. Returns its stdout.
 ///
 /// # Errors
-/// The cluster can't be made, the agent fails, or the packet filter does not do what the demo relies on.
+/// The cluster can't be created, the agent fails, or an attempt does not have the expected result.
 pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
     run_with(cluster, binary, &["--manifests".as_ref(), cluster.manifests().as_os_str()], output)
 }
 
-/// Like [`run`], with the arguments that tell the agent where the cluster's state comes from.
+/// Like [`run`], with the agent's arguments for the source of the cluster's state.
 ///
 /// # Errors
-/// As there.
+/// The same as for [`run`].
 pub fn run_with(cluster: &Cluster, binary: &Path, source: &[&OsStr], output: Output) -> Result<String> {
     let (format, printing) = match output {
         Output::Compact => ("compact", Printing::Shown),

@@ -1,17 +1,17 @@
-//! What the demo's pods try, each once.
+//! The connections that the demo's pods try to open, each once.
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::Cluster;
 use crate::netns::{Attempt, Probe};
 
-/// One try of one pod to reach another.
+/// One connection attempt from one pod to another.
 #[derive(Clone, Copy, Debug)]
 pub struct Exchange {
     from: &'static str,
     to: &'static str,
     kind: Kind,
-    /// How it ends for the pod that tries: the packet filter's work, or the far end's.
+    /// What the source pod observes: the result of the packet filter, or of the destination.
     ends: Attempt,
 }
 
@@ -25,12 +25,12 @@ enum Kind {
     EchoV6,
 }
 
-/// In this order. What the policies and the agent say of each is in the demo's test.
+/// The attempts, in this order. The demo's test has the verdict and the outcome of each.
 pub const TRAFFIC: [Exchange; 22] = {
     use Attempt::{Answered, Refused, Sent, TimedOut, Unreachable};
     use Kind::{Echo, EchoV6, OneWay, Tcp, TcpV6, Udp};
     [
-        // What is meant to be.
+        // Allowed, and it works.
         exchange("frontend", "dns", Udp(53), Answered),
         exchange("frontend", "backend", Tcp(8080), Answered),
         exchange("backend", "dns", Udp(53), Answered),
@@ -40,22 +40,22 @@ pub const TRAFFIC: [Exchange; 22] = {
         exchange("database", "dns", Udp(53), Answered),
         exchange("debug", "dns", Tcp(53), Answered),
         exchange("dns", "debug", Echo, Answered),
-        // A closed port is no policy.
+        // A closed port is not a denial by policies.
         exchange("dns", "debug", Tcp(8081), Refused),
-        // What is not meant to be, and is not.
+        // Denied, and it is blocked.
         exchange("frontend", "database", Tcp(5432), TimedOut),
         exchange("frontend", "redis", Tcp(6379), Refused),
         exchange("frontend", "debug", Udp(4444), TimedOut),
         exchange("database", "backend", Tcp(8080), TimedOut),
         exchange("debug", "backend", Tcp(8080), Unreachable),
-        // What is not meant to be, and is.
+        // Denied, and it works: not enforced.
         exchange("debug", "redis", Tcp(6379), Answered),
         exchange("debug", "database", Tcp(9187), Refused),
         exchange("debug", "backend", OneWay(514), Sent),
         exchange("database", "backend", TcpV6(8080), Answered),
-        // What is meant to be, and is not.
+        // Allowed, and it is blocked: over-blocked.
         exchange("backend", "dns", Tcp(53), Unreachable),
-        // What policies do not speak of.
+        // Policies do not apply.
         exchange("frontend", "backend", Echo, Answered),
         exchange("backend", "database", EchoV6, Answered),
     ]
@@ -66,7 +66,7 @@ const fn exchange(from: &'static str, to: &'static str, kind: Kind, ends: Attemp
 }
 
 impl Exchange {
-    /// Tries, and checks that it ends as the demo relies on.
+    /// Makes the attempt, and checks that it has the expected result.
     pub(super) fn run(&self, cluster: &Cluster) -> Result<()> {
         let Self { from, to, kind, ends } = *self;
         let (source, destination) = (cluster.pod(from)?, cluster.pod(to)?);

@@ -1,4 +1,4 @@
-//! An image, unpacked.
+//! Unpacks an image, so that tests can inspect its files.
 
 use std::{
     fs,
@@ -10,10 +10,10 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// Where the files of an unpacked image are.
+/// The folder name of an unpacked image's files.
 const ROOT: &str = "root";
 
-/// An image's archive, unpacked.
+/// An unpacked image.
 #[derive(Debug)]
 pub struct Image {
     folder: TempDir,
@@ -25,7 +25,7 @@ impl Image {
     /// Unpacks an archive that [`super::pack`] wrote.
     ///
     /// # Errors
-    /// There is none, or it is none of an image.
+    /// The archive does not exist, or is not an image.
     pub fn unpack(archive: &Path) -> Result<Self> {
         ensure!(archive.is_file(), "{} is not there: `cargo xtask test` makes it", archive.display());
         let folder = TempDir::with_prefix("netpol-image-").context("making a folder for an image")?;
@@ -49,19 +49,19 @@ impl Image {
         Ok(Self { name, config, folder })
     }
 
-    /// What it is called, with its tag.
+    /// The image's name, with its tag.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Its configuration (`application/vnd.oci.image.config.v1+json`).
+    /// The image's configuration (`application/vnd.oci.image.config.v1+json`).
     #[must_use]
     pub fn config(&self) -> &Value {
         &self.config
     }
 
-    /// The folder with its files.
+    /// The folder with the image's files.
     #[must_use]
     pub fn root(&self) -> PathBuf {
         self.folder.path().join(ROOT)

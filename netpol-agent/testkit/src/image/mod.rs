@@ -1,4 +1,4 @@
-//! The agent's container image.
+//! Builds the agent's container image with buildah.
 
 mod archive;
 
@@ -13,30 +13,30 @@ use tempfile::TempDir;
 
 pub use archive::Image;
 
-/// What the image is called: the chart's `image.repository`, and its `appVersion` as the tag.
+/// The image's name: the chart's `image.repository`, with its `appVersion` as the tag.
 pub const NAME: &str = concat!("netpol/netpol-agent:", env!("CARGO_PKG_VERSION"));
 
-/// The capabilities that the binary's file carries: without them, Linux takes from another user than root what the
-/// container runtime gave it (capabilities(7)).
+/// The file capabilities of the binary. Without them, a user other than root loses the capabilities that the container
+/// runtime grants (capabilities(7)).
 pub const CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_net_admin=ep";
 
-/// Where the image is that tests look at.
+/// The path of the image that tests inspect.
 #[must_use]
 pub fn of_tests() -> PathBuf {
     folder().join("test.tar")
 }
 
-/// Where images and the binaries in them are kept.
+/// The folder of images and of the binaries in them.
 #[must_use]
 pub fn folder() -> PathBuf {
     env::var_os("CARGO_TARGET_DIR").map_or_else(|| crate::root().join("target"), PathBuf::from).join("image")
 }
 
-/// Packs a static agent into an image, as an archive that `docker load`, `podman load` and `ctr images import` take.
-/// buildah keeps its storage in a folder of its own, which is gone afterwards.
+/// Packs a static agent into an image, as an archive for `docker load`, `podman load` and `ctr images import`. buildah
+/// uses a temporary folder for its storage, which is removed afterwards.
 ///
 /// # Errors
-/// This is not root; or buildah is missing, or fails: its own words are in the error.
+/// The process is not root, buildah is missing, or buildah fails. The error has its output.
 pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
     let work = TempDir::with_prefix("netpol-image-").context("making a folder for buildah")?;
     let context = work.path().join("context");
@@ -45,7 +45,7 @@ pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
     fs::copy(agent, &program).with_context(|| format!("copying {}", agent.display()))?;
     run(Command::new("setcap").arg(CAPABILITIES).arg(&program))?;
     let (revision, date) = commit();
-    // An image of the same sources is the same image: its date is that of the sources.
+    // The image's date is the date of the sources, so that the same sources give the same image.
     buildah(
         work.path(),
         &["build", "--isolation", "chroot", "--target", "local", "--timestamp", &date, "--tag", NAME]
@@ -57,13 +57,14 @@ pub fn pack(agent: &Path, archive: &Path) -> Result<()> {
             .collect::<Vec<_>>(),
     )?;
     if archive.exists() {
-        // buildah adds to an archive that is there.
+        // buildah would add to an existing archive.
         fs::remove_file(archive).with_context(|| format!("removing {}", archive.display()))?;
     }
     buildah(work.path(), &["push", "--quiet", NAME, &format!("docker-archive:{}:{NAME}", archive.display())])
 }
 
-/// The commit that the sources are at, and its time in seconds since 1970. Outside of git there is none, and it is 1970.
+/// The commit of the sources, and its time in seconds since 1970. Outside of git there is no commit, and the time is
+/// 0.
 fn commit() -> (String, String) {
     let git = Command::new("git").args(["log", "-1", "--format=%H %ct"]).current_dir(crate::root()).output();
     let text = git.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
@@ -75,7 +76,7 @@ fn commit() -> (String, String) {
 
 fn buildah(work: &Path, arguments: &[&str]) -> Result<()> {
     run(Command::new("buildah")
-        // A plain copy of each layer needs nothing of the kernel or of the file system.
+        // The driver that copies each layer needs no feature of the kernel or of the file system.
         .args(["--storage-driver", "vfs", "--root"])
         .arg(work.join("storage"))
         .arg("--runroot")

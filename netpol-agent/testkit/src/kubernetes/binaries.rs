@@ -1,4 +1,4 @@
-//! Where Kubernetes' programs and etcd are.
+//! Finds Kubernetes' programs and etcd.
 
 use std::{env, path::PathBuf};
 
@@ -7,19 +7,19 @@ use anyhow::{Context as _, Result};
 use super::recipe;
 use crate::cache;
 
-/// etcd: in the folder `KUBEBUILDER_ASSETS`, or on `PATH`.
+/// The path of etcd: in the folder `KUBEBUILDER_ASSETS`, or on `PATH`.
 ///
 /// # Errors
-/// It is in neither; the error says what to do.
+/// etcd is in neither. The error says what to do.
 pub fn etcd() -> Result<PathBuf> {
     find("etcd")
         .context("no etcd in KUBEBUILDER_ASSETS or on PATH: `cargo xtask setup` installs it on Debian")
 }
 
-/// kube-apiserver: in the folder `KUBEBUILDER_ASSETS`, or on `PATH`, or [`built`].
+/// The path of kube-apiserver: in the folder `KUBEBUILDER_ASSETS`, or on `PATH`, or [`built`].
 ///
 /// # Errors
-/// There is none and none can be built; the error says what to do.
+/// kube-apiserver is in none of them and can't be built. The error says what to do.
 pub fn apiserver() -> Result<PathBuf> {
     if let Some(path) = find("kube-apiserver") {
         return Ok(path);
@@ -29,11 +29,11 @@ pub fn apiserver() -> Result<PathBuf> {
     Ok(folder.join("kube-apiserver"))
 }
 
-/// The folder with all of Kubernetes' programs, 1.20.2, built from Debian's source package: once for all checkouts of
-/// this user, which takes minutes, and 4 GB of disk meanwhile. Whoever comes meanwhile waits.
+/// The folder with all of Kubernetes' programs, 1.20.2. They are built from Debian's source package, once for all
+/// checkouts of this user. That takes some minutes, and temporarily 4 GB of disk space. Other callers wait meanwhile.
 ///
 /// # Errors
-/// This is not Debian 12, its archive can't be reached, or a tool fails.
+/// The machine does not run Debian 12, Debian's archive can't be reached, or a tool fails.
 pub fn built() -> Result<PathBuf> {
     cache::find_or_make(&format!("kubernetes-{:016x}", recipe::hash()), |folder, work| {
         let log = folder.with_extension("log");

@@ -1,8 +1,9 @@
-//! What a client has to know of an API server.
+//! Writes kubeconfigs.
 
 use std::path::Path;
 
-/// A kubeconfig for who has `token`; `authority` is the file with the certificate that vouches for the server at `url`.
+/// Creates a kubeconfig for the user with `token`. `authority` is the file with the CA certificate of the server at
+/// `url`.
 pub(crate) fn kubeconfig(url: &str, authority: &Path, token: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: netpol\n\

@@ -1,4 +1,4 @@
-//! Kubernetes' own programs, for a real API server and a real node.
+//! Finds or builds Kubernetes' own programs, for a real API server and a real node.
 
 mod binaries;
 mod kubeconfig;

@@ -1,4 +1,4 @@
-//! A block of addresses that no other lab or node on the machine has.
+//! Allocates blocks of addresses: no two labs or nodes on the machine have the same block.
 
 use std::{
     net::{Ipv4Addr, Ipv6Addr},
@@ -12,18 +12,19 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-/// How many labs a machine can have at a time: as many as there are /20 networks in 10.128.0.0/9.
+/// The number of labs that can exist on a machine at the same time: the number of /20 networks in 10.128.0.0/9.
 const BLOCKS: u16 = 2048;
 
-/// The addresses below are the node's.
+/// Addresses below this one belong to the node.
 const FIRST_POD: u16 = 16;
 
-/// A lab's or a node's share of 10.128.0.0/9, of fd6e:6574:706f::/48 and, for what is outside the cluster, of 198.18.0.0/15 and
-/// 2001:db8::/32.
+/// The address block of a lab or a node: a part of 10.128.0.0/9 and of fd6e:6574:706f::/48, and for hosts outside the
+/// cluster a part of 198.18.0.0/15 and 2001:db8::/32.
 #[derive(Debug)]
 pub(crate) struct Block {
     index: u16,
-    /// Bound to an abstract name that stands for `index`; the kernel frees it with the process at the latest.
+    /// A socket that is bound to an abstract name for `index`. The kernel frees it when the process ends, at the
+    /// latest.
     claim: UnixDatagram,
 }
 
@@ -31,7 +32,7 @@ impl Block {
     pub(super) const PODS: u16 = 4000;
     pub(super) const OUTSIDERS: u16 = 60;
 
-    /// Takes the first free block, beginning at one that differs from process to process.
+    /// Claims the first free block. The search begins at a different block in each process.
     pub(crate) fn claim() -> Result<Self> {
         let start = process::id() % u32::from(BLOCKS);
         for offset in 0..BLOCKS {
@@ -45,33 +46,34 @@ impl Block {
         bail!("all {BLOCKS} address blocks are taken: too many labs run on this machine");
     }
 
-    /// The lab's number on this machine, while it lives.
+    /// The number of the block. It is unique on this machine as long as the block is claimed.
     pub(crate) fn index(&self) -> u16 {
         self.index
     }
 
-    /// Another hold on the claim, for somebody who lives longer.
+    /// Another reference to the claim, for an owner that exists longer.
     pub(crate) fn share(&self) -> Result<OwnedFd> {
         let claim = self.claim.try_clone().context("sharing the claim of an address block")?;
         Ok(claim.into())
     }
 
-    /// The node's address, which is every pod's gateway in a lab.
+    /// The node's address. In a lab, it is the gateway of every pod.
     pub(crate) fn node4(&self) -> Ipv4Addr {
         self.inside4(1)
     }
 
-    /// The machine's address, for a node that has a link to it: with the node's in a network of four, a /30.
+    /// The machine's address, for a node that has a link to the machine. It is in the same /30 network as the node's.
     pub(crate) fn machine4(&self) -> Ipv4Addr {
         self.inside4(2)
     }
 
-    /// The IPv4 addresses that a node's CNI plugin gives to pods, as a CIDR apart from the node's own.
+    /// The CIDR of the IPv4 addresses that a node's CNI plugin gives to pods. It does not contain the node's own
+    /// address.
     pub(crate) fn pods4(&self) -> String {
         format!("{}/24", self.inside4(256))
     }
 
-    /// The node's IPv6 address, which is every pod's gateway.
+    /// The node's IPv6 address. It is the gateway of every pod.
     pub(super) fn node6(&self) -> Ipv6Addr {
         self.inside6(1)
     }

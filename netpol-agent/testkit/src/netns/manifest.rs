@@ -1,4 +1,4 @@
-//! The lab as the Kubernetes API would tell it.
+//! Writes a lab's node, namespaces and pods as Kubernetes manifests.
 
 use std::{
     collections::BTreeMap,
@@ -14,14 +14,14 @@ use super::Pod;
 
 type Labels = BTreeMap<String, String>;
 
-/// What a Node object says.
+/// The content of a Node object.
 pub(super) struct NodeObject<'a> {
     pub(super) name: &'a str,
     pub(super) ips: [IpAddr; 2],
     pub(super) cidrs: [String; 2],
 }
 
-/// One YAML document for each object.
+/// Creates one YAML document for each object.
 pub(super) fn render(node: &NodeObject<'_>, namespaces: &BTreeMap<String, Labels>, pods: &[Pod]) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
@@ -35,7 +35,7 @@ pub(super) fn render(node: &NodeObject<'_>, namespaces: &BTreeMap<String, Labels
     text
 }
 
-/// Puts `text` in the place of the file at once: a reader sees the old one or the new one, never a part.
+/// Replaces the file with `text` atomically: a reader gets the old or the new content, never a part of it.
 pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     let draft = path.with_extension("draft");
     fs::write(&draft, text).with_context(|| format!("writing {}", draft.display()))?;
@@ -89,7 +89,7 @@ fn write_labels(out: &mut String, labels: &Labels) -> fmt::Result {
     Ok(())
 }
 
-/// A YAML scalar that is a string whatever is in it: JSON's strings are.
+/// Quotes a string as a YAML scalar. A JSON string is a valid YAML string, whatever it contains.
 fn quoted(text: &str) -> impl fmt::Display + use<> {
     serde_json::Value::from(text)
 }

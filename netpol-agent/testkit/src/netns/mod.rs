@@ -1,19 +1,20 @@
 //! A small Kubernetes node made of network namespaces: real interfaces, real packets, a real packet filter.
 //!
-//! A [`Lab`] plays one node: a network namespace of its own that forwards between the pods, each of which is a further
-//! namespace on a veth pair, wired as the CNI's `ptp` plugin does (/32 and /128 addresses, the node as the gateway).
-//! The machine's own namespace is never touched.
+//! A [`Lab`] represents one node: a network namespace that forwards between the pods. Each pod is another namespace on
+//! a veth pair, set up as the CNI's `ptp` plugin does (/32 and /128 addresses, the node as the gateway). The machine's
+//! own namespace is never changed.
 //!
-//! # Nothing stays behind
+//! # Clean-up
 //!
-//! The namespaces have no name and no process: they live through file descriptors of the process that made them, so
-//! the kernel takes them down, with all that is in them, when a [`Lab`] is dropped, when its process panics, is
-//! interrupted or is killed. Programs started by [`Namespace::command`] die with the thread that started them.
+//! The namespaces have no name and no process. They exist only through file descriptors of the process that created
+//! them. So the kernel removes them and everything in them when a [`Lab`] is dropped, and also when its process
+//! panics, is interrupted or is killed. Programs started by [`Namespace::command`] are killed when the thread that
+//! started them ends.
 //!
-//! # Many at a time
+//! # Several labs at the same time
 //!
-//! Every lab claims a block of addresses that no other lab on the machine has, because the kernel's tracepoints see the
-//! packets of all namespaces. The claim is a socket with an abstract name, which ends with the process too.
+//! Each lab claims a block of addresses that no other lab on the machine has, because the kernel's tracepoints observe
+//! the packets of all namespaces. The claim is a socket with an abstract name, which also ends with the process.
 
 mod address;
 mod manifest;

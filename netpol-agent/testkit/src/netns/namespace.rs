@@ -1,4 +1,4 @@
-//! A network namespace without a name.
+//! Network namespaces without a name, and how to run code and programs in them.
 
 use std::{
     ffi::OsStr,
@@ -21,37 +21,37 @@ use nix::{
 
 use crate::command;
 
-/// What every namespace of a lab is set to, whatever the machine's defaults are.
+/// The kernel settings of each namespace of a lab. They do not depend on the machine's defaults.
 const SETTINGS: [(&str, &str); 10] = [
-    // Addresses of both families are usable as soon as they are set.
+    // Addresses of both families can be used as soon as they are set.
     ("net/ipv6/conf/all/accept_dad", "0"),
     ("net/ipv6/conf/default/accept_dad", "0"),
     ("net/ipv6/conf/default/dad_transmits", "0"),
-    // No packets that nobody asked for.
+    // The kernel sends no packets by itself.
     ("net/ipv6/conf/default/router_solicitations", "0"),
-    // Packets with a foreign source address are for the packet filter to drop.
+    // Packets with a spoofed source address reach the packet filter, which must drop them.
     ("net/ipv4/conf/all/rp_filter", "0"),
     ("net/ipv4/conf/default/rp_filter", "0"),
-    // Each rejected attempt gets its ICMP message.
+    // Each rejected attempt gets an ICMP message: no rate limit.
     ("net/ipv4/icmp_ratelimit", "0"),
     ("net/ipv6/icmp/ratelimit", "0"),
-    // As container runtimes have it: anyone may ping.
+    // Any user may ping, as in container runtimes.
     ("net/ipv4/ping_group_range", "0 2147483647"),
-    // A server may be started where another has just ended.
+    // A server can be started directly after another one on the same port has ended.
     ("net/ipv4/tcp_tw_reuse", "1"),
 ];
 
-/// A network namespace that lives as long as this value, or as a thread, process or socket that was made in it.
+/// A network namespace. It exists as long as this value, or as a thread, process or socket that was created in it.
 #[derive(Debug)]
 pub struct Namespace {
     file: File,
 }
 
 impl Namespace {
-    /// Makes a namespace with nothing but a loopback interface, which is up.
+    /// Creates a namespace with only a loopback interface, which is up.
     ///
     /// # Errors
-    /// Without `CAP_SYS_ADMIN`, or where the kernel has no more namespaces to give.
+    /// The process lacks `CAP_SYS_ADMIN`, or the kernel's limit of namespaces is reached.
     pub fn new() -> Result<Self> {
         in_thread(|| {
             unshare(CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
@@ -67,7 +67,7 @@ impl Namespace {
         })
     }
 
-    /// One that others made, by a path such as `/proc/1/ns/net` or `/run/netns/NAME`.
+    /// Opens an existing namespace by a path such as `/proc/1/ns/net` or `/run/netns/NAME`.
     ///
     /// # Errors
     /// The path can't be opened.
@@ -75,12 +75,12 @@ impl Namespace {
         Ok(Self { file: File::open(path).with_context(|| format!("opening {}", path.display()))? })
     }
 
-    /// Runs `work` on a thread of its own inside the namespace, and waits for it.
+    /// Runs `work` on a new thread inside the namespace, and waits for it.
     ///
-    /// Sockets and threads that `work` makes belong to the namespace for good. A panic goes on in the caller.
+    /// Sockets and threads that `work` creates stay in the namespace. A panic is passed on to the caller.
     ///
     /// # Errors
-    /// Where the namespace can't be entered (`CAP_SYS_ADMIN`).
+    /// The namespace can't be entered (`CAP_SYS_ADMIN`).
     pub fn run<T: Send>(&self, work: impl FnOnce() -> T + Send) -> Result<T> {
         in_thread(|| {
             setns(&self.file, CloneFlags::CLONE_NEWNET).context("entering a network namespace")?;
@@ -88,10 +88,10 @@ impl Namespace {
         })
     }
 
-    /// A program to be started inside the namespace, by the same process id that `spawn` returns.
+    /// Creates a command for a program inside the namespace. `spawn` returns the program's own process id.
     ///
-    /// It is killed when the thread that starts it ends, so that it can't outlive a lab whose process was killed:
-    /// start it from a thread that stays.
+    /// The program is killed when the thread that starts it ends, so that it can't outlive a lab whose process was
+    /// killed. So the thread must not end before the program.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command::command("setpriv");
         command.args(["--pdeathsig", "KILL", "nsenter"]);
@@ -99,26 +99,26 @@ impl Namespace {
         command
     }
 
-    /// Runs a program inside the namespace to its end, with `input` on its stdin; returns its stdout.
+    /// Runs a program inside the namespace, with `input` on its stdin. Returns its stdout.
     ///
     /// # Errors
-    /// Where it can't be started, or ends with a failure: its stderr is in the error.
+    /// The program can't be started, or ends with a failure. The error has its stderr.
     pub fn exec(&self, program: &str, args: &[&str], input: &str) -> Result<String> {
         self.run(|| command::run(program, args, input))?
     }
 
-    /// Runs lines as `ip -batch` takes them, inside the namespace.
+    /// Runs the lines with `ip -batch` inside the namespace.
     ///
     /// # Errors
-    /// The first line that fails, with what `ip` says.
+    /// A line fails. The error has the first such line and the output of `ip`.
     pub fn ip(&self, lines: &str) -> Result<String> {
         self.exec("ip", &["-batch", "-"], lines)
     }
 
-    /// Loads a ruleset, as `nft -f` takes it, inside the namespace; returns what `nft` prints.
+    /// Loads a ruleset with `nft -f` inside the namespace. Returns the output of `nft`.
     ///
     /// # Errors
-    /// What `nft` says.
+    /// `nft` fails. The error has its output.
     pub fn nft(&self, ruleset: &str) -> Result<String> {
         self.exec("nft", &["-f", "-"], ruleset)
     }
@@ -126,13 +126,13 @@ impl Namespace {
     /// Writes a kernel setting, such as `net/ipv4/ip_forward`, inside the namespace.
     ///
     /// # Errors
-    /// The setting does not exist, or does not take the value.
+    /// The setting does not exist, or the value is not valid.
     pub fn sysctl(&self, name: &str, value: &str) -> Result<()> {
         self.run(|| set(name, value))?
     }
 
-    /// Waits until an interface sends what it is given: for a moment after both ends of a veth pair are up, the kernel
-    /// drops it.
+    /// Waits until an interface sends packets. For a short time after both ends of a veth pair are up, the kernel
+    /// drops them.
     pub(super) fn wait_until_running(&self, ifname: &str) -> Result<()> {
         self.run(|| {
             let start = Instant::now();
@@ -147,7 +147,7 @@ impl Namespace {
         })?
     }
 
-    /// Where other programs can open the namespace, while this process lives.
+    /// A path by which other programs can open the namespace, as long as this process runs.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/{}/fd/{}", process::id(), self.file.as_raw_fd()))
     }
@@ -164,7 +164,8 @@ fn set(name: &str, value: &str) -> Result<()> {
     fs::write(&path, value).with_context(|| format!("writing {value:?} to {path}"))
 }
 
-/// A thread's namespace can be changed alone, but not back without trouble: every visit gets its own thread.
+/// Runs `work` on a new thread, and waits for it. A thread can enter another namespace, but can't easily return. So
+/// each call uses a new thread.
 fn in_thread<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
     thread::scope(|scope| match scope.spawn(work).join() {
         Ok(result) => result,

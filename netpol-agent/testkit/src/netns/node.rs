@@ -1,4 +1,4 @@
-//! The lab: one node and its pods.
+//! The lab: one node, and its pods.
 
 use std::{
     collections::BTreeMap,
@@ -22,10 +22,10 @@ use super::{
     pod::{Mac, PodInner},
 };
 
-/// One node: a network namespace that forwards between its pods, with a packet filter of its own.
+/// One node: a network namespace that forwards between its pods and has its own packet filter.
 ///
-/// What a [`Namespace`] can do, a lab can, for the node's namespace. All methods take `&self`: pods may be made from
-/// many threads.
+/// A lab has all methods of a [`Namespace`], for the node's namespace. All methods take `&self`, so pods can be
+/// created from several threads.
 #[derive(Debug)]
 pub struct Lab {
     netns: Namespace,
@@ -41,7 +41,7 @@ struct State {
     namespaces: BTreeMap<String, BTreeMap<String, String>>,
 }
 
-/// What a new pod's two ends are called and numbered.
+/// The names and numbers of the two ends of a new pod's veth pair.
 struct Wiring {
     host_ifname: String,
     mac: Mac,
@@ -54,10 +54,10 @@ impl Lab {
     /// The node's name in manifests.
     pub const NODE: &str = "lab";
 
-    /// Makes a node without pods.
+    /// Creates a node without pods.
     ///
     /// # Errors
-    /// Without root's capabilities, or where `ip` is missing.
+    /// The process lacks root's capabilities, or `ip` is missing.
     pub fn new() -> Result<Self> {
         let lab = Self {
             netns: Namespace::new()?,
@@ -81,26 +81,27 @@ impl Lab {
         self.block.node6()
     }
 
-    /// The IPv4 network that the pods' addresses come from.
+    /// The IPv4 network of the pods' addresses.
     pub fn pod_cidr4(&self) -> String {
         self.block.cidr4()
     }
 
-    /// The IPv6 network that the pods' addresses come from.
+    /// The IPv6 network of the pods' addresses.
     pub fn pod_cidr6(&self) -> String {
         self.block.cidr6()
     }
 
-    /// Gives a Kubernetes namespace a label, for [`Self::write_manifests`].
+    /// Adds a label to a Kubernetes namespace, for [`Self::write_manifests`].
     pub fn label_namespace(&self, namespace: &str, key: &str, value: &str) {
         let mut state = self.state();
         state.namespaces.entry(namespace.to_owned()).or_default().insert(key.to_owned(), value.to_owned());
     }
 
-    /// Makes a pod, as the CNI's `ptp` plugin does: the veth pair, the addresses inside, then the host end.
+    /// Creates a pod as the CNI's `ptp` plugin does: the veth pair, the addresses inside the pod, and then the host
+    /// end.
     ///
     /// # Errors
-    /// A pod of that name exists, the lab's addresses are used up, or `ip` fails.
+    /// A pod with that name exists, the lab has no free addresses, or `ip` fails.
     pub fn add_pod(&self, spec: PodSpec) -> Result<Pod> {
         let key = (spec.namespace.clone(), spec.name.clone());
         ensure!(!self.state().pods.contains_key(&key), "pod {}/{} exists already", key.0, key.1);
@@ -134,22 +135,23 @@ impl Lab {
         Ok(pod)
     }
 
-    /// Removes a pod: its interface at once, its namespace with the last clone of `pod` and the last socket in it.
+    /// Removes a pod. Its interface is removed at once. Its namespace is removed with the last clone of `pod` and the
+    /// last socket in it.
     ///
     /// # Errors
-    /// The pod's interface is gone already.
+    /// The pod's interface does not exist any more.
     pub fn delete_pod(&self, pod: &Pod) -> Result<()> {
         self.state().pods.remove(&(pod.namespace().to_owned(), pod.name().to_owned()));
         self.ip(&format!("link del {}\n", pod.host_ifname())).map(drop)
     }
 
-    /// The pods that are there now, by namespace and name; hosts outside the cluster are not among them.
+    /// The current pods, sorted by namespace and name. Hosts outside the cluster are not included.
     pub fn pods(&self) -> Vec<Pod> {
         self.state().pods.values().filter(|pod| !pod.inner.spec.outside).cloned().collect()
     }
 
-    /// Writes the node, the namespaces and the pods as Kubernetes manifests into `lab.yaml` in `folder`, replacing it
-    /// at once.
+    /// Writes the node, the namespaces and the pods as Kubernetes manifests to `lab.yaml` in `folder`. The file is
+    /// replaced atomically.
     ///
     /// # Errors
     /// The folder can't be written to.
@@ -177,7 +179,7 @@ impl Lab {
         let [upper, lower] = serial.to_be_bytes();
         let prefix = if spec.outside { "uplink" } else { "veth" };
         Ok(Wiring {
-            // As long as, and as little telling as, the names that CNIs give.
+            // The names are as long and as meaningless as the names that CNI plugins use.
             host_ifname: format!("{prefix}{:08x}", mix(u32::from_be_bytes([high, low, upper, lower]))),
             mac: [0x0a, 0x58, high, low, upper, lower],
             host_mac: [0x0a, 0x59, high, low, upper, lower],
@@ -212,7 +214,7 @@ impl Lab {
         })
     }
 
-    /// What `ip` does inside the pod.
+    /// The `ip` commands inside the pod.
     fn inner_end(&self, wiring: &Wiring) -> String {
         let (dev, host) = (Pod::IFNAME, &wiring.host_ifname);
         let mut lines = format!(
@@ -237,7 +239,7 @@ impl Lab {
         lines
     }
 
-    /// What `ip` does at the host end.
+    /// The `ip` commands for the host end.
     fn host_end(&self, wiring: &Wiring) -> String {
         let dev = &wiring.host_ifname;
         let mut lines = format!("link set {dev} up\n");

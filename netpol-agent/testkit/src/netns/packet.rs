@@ -1,16 +1,16 @@
-//! Packets made by hand: what no socket sends.
+//! Creates packets that can't be sent through ordinary sockets.
 //!
 //! All functions that return a packet begin with the IP header; [`Pod::send`](super::Pod::send) puts it on the wire.
 
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// TCP flag: the sender has no more to send.
+/// TCP flag: the sender has no more data.
 pub const FIN: u8 = 0x01;
 /// TCP flag: the first segment.
 pub const SYN: u8 = 0x02;
-/// TCP flag: there is no such connection.
+/// TCP flag: reset.
 pub const RST: u8 = 0x04;
-/// TCP flag: the acknowledgement number counts.
+/// TCP flag: the acknowledgement number is valid.
 pub const ACK: u8 = 0x10;
 
 /// Protocol number of ICMP.
@@ -68,7 +68,7 @@ pub fn echo(from: IpAddr, to: IpAddr, identifier: u16, sequence: u16) -> Vec<u8>
     seal(from, to, protocol, message, 2)
 }
 
-/// An IP packet around any payload, with no checks made.
+/// An IP packet with any payload. Nothing is checked.
 pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     match (from, to) {
         (IpAddr::V4(from), IpAddr::V4(to)) => {
@@ -92,7 +92,8 @@ pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
-/// The packet with IPv4 options (a multiple of four bytes; `[1; 4]` are four that do nothing).
+/// Adds IPv4 options to a packet. Their length must be a multiple of four bytes. `[1; 4]` is four no-operation
+/// options.
 pub fn with_options(packet: &[u8], options: &[u8]) -> Vec<u8> {
     let (header, payload) = packet.split_at(IPV4_HEADER);
     let mut longer = [header, options, payload].concat();
@@ -102,8 +103,8 @@ pub fn with_options(packet: &[u8], options: &[u8]) -> Vec<u8> {
     with_header_checksum(longer)
 }
 
-/// The packet with IPv6 extension headers of these kinds, in this order; each is eight bytes that mean nothing (a
-/// fragment header: the one and only fragment).
+/// Adds IPv6 extension headers of these kinds to a packet, in this order. Each has eight bytes and no effect. A
+/// fragment header says that the packet is the only fragment.
 pub fn with_extensions(packet: &[u8], kinds: &[u8]) -> Vec<u8> {
     let (header, payload) = packet.split_at(IPV6_HEADER);
     let mut longer = header.to_vec();
@@ -112,7 +113,7 @@ pub fn with_extensions(packet: &[u8], kinds: &[u8]) -> Vec<u8> {
     for kind in kinds.iter().rev() {
         let mut extension = match *kind {
             FRAGMENT => vec![next, 0, 0, 0, 0, 0, 0, 7],
-            // Type 4 (segment routing) with none left.
+            // Type 4 (segment routing) with no segments left.
             ROUTING => vec![next, 0, 4, 0, 0, 0, 0, 0],
             // One padding option.
             _ => vec![next, 0, 1, 4, 0, 0, 0, 0],
@@ -126,7 +127,7 @@ pub fn with_extensions(packet: &[u8], kinds: &[u8]) -> Vec<u8> {
     longer
 }
 
-/// The packet in fragments with at most `size` bytes of payload each (rounded down to a multiple of eight).
+/// Splits a packet into fragments with at most `size` bytes of payload each (rounded down to a multiple of eight).
 pub fn fragments(packet: &[u8], size: usize) -> Vec<Vec<u8>> {
     let header = if packet[0] >> 4 == 4 { IPV4_HEADER } else { IPV6_HEADER };
     let (header, payload) = packet.split_at(header);
@@ -186,7 +187,8 @@ fn ports(from: SocketAddr, to: SocketAddr) -> Vec<u8> {
     [from.port().to_be_bytes(), to.port().to_be_bytes()].concat()
 }
 
-/// Sets the checksum at `at` in the payload, over the pseudo header where the protocol has one, and adds the header.
+/// Sets the checksum at `at` in the payload, including the pseudo header if the protocol has one, and adds the IP
+/// header.
 fn seal(from: SocketAddr, to: SocketAddr, protocol: u8, mut payload: Vec<u8>, at: usize) -> Vec<u8> {
     let mut pseudo = Vec::new();
     if protocol != ICMP {
@@ -218,7 +220,7 @@ fn v6(address: IpAddr) -> Ipv6Addr {
     }
 }
 
-/// RFC 1071.
+/// The Internet checksum (RFC 1071).
 fn internet_checksum(bytes: &[u8]) -> u16 {
     let word = |pair: &[u8]| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low));
     let mut sum: u32 = bytes.chunks(2).map(word).sum();
@@ -228,7 +230,7 @@ fn internet_checksum(bytes: &[u8]) -> u16 {
     !(sum as u16)
 }
 
-/// Castagnoli's polynomial, lowest bit first (RFC 9260, appendix A).
+/// CRC32c: Castagnoli's polynomial, lowest bit first (RFC 9260, appendix A).
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82f6_3b78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))

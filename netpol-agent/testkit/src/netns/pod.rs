@@ -1,4 +1,4 @@
-//! What a pod is to be, and a pod that is.
+//! The pods of a lab: their specification, and the running pod.
 
 use std::{
     collections::BTreeMap,
@@ -21,7 +21,7 @@ pub enum Stack {
     Dual,
 }
 
-/// What a pod is to be.
+/// The specification of a pod.
 #[derive(Clone, Debug)]
 pub struct PodSpec {
     pub(super) namespace: String,
@@ -33,7 +33,7 @@ pub struct PodSpec {
     pub(super) outside: bool,
 }
 
-/// A port that a pod's manifest names.
+/// A named container port in a pod's manifest.
 #[derive(Clone, Debug)]
 pub(super) struct Port {
     pub(super) name: String,
@@ -42,7 +42,7 @@ pub(super) struct Port {
 }
 
 impl PodSpec {
-    /// A pod with an IPv4 address, no labels and no named ports.
+    /// Specifies a pod with an IPv4 address, no labels and no named ports.
     pub fn new(namespace: &str, name: &str) -> Self {
         Self {
             namespace: namespace.to_owned(),
@@ -55,7 +55,8 @@ impl PodSpec {
         }
     }
 
-    /// A host outside the cluster, on a veth of the node: in no manifest, with addresses that are no pod's.
+    /// Specifies a host outside the cluster, on a veth of the node. It is in no manifest, and its addresses are not
+    /// pod addresses.
     pub fn outside(name: &str) -> Self {
         Self { outside: true, ..Self::new("", name) }
     }
@@ -74,20 +75,20 @@ impl PodSpec {
         self
     }
 
-    /// Chooses the address families.
+    /// Sets the address families.
     #[must_use]
     pub fn stack(mut self, stack: Stack) -> Self {
         self.stack = stack;
         self
     }
 
-    /// Both address families.
+    /// Sets both address families.
     #[must_use]
     pub fn dual_stack(self) -> Self {
         self.stack(Stack::Dual)
     }
 
-    /// Gives this address instead of the next free one of its family: to use one again, or a well-known one.
+    /// Sets an address instead of the next free one of its family, for example to reuse an address.
     #[must_use]
     pub fn address(mut self, address: impl Into<IpAddr>) -> Self {
         self.addresses.push(address.into());
@@ -95,9 +96,9 @@ impl PodSpec {
     }
 }
 
-/// A pod that is: a network namespace on a veth pair of the node. Clones are the same pod.
+/// A running pod: a network namespace on a veth pair of the node. Clones are the same pod.
 ///
-/// What a [`Namespace`] can do, a pod can.
+/// A pod has all methods of a [`Namespace`].
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub(super) inner: Arc<PodInner>,

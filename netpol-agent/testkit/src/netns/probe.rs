@@ -1,4 +1,4 @@
-//! One try to reach an address, and what the one who tries sees of it.
+//! Probes: connection attempts from a pod to an address, and their results.
 
 use std::{
     io::{self, Read as _, Write as _},
@@ -12,18 +12,18 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Namespace, packet, sctp};
 
-/// What the one who tries sees.
+/// The result of a probe, as its source observes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Attempt {
-    /// The far end answered: a TCP or SCTP connection was made, a datagram or an echo request got its reply.
+    /// The destination answered: a TCP or SCTP connection was established, or a datagram or echo request got a reply.
     Answered,
-    /// Sent, and no answer is waited for ([`Probe::one_way`]).
+    /// The datagram was sent. No reply is expected ([`Probe::one_way`]).
     Sent,
-    /// A reset, or ICMP port unreachable.
+    /// The destination sent a TCP reset or ICMP port unreachable.
     Refused,
-    /// Nothing came back in time.
+    /// No reply arrived in time.
     TimedOut,
-    /// Any other ICMP unreachable, or no way out of the own node.
+    /// Another ICMP unreachable error was received, or there is no route out of the node.
     Unreachable,
 }
 
@@ -35,7 +35,7 @@ enum Kind {
     Echo,
 }
 
-/// One try to reach an address. `Probe::tcp(ip, 80).run(&pod)?`
+/// A connection attempt to an address. `Probe::tcp(ip, 80).run(&pod)?`
 #[derive(Clone, Debug)]
 pub struct Probe {
     kind: Kind,
@@ -55,12 +55,13 @@ impl Probe {
         Self::new(Kind::Udp { one_way: false }, ip.into(), port)
     }
 
-    /// A UDP datagram that has no reply.
+    /// A UDP datagram for which no reply is expected.
     pub fn one_way(ip: impl Into<IpAddr>, port: u16) -> Self {
         Self::new(Kind::Udp { one_way: true }, ip.into(), port)
     }
 
-    /// An SCTP association, by the kernel where it has SCTP, else by crafted packets; aborted once it is made.
+    /// An SCTP association. It is made by the kernel if it supports SCTP, otherwise by crafted packets. It is aborted
+    /// once it is established.
     pub fn sctp(ip: impl Into<IpAddr>, port: u16) -> Self {
         Self::new(Kind::Sctp, ip.into(), port)
     }
@@ -74,22 +75,23 @@ impl Probe {
         Self { kind, to: SocketAddr::new(ip, port), from_port: 0, timeout: Duration::from_millis(400) }
     }
 
-    /// From this port (for an echo: with this identifier) instead of one that the kernel chooses.
+    /// Sets the source port (for an echo, the identifier). By default the kernel chooses one.
     #[must_use]
     pub fn from_port(self, from_port: u16) -> Self {
         Self { from_port, ..self }
     }
 
-    /// How long to wait for an answer; 400 ms by default, which is less than TCP waits before it sends another SYN.
+    /// Sets the timeout for a reply. The default is 400 ms, which is shorter than the time before TCP retransmits a
+    /// SYN.
     #[must_use]
     pub fn timeout(self, timeout: Duration) -> Self {
         Self { timeout, ..self }
     }
 
-    /// Tries, from inside `from`.
+    /// Runs the probe inside `from`.
     ///
     /// # Errors
-    /// Where no try could be made at all, such as a port in use or a family that `from` has no address of.
+    /// The attempt could not be made, for example because the port is in use or `from` has no address of the family.
     pub fn run(&self, from: impl AsRef<Namespace>) -> Result<Attempt> {
         let result = from.as_ref().run(|| match self.kind {
             Kind::Tcp => self.connect(Protocol::TCP),
@@ -113,11 +115,11 @@ impl Probe {
         socket.set_reuse_address(true)?;
         self.bind(&socket)?;
         if let Err(error) = socket.connect_timeout(&self.to.into(), self.timeout) {
-            // An ICMP error that comes while `connect` is still sending is kept for who asks.
+            // If an ICMP error arrives while `connect` is still sending, the kernel keeps it for a later query.
             return Err(socket.take_error()?.unwrap_or(error));
         }
         if protocol == Protocol::TCP {
-            // The connection was made: what becomes of the request does not change that.
+            // The connection was established. The result of the request does not change that.
             let _ = exchange(socket.into());
         }
         Ok(Attempt::Answered)
@@ -161,7 +163,7 @@ fn exchange(mut stream: TcpStream) -> io::Result<()> {
     stream.read_exact(&mut [0; 4])
 }
 
-/// The answers that come as errors.
+/// Converts the errors that are replies of the destination or of a router.
 fn classify(error: io::Error) -> io::Result<Attempt> {
     match error.kind() {
         io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => return Ok(Attempt::TimedOut),

@@ -1,4 +1,4 @@
-//! Putting frames on the wire, whatever is in them.
+//! Sends raw frames, with any content.
 
 use std::os::fd::AsRawFd as _;
 
@@ -16,15 +16,15 @@ impl Pod {
     /// Sends a packet that begins with its IP header out of the pod's interface.
     ///
     /// # Errors
-    /// The interface is gone, or down.
+    /// The interface does not exist, or is down.
     pub fn send(&self, packet: &[u8]) -> Result<()> {
         self.send_tagged(&[], packet)
     }
 
-    /// As [`Self::send`], with these VLAN tags, outermost first.
+    /// Like [`Self::send`], with these VLAN tags, outermost first.
     ///
     /// # Errors
-    /// The interface is gone, or down.
+    /// The interface does not exist, or is down.
     pub fn send_tagged(&self, vlans: &[u16], packet: &[u8]) -> Result<()> {
         let frame = frame(self.inner.host_mac, self.inner.mac, vlans, packet);
         self.send_frame(&frame)
@@ -33,18 +33,18 @@ impl Pod {
     /// Sends these bytes, from the link-layer header on, out of the pod's interface.
     ///
     /// # Errors
-    /// The interface is gone, or down.
+    /// The interface does not exist, or is down.
     pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
         transmit(self, Self::IFNAME, frame)
     }
 }
 
 impl Lab {
-    /// Sends a packet that begins with its IP header to a pod, out of the veth's host end, past the node's routing and
-    /// packet filter.
+    /// Sends a packet that begins with its IP header to a pod, through the veth's host end. It bypasses the node's
+    /// routing and packet filter.
     ///
     /// # Errors
-    /// The pod's interface is gone, or down.
+    /// The pod's interface does not exist, or is down.
     pub fn send_to(&self, pod: &Pod, vlans: &[u16], packet: &[u8]) -> Result<()> {
         let frame = frame(pod.inner.mac, pod.inner.host_mac, vlans, packet);
         transmit(self, pod.host_ifname(), &frame)
@@ -76,7 +76,7 @@ fn transmit(netns: &Namespace, ifname: &str, frame: &[u8]) -> Result<()> {
         .with_context(context)
 }
 
-/// The interface's link-layer socket address, of the namespace that this thread is in.
+/// The interface's link-layer socket address, in the network namespace of this thread.
 fn link(ifname: &str) -> Result<LinkAddr> {
     let address = getifaddrs()?
         .filter(|interface| interface.interface_name == ifname)

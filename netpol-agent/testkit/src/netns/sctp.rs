@@ -1,4 +1,4 @@
-//! Just enough SCTP to set up an association, for kernels that have none.
+//! A minimal SCTP that can only set up an association, for kernels without SCTP.
 
 use std::{
     io::{self, Read as _},
@@ -13,7 +13,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::packet;
 
-/// SCTP's number.
+/// SCTP's IP protocol number.
 pub(super) const PROTOCOL: Protocol = Protocol::SCTP;
 
 const INIT: u8 = 1;
@@ -22,20 +22,20 @@ const ABORT: u8 = 6;
 const COOKIE_ECHO: u8 = 10;
 const COOKIE_ACK: u8 = 11;
 
-/// The verification tag that each side asks for: with one association at a time no two need to be told apart.
+/// The verification tag of both sides. There is only one association at a time, so the tags need not differ.
 const TAG: u32 = 0x6e65_7470;
 
-/// Whether this kernel has SCTP; asking loads the module where it is one.
+/// Returns true if this kernel supports SCTP. The check loads the kernel module if there is one.
 pub(super) fn in_kernel() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, Some(PROTOCOL)).is_ok()
 }
 
-/// A socket that gets every SCTP packet of its namespace.
+/// A socket that receives every SCTP packet of its namespace.
 pub(super) fn socket(domain: Domain) -> io::Result<Socket> {
     Socket::new(domain, Type::RAW, Some(PROTOCOL))
 }
 
-/// Sets an association up, and aborts it.
+/// Sets up an association, and aborts it.
 pub(super) fn connect(to: SocketAddr, from_port: u16, timeout: Duration) -> io::Result<()> {
     let socket = socket(Domain::for_address(to))?;
     socket.connect(&SocketAddr::new(to.ip(), 0).into())?;
@@ -48,7 +48,7 @@ pub(super) fn connect(to: SocketAddr, from_port: u16, timeout: Duration) -> io::
     peer.send(TAG, &chunk(ABORT, &[]))
 }
 
-/// Answers whoever sets an association up with `port`, and refuses those who ask for another.
+/// Accepts associations on `port`, and aborts associations on other ports.
 pub(super) fn serve(socket: &Socket, port: u16, served: &AtomicUsize) -> io::Result<()> {
     let ipv4 = socket.domain()? == Domain::IPV4;
     let mut buffer = [0; 2048];
@@ -56,7 +56,7 @@ pub(super) fn serve(socket: &Socket, port: u16, served: &AtomicUsize) -> io::Res
         let Some(packet) = Packet::parse(&buffer[..length], ipv4) else { continue };
         let answer = match packet.kind() {
             INIT if packet.to_port != port => chunk(ABORT, &[]),
-            // The cookie keeps what the server would have to remember: the tag that its answers carry.
+            // The cookie contains the state that the server would have to keep: the tag for its replies.
             INIT => init(INIT_ACK, &packet.peer_tag().to_be_bytes()),
             COOKIE_ECHO if packet.to_port == port => {
                 served.fetch_add(1, Ordering::Relaxed);
@@ -65,7 +65,7 @@ pub(super) fn serve(socket: &Socket, port: u16, served: &AtomicUsize) -> io::Res
             _ => continue,
         };
         let answer = packet::sctp_segment(packet.to_port, packet.from_port, packet.peer_tag(), &answer);
-        // Who asked may be gone.
+        // This fails if the client is gone.
         let _ = sendto(socket.as_raw_fd(), &answer, &from, MsgFlags::empty());
     }
     Ok(())
@@ -101,7 +101,7 @@ impl Peer {
     }
 }
 
-/// A packet with its first chunk.
+/// A received packet with its first chunk.
 struct Packet {
     from_port: u16,
     to_port: u16,
@@ -109,7 +109,7 @@ struct Packet {
 }
 
 impl Packet {
-    /// Raw IPv4 sockets give the IP header too.
+    /// Parses a packet. Raw IPv4 sockets also return the IP header.
     fn parse(bytes: &[u8], ipv4: bool) -> Option<Self> {
         let header = if ipv4 { usize::from(bytes.first()? & 0xf) * 4 } else { 0 };
         let segment = bytes.get(header..)?;
@@ -122,19 +122,20 @@ impl Packet {
         self.chunk[0]
     }
 
-    /// The tag that the sender wants to see: an INIT asks for it, a COOKIE ECHO brings it back, both in the first word.
+    /// The tag that the sender expects. An INIT and a COOKIE ECHO both have it in their first word.
     fn peer_tag(&self) -> u32 {
         let word = self.chunk.get(4..8).and_then(|bytes| bytes.try_into().ok());
         u32::from_be_bytes(word.unwrap_or_default())
     }
 
-    /// The state cookie of an INIT ACK, behind the fixed part and the parameter's head.
+    /// The state cookie of an INIT ACK. It follows the fixed part and the parameter's header.
     fn cookie(&self) -> &[u8] {
         self.chunk.get(24..28).unwrap_or_default()
     }
 }
 
-/// An INIT or INIT ACK: tag, window, streams each way, first sequence number, and a cookie if there is one.
+/// Creates an INIT or INIT ACK: tag, window, the streams in each direction, the first sequence number, and an optional
+/// cookie.
 fn init(kind: u8, cookie: &[u8]) -> Vec<u8> {
     const STATE_COOKIE: u16 = 7;
     let mut body = TAG.to_be_bytes().to_vec();

@@ -1,4 +1,4 @@
-//! What listens in a pod.
+//! Servers that listen in a pod: TCP, UDP and SCTP.
 
 use std::{
     io,
@@ -18,7 +18,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{Namespace, sctp};
 
-/// A server on all addresses of a namespace, of both families; it stops when it is dropped.
+/// A server on all addresses of a namespace, of both families. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Server {
     sockets: Vec<Arc<Socket>>,
@@ -28,19 +28,19 @@ pub struct Server {
 
 #[derive(Debug, Default)]
 struct State {
-    /// Connections or datagrams that have come in so far.
+    /// The number of connections or datagrams received so far.
     served: AtomicUsize,
     stopped: AtomicBool,
 }
 
-/// How a server treats what comes in on one socket; ends when the socket is shut down.
+/// A server's work on one socket. It ends when the socket is shut down.
 type Serve = fn(&Socket, u16, &State) -> io::Result<()>;
 
-/// How long a listener waits that a shut-down does not wake, until it looks whether it should stop.
+/// How often a listener that is not woken by a shutdown checks whether it should stop.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Server {
-    /// Accepts TCP connections and sends back what comes in.
+    /// Accepts TCP connections and sends all received data back.
     ///
     /// # Errors
     /// The port is in use.
@@ -56,7 +56,7 @@ impl Server {
         Self::start(at.as_ref(), port, &[datagrams], |socket, _, state| receive(socket, state, true))
     }
 
-    /// Takes UDP datagrams and never answers.
+    /// Receives UDP datagrams and never replies.
     ///
     /// # Errors
     /// The port is in use.
@@ -64,8 +64,8 @@ impl Server {
         Self::start(at.as_ref(), port, &[datagrams], |socket, _, state| receive(socket, state, false))
     }
 
-    /// Accepts SCTP associations: the kernel's, or crafted ones where the kernel has no SCTP. Other ports of the
-    /// namespace refuse.
+    /// Accepts SCTP associations, by the kernel or by crafted packets if the kernel has no SCTP. Other ports of the
+    /// namespace reject associations.
     ///
     /// # Errors
     /// The port is in use.
@@ -73,7 +73,7 @@ impl Server {
         if sctp::in_kernel() {
             let open = |port| {
                 let listener = listen(port, sctp::PROTOCOL)?;
-                // Linux's SCTP does not wake who waits for a connection when the listener is shut down.
+                // Linux's SCTP does not wake a thread that waits for a connection when the listener is shut down.
                 listener.set_read_timeout(Some(LOOK))?;
                 Ok(listener)
             };
@@ -87,7 +87,7 @@ impl Server {
         )
     }
 
-    /// How many connections or datagrams have come in so far.
+    /// The number of connections or datagrams received so far.
     pub fn served(&self) -> usize {
         self.state.served.load(Ordering::Relaxed)
     }
@@ -105,7 +105,7 @@ impl Server {
                 server.sockets.push(Arc::clone(&socket));
                 let state = Arc::clone(&server.state);
                 server.threads.push(thread::spawn(move || {
-                    // It ends with an error whenever the socket is shut down.
+                    // This ends with an error when the socket is shut down.
                     let _ = serve(&socket, port, &state);
                 }));
             }
@@ -118,7 +118,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         self.state.stopped.store(true, Ordering::Relaxed);
         for socket in &self.sockets {
-            // On a socket without a peer it fails, and yet wakes the thread that waits on it.
+            // On a socket without a peer this fails, but it wakes the waiting thread.
             let _ = socket.shutdown(Shutdown::Both);
         }
         for thread in self.threads.drain(..) {
@@ -165,7 +165,7 @@ fn accept(listener: &Socket, state: &State, handle: fn(Socket)) -> io::Result<()
 
 fn echo(socket: Socket) {
     let stream = TcpStream::from(socket);
-    // A peer that resets has had enough.
+    // A reset by the client is not an error.
     let _ = io::copy(&mut &stream, &mut &stream);
 }
 
@@ -174,7 +174,7 @@ fn receive(socket: &Socket, state: &State, answer: bool) -> io::Result<()> {
     while let (length, Some(from)) = recvfrom::<SockaddrStorage>(socket.as_raw_fd(), &mut buffer)? {
         state.served.fetch_add(1, Ordering::Relaxed);
         if answer {
-            // Who asked may be gone.
+            // This fails if the client is gone.
             let _ = sendto(socket.as_raw_fd(), &buffer[..length], &from, MsgFlags::empty());
         }
     }

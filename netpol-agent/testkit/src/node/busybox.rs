@@ -1,4 +1,4 @@
-//! The one image that every node has, made from a file at hand: no registry, no image builder.
+//! The image that every node has. It is created from the machine's busybox, without a registry or an image builder.
 
 use std::{env::consts::ARCH, fs::File, path::Path};
 
@@ -9,14 +9,14 @@ use tar::{Builder, EntryType, Header};
 
 use crate::command;
 
-/// The image's name. It has Debian's static busybox, with a link for each of its applets in `/bin`. By itself it sleeps,
-/// so that it also does for the container that holds a pod's namespaces.
+/// The image's name. The image has Debian's static busybox, with a link for each of its applets in `/bin`. Its default
+/// command sleeps, so that it can also be used for the container that holds a pod's namespaces (the sandbox).
 pub const BUSYBOX: &str = "netpol.test/busybox:1";
 
-/// Where busybox is, here and in the image.
+/// The path of busybox, on the machine and in the image.
 const PROGRAM: &str = "/bin/busybox";
 
-/// Writes the image as `docker save` does.
+/// Writes the image in the format of `docker save`.
 pub(super) fn write(to: &Path) -> Result<()> {
     let layer = layer()?;
     let configuration = json!({

@@ -1,4 +1,4 @@
-//! Where the node's containers are accounted for.
+//! The control groups of a node.
 
 use std::{
     fs,
@@ -9,12 +9,12 @@ use anyhow::{Context as _, Result};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
-/// Makes the control group that all of the node's are in, in every hierarchy. The supervisor removes them.
+/// Creates the node's parent control group in every hierarchy. The supervisor removes it.
 pub(super) fn make(name: &str) -> Result<()> {
     for group in of(name)? {
         fs::create_dir_all(&group).with_context(|| format!("making control group {}", group.display()))?;
         let hierarchy = group.parent().unwrap_or(&group);
-        // In version 1, a group of this hierarchy is of no use before it has these.
+        // In version 1, a group of this hierarchy can't be used before these are set.
         for setting in ["cpuset.cpus", "cpuset.mems"] {
             if let Ok(value) = fs::read(hierarchy.join(setting)) {
                 let path = group.join(setting);
@@ -25,12 +25,12 @@ pub(super) fn make(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// That control group in every hierarchy.
+/// The paths of the node's parent control group in every hierarchy.
 pub(super) fn of(name: &str) -> Result<Vec<PathBuf>> {
     Ok(hierarchies()?.into_iter().map(|hierarchy| hierarchy.join(name)).collect())
 }
 
-/// The one of version 2, or those of version 1.
+/// The hierarchies: one with version 2, several with version 1.
 fn hierarchies() -> Result<Vec<PathBuf>> {
     let is_hierarchy = |path: &Path| path.join("cgroup.procs").exists();
     if is_hierarchy(Path::new(ROOT)) {

@@ -1,4 +1,4 @@
-//! A daemon of the node.
+//! Starts a daemon of the node, and reports the daemons that are not running.
 
 use std::{
     ffi::{OsStr, OsString},
@@ -11,10 +11,10 @@ use anyhow::{Context as _, Result};
 use super::spaces::Spaces;
 use crate::command;
 
-/// How many lines of a daemon's log an error shows.
+/// The number of lines of a daemon's log in an error.
 const LAST_WORDS: usize = 15;
 
-/// A daemon: a child of the node's process 1, with its log in the node's folder.
+/// A daemon of the node. It is a child of the node's process 1, and its log is in the node's folder.
 #[derive(Clone, Debug)]
 pub(super) struct Component {
     name: &'static str,
@@ -23,7 +23,7 @@ pub(super) struct Component {
 }
 
 impl Component {
-    /// `program` under its own name.
+    /// Creates a daemon with the name of its program.
     pub(super) fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
         Self { name, program: program.into(), args: Vec::new() }
     }
@@ -41,9 +41,9 @@ impl Component {
         flags.into_iter().fold(self, |component, (flag, value)| component.flag(flag, value))
     }
 
-    /// Starts it, to live as long as the node.
+    /// Starts the daemon. It runs as long as the node.
     pub(super) fn start(&self, spaces: &Spaces, folder: &Path) -> Result<()> {
-        // The shell leaves it to process 1.
+        // The shell ends, and process 1 becomes the daemon's parent.
         let mut shell = spaces.command("sh");
         shell.args([
             "-c",
@@ -56,7 +56,7 @@ impl Component {
     }
 }
 
-/// Which daemons have been started and are not running, with the ends of their logs.
+/// The daemons that were started and are not running, with the ends of their logs.
 pub(super) fn failures(spaces: &Spaces, folder: &Path) -> Result<Vec<String>> {
     let started = folder.join("running");
     let context = || format!("listing {}", started.display());

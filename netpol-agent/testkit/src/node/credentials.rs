@@ -1,4 +1,4 @@
-//! Who may talk to a node's API server, and how they prove who they are.
+//! The users of a node's API server, and their tokens, keys and kubeconfigs.
 
 use std::{
     fs::{self, File},
@@ -10,29 +10,29 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, kubernetes::kubeconfig};
 
-/// A kubeconfig's name, and the user and the group that it speaks for.
+/// The kubeconfigs: each name, with its user and group.
 const USERS: [[&str; 3]; 5] = [
     ["admin", "admin", "system:masters"],
     ["kube-controller-manager", "system:kube-controller-manager", ""],
     ["kube-proxy", "system:kube-proxy", ""],
     ["kube-scheduler", "system:kube-scheduler", ""],
-    // The node's name is part of it.
+    // The user name contains the node's name.
     ["kubelet", "system:node:netpol-node", "system:nodes"],
 ];
 
-/// Files in a node's folder. The tokens and the key are made anew for each node.
+/// The credential files in a node's folder. Each node has new tokens and a new key.
 #[derive(Clone, Debug)]
 pub(super) struct Credentials {
     folder: PathBuf,
 }
 
 impl Credentials {
-    /// Those in `folder`, which [`Self::make`] has made.
+    /// The files in `folder`, which [`Self::make`] has created.
     pub(super) fn of(folder: &Path) -> Self {
         Self { folder: folder.join("credentials") }
     }
 
-    /// Makes all files, for an API server at `url`.
+    /// Creates all files, for an API server at `url`.
     pub(super) fn make(&self, url: &str) -> Result<()> {
         fs::create_dir_all(&self.folder).with_context(|| format!("making {}", self.folder.display()))?;
         let write = |path: &Path, text: &str| {
@@ -53,27 +53,27 @@ impl Credentials {
         command::output(&mut openssl, "").map(drop)
     }
 
-    /// A kubeconfig by its name, such as `admin`.
+    /// The path of a kubeconfig by its name, such as `admin`.
     pub(super) fn kubeconfig(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.kubeconfig"))
     }
 
-    /// Users by token, as the API server reads them.
+    /// The file of tokens and users for the API server.
     pub(super) fn tokens(&self) -> PathBuf {
         self.folder.join("tokens.csv")
     }
 
-    /// The key that ServiceAccounts' tokens are signed with, and that the API server proves itself with to kubelet.
+    /// The key that signs ServiceAccounts' tokens. The API server also uses it as its client key for the kubelet.
     pub(super) fn key(&self) -> PathBuf {
         self.folder.join("key.pem")
     }
 
-    /// What belongs to the key; it vouches for itself.
+    /// The self-signed certificate of the key.
     pub(super) fn certificate(&self) -> PathBuf {
         self.folder.join("certificate.pem")
     }
 
-    /// A folder for what the API server makes to prove itself to clients.
+    /// The folder for the API server's self-signed serving certificate.
     pub(super) fn serving(&self) -> PathBuf {
         self.folder.join("serving")
     }

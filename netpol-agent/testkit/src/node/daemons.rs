@@ -1,4 +1,4 @@
-//! The daemons of a node, and what they are told.
+//! The daemons of a node, with their flags and configuration files.
 
 use std::{
     fs,
@@ -14,33 +14,33 @@ use crate::{kubernetes, netns::Block};
 const ETCD: &str = "http://127.0.0.1:2379";
 const ETCD_PEERS: &str = "http://127.0.0.1:2380";
 
-/// Where containerd listens.
+/// containerd's socket.
 const CONTAINERD: &str = "unix:///run/containerd/containerd.sock";
 
-/// What the daemons have to know of the node.
+/// The properties of the node that the daemons need.
 pub(super) struct Plan<'a> {
-    /// With the node's state.
+    /// The folder with the node's state.
     pub(super) folder: &'a Path,
-    /// With Kubernetes' programs.
+    /// The folder with Kubernetes' programs.
     pub(super) programs: &'a Path,
-    /// Below the root of every hierarchy.
+    /// The path of the node's control group, below the root of every hierarchy.
     pub(super) cgroup: &'a str,
     pub(super) block: &'a Block,
     pub(super) cni: Cni,
 }
 
 impl Plan<'_> {
-    /// Where the API server listens.
+    /// The URL of the API server.
     pub(super) fn url(&self) -> String {
         format!("https://{}:6443", self.block.node4())
     }
 
-    /// What has to run before anything can talk to the API, in the order of starting.
+    /// The daemons that must run before the API can be used, in the order in which they are started.
     pub(super) fn foundation(&self) -> Result<[Component; 3]> {
         Ok([self.containerd()?, self.etcd()?, self.apiserver()])
     }
 
-    /// The clients of the API.
+    /// The daemons that are clients of the API.
     pub(super) fn clients(&self) -> Result<[Component; 4]> {
         Ok([self.controller_manager(), self.scheduler(), self.kubelet()?, self.proxy()])
     }
@@ -49,7 +49,7 @@ impl Plan<'_> {
         Credentials::of(self.folder)
     }
 
-    /// Writes a file into the node's folder; returns its path.
+    /// Writes a file into the node's folder. Returns its path.
     fn write(&self, name: &str, text: &str) -> Result<PathBuf> {
         let path = self.folder.join(name);
         fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
@@ -60,7 +60,7 @@ impl Plan<'_> {
         let network = self.folder.join("cni");
         fs::create_dir_all(&network).with_context(|| format!("making {}", network.display()))?;
         self.write("cni/netpol.conflist", &self.cni.configuration(&self.block.pods4()).to_string())?;
-        // Without CAP_SYS_RESOURCE, as in some sandboxes, no process can be made less likely to be killed for memory.
+        // Without CAP_SYS_RESOURCE, as in some sandboxes, a process can't lower its OOM score.
         let text = format!(
             r#"version = 2
 disabled_plugins = ["io.containerd.internal.v1.opt"]
@@ -104,7 +104,7 @@ conf_dir = "{}"
                 ("allow-privileged", "true"),
                 ("kubelet-preferred-address-types", "InternalIP"),
                 ("service-account-issuer", "https://kubernetes.default.svc"),
-                // The programs that are built here have no protobuf form for `endPort`.
+                // The programs that are built here can't encode `endPort` in protobuf.
                 ("storage-media-type", "application/json"),
             ])
             .flag("cert-dir", credentials.serving())
@@ -122,7 +122,7 @@ conf_dir = "{}"
                 ("use-service-account-credentials", "true"),
                 ("leader-elect", "false"),
                 ("cert-dir", "/run/kube-controller-manager"),
-                // The one without encryption.
+                // This is the port without encryption.
                 ("port", "0"),
             ])
             .flag("authentication-kubeconfig", credentials.kubeconfig("kube-controller-manager"))
@@ -152,10 +152,10 @@ conf_dir = "{}"
             "cgroupDriver": "cgroupfs",
             "cgroupRoot": format!("/{}", self.cgroup),
             "failSwapOn": false,
-            // No pod looks up names of the machine's network.
+            // Pods do not resolve names of the machine's network.
             "resolvConf": self.write("resolv.conf", "")?,
             "evictionHard": { "memory.available": "100Mi", "nodefs.available": "1%", "imagefs.available": "1%" },
-            // There is no registry to get an image from again.
+            // There is no registry from which a removed image could be pulled again.
             "imageGCHighThresholdPercent": 100,
         });
         let configuration = self.write("kubelet.json", &configuration.to_string())?;
@@ -169,7 +169,7 @@ conf_dir = "{}"
     }
 
     fn proxy(&self) -> Component {
-        // The kernel lets only the machine's own network namespace change what it tracks.
+        // The kernel allows only the machine's own network namespace to change conntrack settings.
         self.client("kube-proxy").flags([
             ("proxy-mode", "iptables"),
             ("cluster-cidr", &self.block.pods4()),
@@ -180,7 +180,7 @@ conf_dir = "{}"
         ])
     }
 
-    /// One of Kubernetes' programs, with a kubeconfig of its own.
+    /// Creates a daemon for one of Kubernetes' programs, with its own kubeconfig.
     fn client(&self, name: &'static str) -> Component {
         Component::new(name, self.programs.join(name)).flag("kubeconfig", self.credentials().kubeconfig(name))
     }

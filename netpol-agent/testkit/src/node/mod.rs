@@ -1,15 +1,16 @@
-//! A whole Kubernetes node on this machine: etcd, the control plane, containerd, kubelet and kube-proxy, all of them
-//! real, in network, mount, pid, uts and ipc namespaces of their own. Its CNI plugin enforces no NetworkPolicy.
+//! A complete Kubernetes node on this machine: etcd, the control plane, containerd, kubelet and kube-proxy. All are
+//! real, and run in their own network, mount, pid, uts and ipc namespaces. The node's CNI plugin does not enforce
+//! NetworkPolicies.
 //!
-//! # Nothing stays behind
+//! # Clean-up
 //!
-//! The node hangs on a supervisor: a process outside of it that ends it and cleans up when a [`Node`] is dropped, and also
-//! when its process panics, is interrupted or is killed. What the node's programs write to the machine's folders goes to
-//! memory instead; the machine-wide settings that kubelet would change are covered by files that say what it wants.
+//! A supervisor process outside of the node removes the node when a [`Node`] is dropped, and also when its process
+//! panics, is interrupted or is killed. Files that the node's programs write to the machine's folders are in memory
+//! only. The machine-wide settings that kubelet would change are hidden by files that have the values that it expects.
 //!
-//! # Many at a time
+//! # Several nodes at the same time
 //!
-//! Each node has a block of addresses of its own, as labs have, and names after its block.
+//! Each node has its own block of addresses, like a lab. Its names are derived from the block.
 
 mod busybox;
 mod cgroups;
@@ -49,22 +50,22 @@ use supervisor::Supervisor;
 pub use busybox::BUSYBOX;
 pub use network::Cni;
 
-/// How long anything may take that the node does by itself, on a machine that has much else to do.
+/// The timeout for each step of the node's start, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// How long the node's namespaces may take to be made.
+/// The timeout for the creation of the node's namespaces.
 const START: Duration = Duration::from_secs(20);
 
-/// A Kubernetes node, which is Ready. It goes when this is dropped, unless it is kept.
+/// A Kubernetes node that is Ready. It is removed when this is dropped, unless it is persistent.
 #[derive(Debug)]
 pub struct Node {
-    /// What the machine knows it by: its control groups, its interface.
+    /// The node's name on the machine, for its control groups and its interface.
     name: String,
     folder: PathBuf,
     /// The folder with Kubernetes' programs.
     programs: PathBuf,
     spaces: Spaces,
-    /// `None` where the node is another process' to end.
+    /// `None` if another process owns the node.
     supervisor: Option<Supervisor>,
 }
 
@@ -72,20 +73,20 @@ impl Node {
     /// The node's name in the cluster.
     pub const NAME: &str = "netpol-node";
 
-    /// Starts a node, and waits until pods can run on it. It has the image [`BUSYBOX`].
+    /// Starts a node, and waits until pods can run on it. The node has the image [`BUSYBOX`].
     ///
     /// # Errors
-    /// Without root's capabilities, where a program is missing (`cargo xtask setup`), or where a part of the node does
-    /// not start: what it said last is in the error.
+    /// The process lacks root's capabilities, a program is missing (`cargo xtask setup`), or a part of the node does
+    /// not start. The error has the end of its output.
     pub fn up(cni: Cni) -> Result<Self> {
         let folder = TempDir::with_prefix("netpol-node-").context("making a folder for the node")?;
         let node = Self::up_in(folder.path(), cni)?;
-        // It is the supervisor's to remove.
+        // The supervisor removes the folder.
         let _ = folder.keep();
         Ok(node)
     }
 
-    /// Like [`Self::up`], with the node's state in `folder`, which is made where it does not exist.
+    /// Like [`Self::up`], with the node's state in `folder`, which is created if it does not exist.
     fn up_in(folder: &Path, cni: Cni) -> Result<Self> {
         let programs = kubernetes::built()?;
         let block = Block::claim()?;
@@ -118,20 +119,20 @@ impl Node {
         }
         let condition = "--output=jsonpath={.status.conditions[?(@.type=='Ready')].status}";
         self.wait("kubelet", "the node is Ready", || self.ask(&["node", Self::NAME, condition], "True"))?;
-        // Pods are refused before the ServiceAccount has its token.
+        // Pods are rejected before the ServiceAccount has its token.
         let secrets = "--output=jsonpath={.secrets[*].name}";
         let account = ["serviceaccount", "default", secrets];
         self.wait("kube-controller-manager", "ServiceAccounts are made", || self.ask(&account, "default-"))
     }
 
-    /// Fails unless what `kubectl get` prints begins with this.
+    /// Runs `kubectl get`. Fails unless its output begins with `expected`.
     fn ask(&self, what: &[&str], expected: &str) -> Result<()> {
         let answer = self.kubectl(&[&["get", "--request-timeout=10s"], what].concat())?;
         ensure!(answer.starts_with(expected), "kubectl says {answer:?} instead of {expected:?}");
         Ok(())
     }
 
-    /// Tries until it goes well; that is up to one of the daemons.
+    /// Repeats an attempt until it succeeds. `who` is the daemon that it depends on.
     fn wait(&self, who: &str, what: &str, attempt: impl Fn() -> Result<()>) -> Result<()> {
         let start = Instant::now();
         while let Err(error) = attempt() {
@@ -147,7 +148,7 @@ impl Node {
         Ok(())
     }
 
-    /// The kubeconfig of who may do everything. It serves in the node and on the machine.
+    /// The kubeconfig of the user with all permissions. It can be used in the node and on the machine.
     #[must_use]
     pub fn kubeconfig(&self) -> PathBuf {
         self.credentials().kubeconfig("admin")
@@ -157,39 +158,39 @@ impl Node {
         Credentials::of(&self.folder)
     }
 
-    /// A program to be started inside the node, with the machine's files. Kubernetes' programs are on its `PATH`, and it
-    /// may do everything in the cluster.
+    /// Creates a command for a program inside the node, with the machine's files. Kubernetes' programs are on its
+    /// `PATH`, and it has all permissions in the cluster.
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = self.spaces.command(program);
         let path = command.get_envs().find_map(|(name, value)| value.filter(|_| name == "PATH"));
         let mut all = self.programs.clone().into_os_string();
         all.push(":");
         all.push(path.unwrap_or_default());
-        // kubectl and Helm keep things in the user's folder.
+        // kubectl and Helm write to the user's home folder.
         command.env("PATH", all).env("KUBECONFIG", self.kubeconfig()).env("HOME", self.folder.join("home"));
         command
     }
 
-    /// Runs a program inside the node to its end, with `input` on its stdin; returns its stdout.
+    /// Runs a program inside the node, with `input` on its stdin. Returns its stdout.
     ///
     /// # Errors
-    /// Where it can't be started, or ends with a failure: its stderr is in the error.
+    /// The program can't be started, or ends with a failure. The error has its stderr.
     pub fn exec(&self, program: &str, args: &[&str], input: &str) -> Result<String> {
         command::output(self.command(program).args(args), input)
     }
 
-    /// Runs kubectl; returns what it prints.
+    /// Runs kubectl. Returns its stdout.
     ///
     /// # Errors
-    /// What kubectl says.
+    /// kubectl fails. The error has its stderr.
     pub fn kubectl(&self, args: &[&str]) -> Result<String> {
         self.kubectl_with(args, "")
     }
 
-    /// Makes or changes the objects in a text of YAML documents.
+    /// Applies the objects in a text of YAML documents.
     ///
     /// # Errors
-    /// What the API server has against them.
+    /// The API server rejects them. The error has its message.
     pub fn apply(&self, text: &str) -> Result<()> {
         self.kubectl_with(&["apply", "--filename", "-"], text).map(drop)
     }
@@ -201,12 +202,12 @@ impl Node {
     /// The node's network namespace.
     ///
     /// # Errors
-    /// The node has ended.
+    /// The node does not run any more.
     pub fn network(&self) -> Result<Namespace> {
         self.spaces.network()
     }
 
-    /// The network namespace of a pod that is running and has one of its own.
+    /// The network namespace of a running pod. The pod must not be a host-network pod.
     ///
     /// # Errors
     /// There is no such pod.
@@ -221,19 +222,19 @@ impl Node {
         bail!("no network namespace has {address}, the address of pod {namespace}/{name}")
     }
 
-    /// Takes in the images of an archive, as `docker save` or `buildah push` to an `oci-archive` write it.
+    /// Imports the images of an archive from `docker save`, or from `buildah push` to an `oci-archive`.
     ///
     /// # Errors
-    /// What containerd says.
+    /// containerd fails. The error has its message.
     pub fn import(&self, archive: &Path) -> Result<()> {
-        // Inside the node, the working folder is another.
+        // Inside the node, the working folder is a different one.
         let archive = archive.canonicalize().with_context(|| format!("the archive {}", archive.display()))?;
         let mut ctr = self.command("ctr");
         ctr.args(["--namespace", "k8s.io", "images", "import"]).arg(archive);
         command::output(&mut ctr, "").map(drop)
     }
 
-    /// What there is of the node on the machine, and goes with it: its folder, its control groups and its interface.
+    /// The node's traces on the machine, which are removed with it: its folder, its control groups and its interface.
     ///
     /// # Errors
     /// The machine has no control groups.
@@ -243,7 +244,7 @@ impl Node {
         Ok(traces)
     }
 
-    /// The daemons that are not running, each with the end of its log; empty where all is well.
+    /// The daemons that are not running, each with the end of its log. Empty if all are running.
     ///
     /// # Errors
     /// The node's folder can't be read.
@@ -252,13 +253,13 @@ impl Node {
     }
 }
 
-/// Whether the current network namespace has it on an interface.
+/// Returns true if an interface of the current network namespace has this address.
 fn has_address(address: IpAddr) -> Result<bool> {
     let mut addresses = getifaddrs().context("listing addresses")?.filter_map(|interface| interface.address);
     Ok(addresses.any(|own| own.as_sockaddr_in().is_some_and(|own| IpAddr::from(own.ip()) == address)))
 }
 
-/// The namespaces, once they are made.
+/// Waits until the namespaces are created.
 fn spaces(folder: &Path) -> Result<Spaces> {
     let start = Instant::now();
     loop {

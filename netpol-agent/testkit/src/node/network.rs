@@ -1,4 +1,4 @@
-//! How a node and its pods are wired.
+//! The network of a node and its pods: the CNI configuration, and the link to the machine.
 
 use anyhow::{Context as _, Result};
 use clap::ValueEnum;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use super::spaces::Spaces;
 use crate::{command, netns::Block};
 
-/// Where the addresses of Services come from.
+/// The CIDR of the Services' cluster IPs.
 pub(super) const SERVICES: &str = "10.96.0.0/16";
 
-/// The CNI plugin that wires the pods. Neither knows of NetworkPolicies.
+/// The CNI plugin that connects the pods. None of them enforces NetworkPolicies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Cni {
-    /// Each pod on a veth pair that the node routes to.
+    /// Each pod is on a veth pair to which the node routes.
     #[default]
     Ptp,
-    /// All pods' veth pairs on a bridge.
+    /// The veth pairs of all pods are on a bridge.
     Bridge,
 }
 
@@ -39,12 +39,12 @@ impl Cni {
     }
 }
 
-/// Links the node to the machine by a veth pair, `outer` being the machine's end. No route leads further.
+/// Connects the node to the machine by a veth pair. `outer` is the machine's end. There is no route to other networks.
 pub(super) fn link(spaces: &Spaces, block: &Block, outer: &str) -> Result<()> {
     spaces.link(outer)?;
     let machine = format!("address add {}/30 dev {outer}\nlink set {outer} up\n", block.machine4());
     command::run("ip", &["-batch", "-"], &machine).context("the machine's end of the node's link")?;
-    // What the node itself sends to a Service needs some route before kube-proxy's rules come to see it.
+    // Packets from the node itself to a Service need a route before kube-proxy's rules process them.
     let node = format!(
         "link set lo up\naddress add {}/30 dev eth0\nlink set eth0 up\nroute add {SERVICES} dev eth0\n",
         block.node4()

@@ -1,4 +1,4 @@
-//! A node that outlives the process that started it: one for each user.
+//! Persistent nodes: a node that outlives the process that started it. Each user can have one.
 
 use std::{
     fs::{self, File},
@@ -15,20 +15,20 @@ use nix::{libc::O_NONBLOCK, sys::stat::Mode, unistd::mkfifo};
 use super::{Cni, Node, spaces::Spaces};
 use crate::{cache, command, kubernetes};
 
-/// How long the kernel and the supervisor may take to end a node.
+/// The timeout for the kernel and the supervisor to remove a node.
 const STOP: Duration = Duration::from_secs(60);
 
 impl Node {
-    /// Like [`Self::up`], for a node that stays until [`Self::down`].
+    /// Like [`Self::up`], for a node that exists until [`Self::down`].
     ///
     /// # Errors
-    /// As there; or there is such a node already.
+    /// The same as for [`Self::up`], or there is such a node already.
     pub fn up_to_stay(cni: Cni) -> Result<Self> {
         let folder = folder()?;
         let _one_at_a_time = lock(&folder)?;
         ensure!(control(&folder).is_none(), "a node is up already: `cargo xtask node down` ends it");
         if folder.exists() {
-            // Its supervisor was killed, or the machine was.
+            // Its supervisor was killed, or the machine was restarted.
             fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
         }
         let mut node = Self::up_in(&folder, cni)?;
@@ -37,10 +37,10 @@ impl Node {
         Ok(node)
     }
 
-    /// The node that [`Self::up_to_stay`] has left.
+    /// Returns the node that [`Self::up_to_stay`] has started.
     ///
     /// # Errors
-    /// There is none.
+    /// There is no such node.
     pub fn that_stayed() -> Result<Self> {
         let folder = folder()?;
         let spaces = control(&folder).and_then(|_| Spaces::of(&folder));
@@ -49,10 +49,10 @@ impl Node {
         Ok(Self { name, programs: kubernetes::built()?, spaces, folder, supervisor: None })
     }
 
-    /// Ends the node, and waits until nothing of it is left.
+    /// Removes the node, and waits until it is removed completely.
     ///
     /// # Errors
-    /// It can't be told to end, or does not.
+    /// The supervisor can't be notified, or does not remove the node in time.
     pub fn down(mut self) -> Result<()> {
         if let Some(supervisor) = self.supervisor.take() {
             drop(supervisor);
@@ -71,12 +71,13 @@ impl Node {
     }
 }
 
-/// Where its state is.
+/// The folder of the node's state.
 fn folder() -> Result<PathBuf> {
     Ok(cache::folder()?.join("node"))
 }
 
-/// Held while a node is started: what another one is about to make must not be taken for what is left of a dead one.
+/// A lock that is held while a node is started. Without it, a node that another process is starting could be mistaken
+/// for the remains of a dead one.
 fn lock(folder: &Path) -> Result<File> {
     let path = folder.with_extension("lock");
     fs::create_dir_all(path.parent().unwrap_or(folder)).context("making the user's cache")?;
@@ -85,7 +86,7 @@ fn lock(folder: &Path) -> Result<File> {
     Ok(lock)
 }
 
-/// The way to the supervisor of the node in `folder`, where there is one who listens.
+/// Opens the FIFO to the supervisor of the node in `folder`. `None` if no supervisor reads it.
 fn control(folder: &Path) -> Option<File> {
     File::options().write(true).custom_flags(O_NONBLOCK).open(folder.join("control")).ok()
 }

@@ -1,4 +1,4 @@
-//! The namespaces of a node.
+//! The Linux namespaces of a node, and how to run programs in them.
 
 use std::{
     ffi::OsStr,
@@ -11,21 +11,21 @@ use anyhow::{Context as _, Result};
 
 use crate::{command, netns::Namespace};
 
-/// A node's network, mount, pid, uts and ipc namespaces, entered through its process 1.
+/// A node's network, mount, pid, uts and ipc namespaces. They are entered through the node's process 1.
 #[derive(Debug)]
 pub(super) struct Spaces {
-    /// Process 1, as the machine numbers it.
+    /// The process id of the node's process 1, on the machine.
     init: u32,
 }
 
 impl Spaces {
-    /// Those of the node with its state in `folder`; `None` while they are being made.
+    /// The namespaces of the node with its state in `folder`. `None` while they are being created.
     pub(super) fn of(folder: &Path) -> Option<Self> {
         let init = fs::read_to_string(folder.join("pid")).ok()?.trim().parse().ok()?;
         Some(Self { init })
     }
 
-    /// A program inside; system tools are found even if `PATH` leaves them out.
+    /// Creates a command for a program inside the node. System tools are found even if they are not on `PATH`.
     pub(super) fn command(&self, program: impl AsRef<OsStr>) -> Command {
         let mut command = command::command("nsenter");
         command.args(["--target", &self.init.to_string()]);
@@ -33,19 +33,19 @@ impl Spaces {
         command
     }
 
-    /// Puts a veth pair between the machine and the node: `outer` here, `eth0` there.
+    /// Creates a veth pair between the machine (`outer`) and the node (`eth0`).
     pub(super) fn link(&self, outer: &str) -> Result<()> {
         let init = self.init.to_string();
         let args = ["link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", &init];
         command::run("ip", &args, "").map(drop)
     }
 
-    /// Whether the process with this id inside the node is running.
+    /// Returns true if the process with this id inside the node is running.
     pub(super) fn runs(&self, id: &str) -> bool {
         self.path("/proc").join(id).exists()
     }
 
-    /// Where a file of the node is for the machine.
+    /// The path of a node's file on the machine.
     pub(super) fn path(&self, inside: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{inside}", self.init))
     }
@@ -55,12 +55,12 @@ impl Spaces {
         Namespace::open(Path::new(&format!("/proc/{}/ns/net", self.init)))
     }
 
-    /// The network namespaces that the CNI plugins have wired: those of pods, but for pods on the node's own network.
+    /// The network namespaces that the CNI plugins have set up: those of all pods except host-network pods.
     pub(super) fn wired(&self) -> Result<Vec<Namespace>> {
         let folder = self.path("/run/netns");
         let context = || format!("listing {}", folder.display());
         let entries = fs::read_dir(&folder).with_context(context)?;
-        // One that goes meanwhile is none.
+        // A namespace that is removed meanwhile is left out.
         Ok(entries.filter_map(|entry| Namespace::open(&entry.ok()?.path()).ok()).collect())
     }
 }

@@ -1,4 +1,4 @@
-//! The process that a node's life hangs on.
+//! The supervisor: a process that removes a node when its owner ends.
 
 use std::{
     fs,
@@ -13,16 +13,16 @@ use anyhow::{Context as _, Result};
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 const INIT: &str = include_str!("init.sh");
 
-/// A process outside the node that cleans up after it: when this is dropped, and also when this process is killed.
+/// A process outside the node that removes the node when this is dropped, and also when the current process is killed.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     process: Child,
-    /// Its end is the sign to clean up.
+    /// The supervisor removes the node when this pipe is closed.
     stdin: Option<ChildStdin>,
 }
 
 impl Supervisor {
-    /// Makes the node's namespaces with process 1 in them. `claim` is held for as long as the node is there.
+    /// Creates the node's namespaces with process 1 in them. `claim` is held as long as the node exists.
     pub(super) fn start(folder: &Path, name: &str, claim: OwnedFd) -> Result<Self> {
         let script = folder.join("supervisor.sh");
         for (path, text) in [(&script, SUPERVISOR), (&folder.join("init.sh"), INIT)] {
@@ -35,10 +35,11 @@ impl Supervisor {
             .arg(folder)
             .arg(name)
             .stdin(Stdio::piped())
-            // It prints nothing: this is the one descriptor left that a process can be given without unsafe code.
+            // The supervisor prints nothing. Stdout is the only descriptor left that can be passed without unsafe
+            // code.
             .stdout(claim)
             .stderr(log)
-            // The terminal's signals are for those that it keeps the node for.
+            // The supervisor must not receive the terminal's signals.
             .process_group(0)
             .spawn()
             .context("starting `sh`")?;
@@ -46,7 +47,7 @@ impl Supervisor {
         Ok(Self { process, stdin })
     }
 
-    /// Lets the node live on without this process, until a line comes through the FIFO `control` in its folder.
+    /// Keeps the node without this process, until a line is written to the FIFO `control` in its folder.
     pub(super) fn keep(mut self) -> Result<()> {
         let mut stdin = self.stdin.take().context("the supervisor has no stdin")?;
         stdin.write_all(b"keep\n").context("telling the supervisor to keep the node")
@@ -55,7 +56,7 @@ impl Supervisor {
 
 impl Drop for Supervisor {
     fn drop(&mut self) {
-        // After `keep` there is nothing to wait for.
+        // After `keep` there is no need to wait.
         if self.stdin.take().is_some() {
             let _ = self.process.wait();
         }
