@@ -165,10 +165,25 @@ pub struct Service {
     /// Whether it may refuse connections itself: it takes them from some places alone, or hands them to endpoints on the
     /// client's own node alone.
     pub is_choosy: bool,
+    /// Whether it is reached from outside of the cluster.
+    #[serde(default)]
+    pub exposure: Exposure,
     /// The labels of the pods behind it; `None` where it selects none itself.
     pub selector: Option<Labels>,
     /// Its ports.
     pub ports: Box<[ServicePort]>,
+}
+
+/// Whether a Service is reached from outside of the cluster, by node ports, load balancers or external addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exposure {
+    /// By its cluster addresses alone.
+    #[default]
+    Inside,
+    /// From outside; the pods see the address of the client (`externalTrafficPolicy: Local`).
+    KeepsSource,
+    /// From outside; a node may put its own address in the client's place (`externalTrafficPolicy: Cluster`, the default).
+    NodeTakesSource,
 }
 
 /// A port of a Service.
