@@ -10,11 +10,16 @@
 //! ```
 
 pub mod capture;
+pub mod check;
 pub mod cluster;
+pub mod declared;
 pub mod decode;
+pub mod explain;
 pub mod flow;
 pub mod identity;
 pub mod kernel;
+pub mod lint;
+pub mod matrix;
 pub mod model;
 pub mod pipeline;
 pub mod policy;

@@ -178,6 +178,7 @@ async fn run_kind(kind: ObjectKind, answers: Vec<Answer>, last: &str) -> (Vec<St
 
 fn line(news: &WatchEvent, watched: ObjectKind) -> Option<String> {
     let (kind, line) = match news {
+        WatchEvent::Served(..) => return None,
         WatchEvent::Init(kind) => (*kind, "listing".to_owned()),
         WatchEvent::InitDone(kind) => (*kind, "listed".to_owned()),
         WatchEvent::NotServed(kind) => (*kind, "absent for good".to_owned()),

@@ -99,12 +99,7 @@ impl ObjectRef {
             Self::Node(_) => ObjectKind::Node,
             Self::Service(_) => ObjectKind::Service,
             Self::EndpointSlice(_) => ObjectKind::EndpointSlice,
-            Self::Policy(policy) => match policy.kind {
-                PolicyKind::NetworkPolicy => ObjectKind::NetworkPolicy,
-                PolicyKind::ClusterNetworkPolicy => ObjectKind::ClusterNetworkPolicy,
-                PolicyKind::AdminNetworkPolicy => ObjectKind::AdminNetworkPolicy,
-                PolicyKind::BaselineAdminNetworkPolicy => ObjectKind::BaselineAdminNetworkPolicy,
-            },
+            Self::Policy(policy) => policy.kind.object_kind(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Kinds, Monotonic, ObjectKind};
+use crate::model::{ApiKind, Kinds, Monotonic, ObjectKind};
 
 /// How well each kind of object is known: a plain value that is published together with the state that it is about.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,8 @@ struct KindStatus {
     unreadable: bool,
     /// Whether the server has refused to list them.
     refused: bool,
+    /// By which of the versions that can be read the server has it, the best first; 0 where that is not known.
+    version: u8,
 }
 
 /// Until when a kind was current.
@@ -83,6 +85,20 @@ impl SyncStatus {
         self.change(kind, |status| status.refused = true);
     }
 
+    /// The server has a kind by this version of its group.
+    pub fn set_served(&mut self, kind: ObjectKind, version: &str) {
+        let at = ApiKind::of(kind).versions.iter().position(|known| *known == version);
+        self.change(kind, |status| status.version = at.and_then(|at| u8::try_from(at).ok()).unwrap_or(0));
+    }
+
+    /// `group/version` by which the server has a kind; the best that can be read, where that is not known.
+    #[must_use]
+    pub fn api_version(&self, kind: ObjectKind) -> String {
+        let api = ApiKind::of(kind);
+        let at = self.kinds.get(kind as usize).map_or(0, |status| status.version.into());
+        api.api_version(api.versions.get(at).copied().unwrap_or_default())
+    }
+
     fn change(&mut self, kind: ObjectKind, change: impl FnOnce(&mut KindStatus)) {
         if let Some(status) = self.kinds.get_mut(kind as usize) {
             change(status);
@@ -122,6 +138,16 @@ impl SyncStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn versions() {
+        let kind = ObjectKind::ClusterNetworkPolicy;
+        let mut status = SyncStatus::current();
+        assert_eq!(status.api_version(kind), "policy.networking.k8s.io/v1beta1");
+        status.set_served(kind, "v1alpha2");
+        assert_eq!(status.api_version(kind), "policy.networking.k8s.io/v1alpha2");
+        assert_eq!(status.api_version(ObjectKind::Pod), "v1");
+    }
 
     #[test]
     fn knowledge_ages() {

@@ -123,7 +123,7 @@ impl FlowTable {
     /// second.
     #[must_use]
     pub fn max_delay(limits: &Limits) -> Duration {
-        limits.unanswered + limits.settle.max(RESET_WAIT) + EXPIRE_INTERVAL
+        limits.unanswered + limits.settle + RESET_WAIT + SLACK + EXPIRE_INTERVAL
     }
 
     /// An empty table. `host_netns` is the inode of the network namespace in which enforcers act: a drop in another

@@ -1,5 +1,7 @@
 //! Kinds of objects that cluster state is made of, and those that are not known.
 
+use super::ApiKind;
+
 /// A kind of object that cluster state is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ObjectKind {
@@ -40,20 +42,10 @@ impl ObjectKind {
     /// What the API calls a collection of them, in metrics and in RBAC rules, too.
     #[must_use]
     pub const fn plural(self) -> &'static str {
-        match self {
-            Self::Pod => "pods",
-            Self::Namespace => "namespaces",
-            Self::Node => "nodes",
-            Self::Service => "services",
-            Self::EndpointSlice => "endpointslices",
-            Self::NetworkPolicy => "networkpolicies",
-            Self::ClusterNetworkPolicy => "clusternetworkpolicies",
-            Self::AdminNetworkPolicy => "adminnetworkpolicies",
-            Self::BaselineAdminNetworkPolicy => "baselineadminnetworkpolicies",
-        }
+        ApiKind::of(self).plural
     }
 
-    /// What can't be told without it.
+    /// What can't be judged without it.
     #[must_use]
     pub const fn needed_for(self) -> &'static str {
         match self {

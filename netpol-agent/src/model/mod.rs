@@ -1,5 +1,6 @@
 //! Plain values: no I/O, no kernel, no Kubernetes client.
 
+mod api_kind;
 mod attempt;
 pub mod cluster_policy;
 mod conntrack;
@@ -25,6 +26,7 @@ mod selector;
 mod status;
 mod summary;
 
+pub use api_kind::ApiKind;
 pub use attempt::{Attempt, Observed};
 pub use cluster_policy::ClusterPolicy;
 pub use conntrack::{ConntrackEntry, ConntrackQuery};

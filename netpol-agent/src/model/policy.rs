@@ -4,29 +4,38 @@ use std::{fmt, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+use super::ObjectKind;
+
 /// The kinds of declared policy, with the names of their API kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum PolicyKind {
-    /// `networking.k8s.io/v1`, namespaced.
+    /// `networking.k8s.io`, namespaced.
     NetworkPolicy,
-    /// `policy.networking.k8s.io/v1alpha2`, cluster-wide.
+    /// `policy.networking.k8s.io`, cluster-wide.
     ClusterNetworkPolicy,
-    /// `policy.networking.k8s.io/v1alpha1`, cluster-wide.
+    /// `policy.networking.k8s.io`, cluster-wide.
     AdminNetworkPolicy,
-    /// `policy.networking.k8s.io/v1alpha1`, cluster-wide, at most one.
+    /// `policy.networking.k8s.io`, cluster-wide, at most one.
     BaselineAdminNetworkPolicy,
 }
 
 impl PolicyKind {
-    /// The API group and version of objects of this kind.
+    /// All of them.
+    pub const ALL: [Self; 4] = [
+        Self::NetworkPolicy,
+        Self::ClusterNetworkPolicy,
+        Self::AdminNetworkPolicy,
+        Self::BaselineAdminNetworkPolicy,
+    ];
+
+    /// The same as a kind of object.
     #[must_use]
-    pub const fn api_version(self) -> &'static str {
+    pub const fn object_kind(self) -> ObjectKind {
         match self {
-            Self::NetworkPolicy => "networking.k8s.io/v1",
-            Self::ClusterNetworkPolicy => "policy.networking.k8s.io/v1alpha2",
-            Self::AdminNetworkPolicy | Self::BaselineAdminNetworkPolicy => {
-                "policy.networking.k8s.io/v1alpha1"
-            }
+            Self::NetworkPolicy => ObjectKind::NetworkPolicy,
+            Self::ClusterNetworkPolicy => ObjectKind::ClusterNetworkPolicy,
+            Self::AdminNetworkPolicy => ObjectKind::AdminNetworkPolicy,
+            Self::BaselineAdminNetworkPolicy => ObjectKind::BaselineAdminNetworkPolicy,
         }
     }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 
-use super::{FindingKind, Kinds, LossCause};
+use super::{FindingKind, Kinds, LossCause, PolicyKind};
 
 /// The cluster's nodes by name, each with the first of its addresses.
 pub type Nodes = BTreeMap<Arc<str>, IpAddr>;
@@ -40,6 +40,8 @@ pub struct Status {
     /// Whether the agent sees and knows as much as it can get: all interfaces have been found, a cluster state is in force,
     /// and no kind of object without which nothing can be judged is still to be listed.
     pub is_ready: bool,
+    /// `group/version` by which the API server has each kind of policy.
+    pub policy_versions: Vec<(PolicyKind, String)>,
     /// The cluster's nodes, where they have changed since the last status.
     pub nodes: Option<Nodes>,
 }

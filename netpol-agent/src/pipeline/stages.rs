@@ -16,7 +16,7 @@ use crate::{
     identity::PodInterfaces,
     model::{
         Attempt, ConntrackEntry, ConntrackQuery, Direction, Finding, FindingKind, Flow, Monotonic, Nodes,
-        ObjectKind, Outcome, Output, Packet, Protocol, Record, Status, Summary, Tuple,
+        ObjectKind, Outcome, Output, Packet, PolicyKind, Protocol, Record, Status, Summary, Tuple,
     },
     policy::ClusterView,
     verify::{Clock, Findings, Judge},
@@ -334,6 +334,9 @@ impl Pipeline {
             is_ready: self.interfaces_synced
                 && state.is_some()
                 && !usability.awaited.iter().any(ObjectKind::is_essential),
+            policy_versions: PolicyKind::ALL
+                .map(|kind| (kind, self.sync.api_version(kind.object_kind())))
+                .into(),
             nodes: has_new_nodes.then(|| self.audit.nodes.clone()),
         }
     }

@@ -141,6 +141,7 @@ impl Cluster {
 
     fn handle(&mut self, event: WatchEvent) {
         match event {
+            WatchEvent::Served(kind, version) => self.sync.set_served(kind, version),
             WatchEvent::Init(kind) => {
                 // Those that are still there are reported again.
                 self.unreadable.retain(|reference| reference.kind() != kind);

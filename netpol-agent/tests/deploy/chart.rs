@@ -1,8 +1,11 @@
 //! The chart: what values make of it, and which it refuses.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, process::Command};
 
-use netpol_agent::cluster::yaml::{self, Yaml};
+use netpol_agent::{
+    cluster::yaml::{self, Yaml},
+    model::{ApiKind, ObjectKind},
+};
 use netpol_testkit::{helm::Helm, image, manifest};
 use serde_json::{Value, json};
 
@@ -16,6 +19,23 @@ const CONTAINERFILE: &str = include_str!("../../../deploy/image/Containerfile");
 const TLS: &str = "hubble.tls.secretName=hubble-server";
 
 const CONTAINER: &str = "/spec/template/spec/containers/0";
+
+/// The agent may list and watch the kinds that it reads, all of them and no others.
+#[test]
+fn rights_are_for_the_kinds_that_are_read() {
+    let objects = Objects::rendered(&["events.enabled=false"]);
+    let rules = objects.field("ClusterRole", "/rules").as_array().unwrap();
+    let mut granted = BTreeSet::new();
+    for rule in rules {
+        assert_eq!(rule["verbs"], json!(["list", "watch"]), "{rule}");
+        let names = |field: &str| -> Vec<String> { serde_json::from_value(rule[field].clone()).unwrap() };
+        for group in names("apiGroups") {
+            granted.extend(names("resources").into_iter().map(|resource| (group.clone(), resource)));
+        }
+    }
+    let read = ObjectKind::ALL.map(ApiKind::of).map(|kind| (kind.group.to_owned(), kind.plural.to_owned()));
+    assert_eq!(granted, BTreeSet::from(read));
+}
 
 #[test]
 fn lint() {

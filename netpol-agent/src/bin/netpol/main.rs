@@ -1,6 +1,5 @@
 //! `netpol`: questions about declared network policies, of a cluster or of manifests.
 
-mod answer;
 mod check;
 mod explain;
 mod input;

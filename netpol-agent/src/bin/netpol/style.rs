@@ -1,38 +1,28 @@
-//! Colour, where it is wanted.
+//! Colour, which `anstream` leaves out where it is not wanted: on what is no terminal, or with `NO_COLOR`.
 
-use std::{env, fmt, io::IsTerminal as _};
+use std::fmt;
 
-/// Whether to colour what goes to standard output: on a terminal, unless `NO_COLOR` is set.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Style {
-    colour: bool,
+use anstyle::{AnsiColor, Style};
+
+const GOOD: Style = AnsiColor::Green.on_default();
+const BAD: Style = AnsiColor::Red.on_default();
+const UNSURE: Style = AnsiColor::Yellow.on_default();
+const STRONG: Style = Style::new().bold();
+
+pub(crate) fn good(text: impl fmt::Display) -> String {
+    format!("{GOOD}{text}{GOOD:#}")
 }
 
-impl Style {
-    pub(crate) fn of_stdout() -> Self {
-        let refused = env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self { colour: !refused && std::io::stdout().is_terminal() }
-    }
+pub(crate) fn bad(text: impl fmt::Display) -> String {
+    format!("{BAD}{text}{BAD:#}")
+}
 
-    pub(crate) fn good(self, text: impl fmt::Display) -> String {
-        self.paint("32", text)
-    }
+pub(crate) fn unsure(text: impl fmt::Display) -> String {
+    format!("{UNSURE}{text}{UNSURE:#}")
+}
 
-    pub(crate) fn bad(self, text: impl fmt::Display) -> String {
-        self.paint("31", text)
-    }
-
-    pub(crate) fn unsure(self, text: impl fmt::Display) -> String {
-        self.paint("33", text)
-    }
-
-    pub(crate) fn strong(self, text: impl fmt::Display) -> String {
-        self.paint("1", text)
-    }
-
-    fn paint(self, code: &str, text: impl fmt::Display) -> String {
-        if self.colour { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_string() }
-    }
+pub(crate) fn strong(text: impl fmt::Display) -> String {
+    format!("{STRONG}{text}{STRONG:#}")
 }
 
 /// Text in lines of at most 80 columns, all but the first indented.

@@ -11,7 +11,7 @@ use crate::{
         api::{self, Invalid, PodTemplate, workload_kind},
         yaml::{self, Value, Yaml},
     },
-    model::{FieldPath, ObjectKind},
+    model::{ApiKind, FieldPath},
 };
 
 /// Reads a file into the manifests.
@@ -131,8 +131,10 @@ impl Reader<'_> {
         if let Some(kind) = workload_kind(&type_.api_version, &type_.kind) {
             return self.workload(&document, kind);
         }
-        let Some(kind) = kind(type_) else { return self.other(&document, type_) };
-        let object = api::object(kind, &document);
+        let Some(api) = ApiKind::find(&type_.api_version, &type_.kind) else {
+            return self.other(&document, type_);
+        };
+        let object = api::object(api.kind, &document);
         let object = object.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match object {
             Ok(object) => self.add(object, document),
@@ -181,26 +183,13 @@ impl Reader<'_> {
 
     /// A kind that is not read: of no interest, unless it is a policy of a version that is not known.
     fn other(&mut self, document: &Yaml, type_: &Type) {
-        let right = match type_.kind.as_str() {
-            "Pod" | "Namespace" | "Node" | "Service" if !type_.api_version.contains('/') => "v1",
-            "NetworkPolicy" if is_group(type_, &["networking.k8s.io", "extensions"]) => {
-                "networking.k8s.io/v1"
-            }
-            "ClusterNetworkPolicy" if is_group(type_, &["policy.networking.k8s.io"]) => {
-                "policy.networking.k8s.io/v1alpha2"
-            }
-            "AdminNetworkPolicy" | "BaselineAdminNetworkPolicy"
-                if is_group(type_, &["policy.networking.k8s.io"]) =>
-            {
-                "policy.networking.k8s.io/v1alpha1"
-            }
-            _ => {
-                let text =
-                    format!("{} is not read: it is no input of network policy", name(document, &type_.kind));
-                return self.note(document.line, text);
-            }
+        let Some(api) = ApiKind::find_in_group(&type_.api_version, &type_.kind) else {
+            let text =
+                format!("{} is not read: it is no input of network policy", name(document, &type_.kind));
+            return self.note(document.line, text);
         };
-        let reason = format!("version {:?} is not known: write {right}", type_.api_version);
+        let right: Vec<String> = api.versions.iter().map(|version| api.api_version(version)).collect();
+        let reason = format!("version {:?} is not known: write {}", type_.api_version, right.join(" or "));
         self.fail(document.line, Some(name(document, &type_.kind)), FieldPath::parse("apiVersion"), reason);
     }
 
@@ -276,31 +265,6 @@ const KINDS: [&str; 17] = [
     "CronJob",
     "List",
 ];
-
-/// The kinds that are read, in the versions that are known.
-fn kind(type_: &Type) -> Option<ObjectKind> {
-    Some(match (type_.api_version.as_str(), type_.kind.as_str()) {
-        ("v1", "Pod") => ObjectKind::Pod,
-        ("v1", "Namespace") => ObjectKind::Namespace,
-        ("v1", "Node") => ObjectKind::Node,
-        ("v1", "Service") => ObjectKind::Service,
-        ("discovery.k8s.io/v1" | "discovery.k8s.io/v1beta1", "EndpointSlice") => ObjectKind::EndpointSlice,
-        ("networking.k8s.io/v1", "NetworkPolicy") => ObjectKind::NetworkPolicy,
-        (
-            "policy.networking.k8s.io/v1alpha2" | "policy.networking.k8s.io/v1beta1",
-            "ClusterNetworkPolicy",
-        ) => ObjectKind::ClusterNetworkPolicy,
-        ("policy.networking.k8s.io/v1alpha1", "AdminNetworkPolicy") => ObjectKind::AdminNetworkPolicy,
-        ("policy.networking.k8s.io/v1alpha1", "BaselineAdminNetworkPolicy") => {
-            ObjectKind::BaselineAdminNetworkPolicy
-        }
-        _ => return None,
-    })
-}
-
-fn is_group(type_: &Type, groups: &[&str]) -> bool {
-    type_.api_version.split_once('/').is_some_and(|(group, _)| groups.contains(&group))
-}
 
 /// Kind, namespace and name, as far as they are written.
 fn name(document: &Yaml, kind: &str) -> String {

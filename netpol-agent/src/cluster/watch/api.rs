@@ -17,7 +17,8 @@ use kube::{
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
 
-use super::{WatchError, resource::Resource, watch_error::chain};
+use super::{Forbidden, WatchError, watch_error::chain};
+use crate::model::ApiKind;
 
 /// How many objects to ask for at a time.
 const PAGE: u32 = 500;
@@ -51,11 +52,11 @@ pub(super) enum Since<'a> {
 #[derive(Clone)]
 pub(super) struct ApiClient {
     client: Client,
-    resource: Resource,
+    resource: &'static ApiKind,
 }
 
 impl ApiClient {
-    pub(super) fn new(client: Client, resource: Resource) -> Self {
+    pub(super) fn new(client: Client, resource: &'static ApiKind) -> Self {
         Self { client, resource }
     }
 
@@ -114,7 +115,7 @@ impl ApiClient {
         let message = status.as_ref().map_or(text.trim(), |status| &status.message);
         let asked = status.as_ref().and_then(|status| status.details.as_ref());
         let wait = wait.unwrap_or(0).max(asked.map_or(0, |details| details.retry_after_seconds));
-        Err(WatchError::of_answer(code.as_u16(), message, wait, self.resource.forbidden(verb)))
+        Err(WatchError::of_answer(code.as_u16(), message, wait, Forbidden::of(verb, self.resource)))
     }
 }
 

@@ -14,7 +14,6 @@ mod connect;
 mod line;
 mod listing;
 mod raw;
-mod resource;
 mod watch_error;
 mod watch_event;
 mod watcher;

@@ -6,10 +6,10 @@ use kube::core::Status;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::{WatchError, resource::Resource};
+use super::WatchError;
 use crate::{
     cluster::{Object, ObjectRef, api},
-    model::ObjectKind,
+    model::{ApiKind, ObjectKind},
 };
 
 /// A page of a list.
@@ -113,13 +113,13 @@ impl PartialObjectMeta {
         end.is_some_and(|value| value == "true")
     }
 
-    pub(super) fn reference(&self, resource: Resource) -> ObjectRef {
+    pub(super) fn reference(&self, resource: &'static ApiKind) -> ObjectRef {
         ObjectRef::new(resource.kind, self.namespace.as_deref(), &self.name)
     }
 }
 
 /// Reads and checks an object, of which all but what is used is dropped.
-pub(super) fn object(resource: Resource, json: &RawValue) -> Result<Object, String> {
+pub(super) fn object(resource: &'static ApiKind, json: &RawValue) -> Result<Object, String> {
     let mut deserializer = serde_json::Deserializer::from_str(json.get());
     match api::object(resource.kind, &mut deserializer) {
         Ok(Ok(object)) => Ok(object),

@@ -4,6 +4,8 @@ use std::{fmt, time::Duration};
 
 use kube::core::Status;
 
+use crate::model::ApiKind;
+
 /// Why objects of a kind can't be had at present.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WatchError {
@@ -49,6 +51,12 @@ pub struct Forbidden {
     pub resource: &'static str,
     /// Its API group; empty for the core group.
     pub group: &'static str,
+}
+
+impl Forbidden {
+    pub(super) const fn of(verb: &'static str, kind: &ApiKind) -> Self {
+        Self { verb, resource: kind.plural, group: kind.group }
+    }
 }
 
 impl WatchError {

@@ -9,6 +9,8 @@ use crate::{
 /// What a watcher reports, in the order in which it happens.
 #[derive(Debug)]
 pub enum WatchEvent {
+    /// The server has a kind by this version of its group, and that is the one which is read.
+    Served(ObjectKind, &'static str),
     /// A list of all objects of a kind begins: what is applied until it is complete is all there is.
     Init(ObjectKind),
     /// An object is there, or has changed.

@@ -10,14 +10,16 @@ use kube::Client;
 use tokio::{sync::mpsc, time::sleep};
 
 use super::{
-    WatchError, WatchEvent,
+    Forbidden, WatchError, WatchEvent,
     api::{ApiClient, Cursor, Since},
     backoff::Backoff,
     line::LineReader,
     raw::{self, ApiGroup, Page, PartialObjectMeta, RawWatchEvent},
-    resource::Resource,
 };
-use crate::{kernel::monotonic_now, model::ObjectKind};
+use crate::{
+    kernel::monotonic_now,
+    model::{ApiKind, Monotonic, ObjectKind},
+};
 
 /// The server says something once a minute, if only that nothing has happened. After this time without a word, the
 /// connection counts as dead. The texts of `--stale-after` and of the chart's `staleAfter` tell this time.
@@ -45,7 +47,7 @@ pub fn watchers(
 
 pub(super) struct Watcher {
     api: ApiClient,
-    resource: Resource,
+    resource: &'static ApiKind,
     settings: WatchSettings,
     events: mpsc::Sender<WatchEvent>,
     /// The version of the API by which the server has the kind, once known.
@@ -56,6 +58,8 @@ pub(super) struct Watcher {
     streams: bool,
     /// Whether all that is known of the kind is current, and that has been reported.
     is_current: bool,
+    /// When the server ended the last watch in order, if none has begun since: changes have not come in from then on.
+    ended: Option<Monotonic>,
     /// Whether an error was reported and has not ended.
     has_failed: bool,
     backoff: Backoff,
@@ -68,7 +72,7 @@ impl Watcher {
         settings: &WatchSettings,
         events: &mpsc::Sender<WatchEvent>,
     ) -> Self {
-        let resource = Resource::of(kind);
+        let resource = ApiKind::of(kind);
         Self {
             api: ApiClient::new(client.clone(), resource),
             resource,
@@ -78,6 +82,7 @@ impl Watcher {
             position: None,
             streams: true,
             is_current: false,
+            ended: None,
             has_failed: false,
             backoff: Backoff::default(),
         }
@@ -87,7 +92,7 @@ impl Watcher {
     pub(super) async fn once(mut self) -> Result<(), WatchError> {
         match self.discover().await {
             Ok(served) => self.list(served).await,
-            Err(WatchError::NotServed) if !self.resource.built_in => Ok(()),
+            Err(WatchError::NotServed) if !self.resource.always_served => Ok(()),
             Err(watch_error) => Err(watch_error),
         }
     }
@@ -109,12 +114,15 @@ impl Watcher {
             Some(version) => version,
             None => self.discover().await?,
         };
-        self.served = Some(served);
+        if self.served.replace(served) != Some(served) {
+            self.report(WatchEvent::Served(self.resource.kind, served)).await;
+        }
         if self.position.is_none() && !self.streams {
             self.list(served).await?;
         }
         let start = Instant::now();
         self.watch(served).await?;
+        self.ended = Some(monotonic_now());
         if start.elapsed() < SHORT {
             return Err(WatchError::Unreachable("it ends a watch as soon as it is asked for one".to_owned()));
         }
@@ -127,7 +135,8 @@ impl Watcher {
         let random = fastrand::f64();
         let silence = if let WatchError::Silent(time) = &watch_error { *time } else { Duration::ZERO };
         if std::mem::take(&mut self.is_current) {
-            self.report(WatchEvent::Lost(kind, monotonic_now() - silence)).await;
+            let last = self.ended.unwrap_or_else(|| monotonic_now() - silence);
+            self.report(WatchEvent::Lost(kind, last)).await;
         }
         // Whatever is wrong with a list as a watch need not be wrong with pages: they are what every server knows.
         let is_listing = self.served.is_some() && self.position.is_none();
@@ -135,7 +144,7 @@ impl Watcher {
         self.streams &= !is_of_stream;
         match &watch_error {
             // Nowhere: what has been served may be so by another version now.
-            WatchError::NotServed if !self.resource.built_in && self.served.is_none() => {
+            WatchError::NotServed if !self.resource.always_served && self.served.is_none() => {
                 self.position = None;
                 self.report(WatchEvent::NotServed(kind)).await;
                 self.mark_current().await;
@@ -164,7 +173,7 @@ impl Watcher {
     /// The version by which the server has the kind.
     async fn discover(&self) -> Result<&'static str, WatchError> {
         let versions = self.resource.versions;
-        if self.resource.built_in {
+        if self.resource.always_served {
             return versions.first().copied().ok_or(WatchError::NotServed);
         }
         for version in versions {
@@ -204,6 +213,7 @@ impl Watcher {
     async fn watch(&mut self, served: &str) -> Result<(), WatchError> {
         let since = self.position.as_deref().map_or(Since::Everything, Since::Version);
         let mut answer = pin!(self.api.watch(served, since).await?);
+        self.ended = None;
         let mut lines = LineReader::new(&mut answer);
         if self.position.is_none() {
             self.report(WatchEvent::Init(self.resource.kind)).await;
@@ -226,7 +236,7 @@ impl Watcher {
                     (meta.resource_version, true)
                 }
                 RawWatchEvent::Failed(status) => {
-                    return Err(WatchError::of_status(&status, self.resource.forbidden("watch")));
+                    return Err(WatchError::of_status(&status, Forbidden::of("watch", self.resource)));
                 }
             };
             if let Some(position) = &mut self.position {

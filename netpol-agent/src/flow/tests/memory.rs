@@ -169,6 +169,26 @@ proptest! {
     }
 }
 
+/// However the evidence comes, the decision is not later than the table promises: a drop just before nobody would have
+/// answered, and a reset just before that drop would have settled it.
+#[test]
+fn the_longest_delay() {
+    let limits = Limits::default();
+    let mut world = World::new(Protocol::Tcp);
+    world.step("open a>r @1out");
+    let began = world.now;
+    for step in ["wait 4990", "drop netfilter host a>r open", "wait 1980", "reset a<r @1in"] {
+        world.step(step);
+    }
+    assert!(world.out.is_empty(), "{:?}", world.out);
+    while world.out.is_empty() {
+        world.step("wait 1000");
+    }
+    let delay = world.now.since(began);
+    assert!(delay > limits.unanswered + limits.settle, "it waits for both: {delay:?}");
+    assert!(delay <= FlowTable::max_delay(&limits), "{delay:?}");
+}
+
 /// The table is most of the agent's memory, and twice as many places as connections.
 #[test]
 fn an_entry_is_small() {

@@ -16,7 +16,7 @@ const LONGEST_INSTANCE: usize = 128;
 
 /// The object, under a name of its own: where an attempt to write it is repeated, it is still the same Event.
 pub(super) fn object(event: &PodEvent, instance: &str) -> Object {
-    let PodEvent { r#type, reason, regarding, related, note, time } = event;
+    let PodEvent { r#type, reason, regarding, related, related_version, note, time } = event;
     let name = format!("{REPORTER}.{:x}.{:08x}", time.as_nanosecond(), fastrand::u32(..));
     Object {
         metadata: ObjectMeta {
@@ -29,7 +29,7 @@ pub(super) fn object(event: &PodEvent, instance: &str) -> Object {
         action: Some("Connect".to_owned()),
         note: Some(note.clone()),
         regarding: Some(pod(regarding)),
-        related: related.as_ref().map(policy),
+        related: related.as_ref().map(|related| policy(related, related_version.as_deref())),
         event_time: Some(MicroTime(*time)),
         reporting_controller: Some(REPORTER.to_owned()),
         reporting_instance: Some(instance[..instance.floor_char_boundary(LONGEST_INSTANCE)].to_owned()),
@@ -49,9 +49,10 @@ fn pod(pod: &Pod) -> ObjectReference {
     }
 }
 
-fn policy(policy: &PolicyRef) -> ObjectReference {
+/// In the version by which the server has it: that of another one would lead nowhere.
+fn policy(policy: &PolicyRef, api_version: Option<&str>) -> ObjectReference {
     ObjectReference {
-        api_version: Some(policy.kind.api_version().to_owned()),
+        api_version: api_version.map(str::to_owned),
         kind: Some(format!("{:?}", policy.kind)),
         namespace: policy.namespace.as_deref().map(str::to_owned),
         name: Some(policy.name.to_string()),

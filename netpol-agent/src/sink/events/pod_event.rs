@@ -18,6 +18,8 @@ pub struct PodEvent {
     pub regarding: Arc<Pod>,
     /// The first of the policies that concern the pod, where there is one.
     pub related: Option<PolicyRef>,
+    /// `group/version` by which the API server has that policy, where it is known.
+    pub related_version: Option<String>,
     /// The same for people, in at most 1024 bytes.
     pub note: String,
     /// When the connection began that decided it.
@@ -33,6 +35,7 @@ pub(super) fn about(finding: &Finding, node: Option<&str>, time: Timestamp) -> V
         reason,
         regarding: pod.clone(),
         related: policy.cloned(),
+        related_version: None,
         note: note(finding),
         time,
     })

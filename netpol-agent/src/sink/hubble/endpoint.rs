@@ -1,5 +1,9 @@
 //! Who is at an end of a flow.
 
+use std::hash::Hasher as _;
+
+use fnv::FnvHasher;
+
 use super::proto::flow;
 use crate::model::{Endpoint, Pod};
 
@@ -69,17 +73,17 @@ fn of_pod(pod: &Pod) -> flow::Endpoint {
 /// The same number for the same namespace and labels, on every node and in every run: clients group by it.
 fn identity(pod: &Pod) -> u32 {
     // FNV-1a, 64 bits (RFC 9923): short, and the same for ever.
-    let mut hash: u64 = 0xcbf2_9ce4_8422_2325;
+    let mut hasher = FnvHasher::default();
     let mut add = |text: &str| {
-        for byte in text.bytes().chain([0]) {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
+        hasher.write(text.as_bytes());
+        hasher.write(&[0]);
     };
     add(pod.namespace());
     for (key, value) in pod.labels().iter().filter(|(key, _)| !TELLS_APART.contains(key)) {
         add(key);
         add(value);
     }
+    let hash = hasher.finish();
     let folded = (hash >> 32) ^ (hash & u64::from(u32::MAX));
     FIRST_OF_PODS + u32::try_from(folded % u64::from(END_OF_PODS - FIRST_OF_PODS)).unwrap_or_default()
 }

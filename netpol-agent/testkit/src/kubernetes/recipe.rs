@@ -4,12 +4,14 @@
 use std::{
     collections::BTreeSet,
     fs::{self, File},
+    hash::Hasher as _,
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use fnv::FnvHasher;
 
 const RECIPE: &str = include_str!("recipe.rs");
 const PATCH: &str = include_str!("../../kubernetes/endport.patch");
@@ -30,10 +32,10 @@ const VERSIONED: [&str; 2] = ["component-base/version", "client-go/pkg/version"]
 
 /// Changes with every word of the recipe (FNV-1a, 64 bits).
 pub(super) fn hash() -> u64 {
-    let bytes = RECIPE.bytes().chain(PATCH.bytes());
-    bytes.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-    })
+    let mut hasher = FnvHasher::default();
+    hasher.write(RECIPE.as_bytes());
+    hasher.write(PATCH.as_bytes());
+    hasher.finish()
 }
 
 /// Builds all [`PROGRAMS`] into the folder `programs`; what is there of an attempt before is made anew. Works in the

@@ -2,15 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::{Pair, Pairs};
-use crate::style::Style;
+use netpol_agent::matrix::{WorkloadMatrix, WorkloadPair};
+
+use crate::style::{bad, good, unsure};
 
 /// The widest table that a plain terminal shows.
 const WIDTH: usize = 80;
 
 /// A table: a row for each source, a numbered column for each destination, as many tables as 80 columns need.
-pub(super) fn table(pairs: &Pairs<'_>) -> String {
-    let style = Style::of_stdout();
+pub(super) fn table(pairs: &WorkloadMatrix) -> String {
     let n = pairs.workloads.len();
     let digits = n.to_string().len();
     let longest = pairs.workloads.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(4, 50);
@@ -19,9 +19,9 @@ pub(super) fn table(pairs: &Pairs<'_>) -> String {
         "{} {}: from the rows to the columns\n{} allowed   {} denied   {} up to the implementation\n",
         pairs.protocol,
         pairs.port,
-        style.good("+"),
-        style.bad("-"),
-        style.unsure("?"),
+        good("+"),
+        bad("-"),
+        unsure("?"),
     );
     for first in (0..n).step_by(columns) {
         let last = n.min(first + columns);
@@ -36,9 +36,9 @@ pub(super) fn table(pairs: &Pairs<'_>) -> String {
                 // Padded before it is coloured: the colour has no width.
                 let pad = " ".repeat(digits);
                 let _ = match (pair.defined, pair.allowed) {
-                    (false, _) => write!(table, "{pad}{}", style.unsure("?")),
-                    (true, true) => write!(table, "{pad}{}", style.good("+")),
-                    (true, false) => write!(table, "{pad}{}", style.bad("-")),
+                    (false, _) => write!(table, "{pad}{}", unsure("?")),
+                    (true, true) => write!(table, "{pad}{}", good("+")),
+                    (true, false) => write!(table, "{pad}{}", bad("-")),
                 };
             }
             table.push('\n');
@@ -58,9 +58,9 @@ fn cut(name: &str, width: usize) -> String {
 }
 
 /// One line a pair.
-pub(super) fn csv(pairs: &Pairs<'_>) -> String {
+pub(super) fn csv(pairs: &WorkloadMatrix) -> String {
     let mut csv = String::from("from,to,protocol,port,allowed,defined\n");
-    for Pair { from, to, allowed, defined } in &pairs.pairs {
+    for WorkloadPair { from, to, allowed, defined } in &pairs.pairs {
         let (from, to) = (quoted(from), quoted(to));
         let _ = writeln!(csv, "{from},{to},{},{},{allowed},{defined}", pairs.protocol, pairs.port);
     }
@@ -72,7 +72,7 @@ fn quoted(name: &str) -> String {
 }
 
 /// A graph with an arrow for each pair that is allowed, dotted where it is up to the implementation.
-pub(super) fn mermaid(pairs: &Pairs<'_>) -> String {
+pub(super) fn mermaid(pairs: &WorkloadMatrix) -> String {
     let mut graph = String::from("graph LR\n");
     for (i, name) in pairs.workloads.iter().enumerate() {
         let _ = writeln!(graph, "  w{i}[\"{name}\"]");
@@ -85,7 +85,7 @@ pub(super) fn mermaid(pairs: &Pairs<'_>) -> String {
 }
 
 /// The same for Graphviz.
-pub(super) fn dot(pairs: &Pairs<'_>) -> String {
+pub(super) fn dot(pairs: &WorkloadMatrix) -> String {
     let mut graph = String::from("digraph policies {\n  rankdir=LR;\n  node [shape=box];\n");
     for (i, name) in pairs.workloads.iter().enumerate() {
         let _ = writeln!(graph, "  w{i} [label=\"{name}\"];");
@@ -99,7 +99,7 @@ pub(super) fn dot(pairs: &Pairs<'_>) -> String {
 }
 
 /// The pairs that are not denied, but for those of a workload with itself.
-fn arrows<'a>(pairs: &'a Pairs<'_>) -> impl Iterator<Item = (usize, usize, &'a Pair<'a>)> {
+fn arrows<'a>(pairs: &'a WorkloadMatrix) -> impl Iterator<Item = (usize, usize, &'a WorkloadPair)> {
     let n = pairs.workloads.len().max(1);
     let numbered = pairs.pairs.iter().enumerate().map(move |(at, pair)| (at / n, at % n, pair));
     numbered.filter(|(i, j, pair)| i != j && (pair.allowed || !pair.defined))

@@ -1,17 +1,17 @@
 //! Rules that other rules make superfluous.
 
-use netpol_agent::model::{
+use crate::model::{
     ClusterPolicy, NetworkPolicy, PolicyDirection,
     cluster_policy::{TierPeer, TierPort, TierRule},
     network_policy::{Peer, Port, PortNumber, Rule},
 };
 
 use super::{
-    cluster::{Cluster, DIRECTIONS},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput},
+    finding::{LintCode, LintFinding},
 };
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for direction in DIRECTIONS {
         findings.extend(cluster.policies.iter().flat_map(|policy| in_policy(cluster, policy, direction)));
@@ -22,7 +22,11 @@ pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
 }
 
 /// Rules of a NetworkPolicy are a union: one that admits a part of what another admits adds nothing.
-fn in_policy(cluster: &Cluster<'_>, policy: &NetworkPolicy, direction: PolicyDirection) -> Vec<Finding> {
+fn in_policy(
+    cluster: &LintInput<'_>,
+    policy: &NetworkPolicy,
+    direction: PolicyDirection,
+) -> Vec<LintFinding> {
     let rules = policy.rules(direction).unwrap_or_default();
     let shadowed = |(i, rule): (usize, &Rule)| {
         // Of two that are the same, the later one is superfluous.
@@ -33,7 +37,7 @@ fn in_policy(cluster: &Cluster<'_>, policy: &NetworkPolicy, direction: PolicyDir
         let path = format!("spec.{direction}[{i}]");
         let reason = format!("rule {by} of the same list admits all that this one does");
         Some(cluster.finding(
-            Code::RuleShadowed,
+            LintCode::RuleShadowed,
             &policy.id,
             &path,
             reason,
@@ -80,14 +84,14 @@ fn covers_port(wide: &Port, narrow: &Port) -> bool {
 }
 
 /// Rules of a tier are a list: one whose connections an earlier rule takes is never reached.
-fn in_tier(cluster: &Cluster<'_>, policy: &ClusterPolicy, direction: PolicyDirection) -> Vec<Finding> {
+fn in_tier(cluster: &LintInput<'_>, policy: &ClusterPolicy, direction: PolicyDirection) -> Vec<LintFinding> {
     let rules = policy.rules(direction);
     let shadowed = |(i, rule): (usize, &TierRule)| {
         let by = rules.iter().take(i).position(|earlier| takes_all(earlier, rule))?;
         let path = format!("spec.{direction}[{i}]");
         let reason = format!("rule {by} takes all that this one would match, so that it is never reached");
         Some(cluster.finding(
-            Code::RuleShadowed,
+            LintCode::RuleShadowed,
             &policy.id,
             &path,
             reason,

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 
-use super::finding::{Code, Finding, Severity};
+use super::finding::{LintCode, LintFinding, Severity};
 
 /// The log of one run.
-pub(super) fn log(findings: &[Finding]) -> Value {
-    let rules: Vec<Value> = Code::ALL
+#[must_use]
+pub fn sarif(findings: &[LintFinding]) -> Value {
+    let rules: Vec<Value> = LintCode::ALL
         .iter()
         .map(|code| {
             json!({
@@ -26,7 +27,7 @@ pub(super) fn log(findings: &[Finding]) -> Value {
     })
 }
 
-fn result(finding: &Finding) -> Value {
+fn result(finding: &LintFinding) -> Value {
     let object = finding.object.as_deref().unwrap_or_default();
     json!({
         "ruleId": finding.code.name(),

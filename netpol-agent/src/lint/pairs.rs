@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use netpol_agent::{
+use crate::{
     model::{
         NetworkPolicy, Pod, PolicyDirection, Protocol,
         network_policy::{PortNumber, Rule},
@@ -11,11 +11,11 @@ use netpol_agent::{
 };
 
 use super::{
-    cluster::{Cluster, DIRECTIONS, peers_path},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput, peers_path},
+    finding::{LintCode, LintFinding},
 };
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for policy in &cluster.policies {
         for direction in DIRECTIONS {
@@ -30,12 +30,12 @@ pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
 /// The first pair that a rule admits in vain. A rule for everyone, or with a peer for all pods, promises nothing to
 /// anyone in particular.
 fn of_rule(
-    cluster: &Cluster<'_>,
+    cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
     direction: PolicyDirection,
     index: usize,
     rule: &Rule,
-) -> Option<Finding> {
+) -> Option<LintFinding> {
     let own = one_of_each_class(cluster.selected(&policy.namespace, &policy.pods));
     for (j, peer) in rule.peers.iter().enumerate() {
         for other in one_of_each_class(cluster.peers(policy, peer)) {
@@ -63,14 +63,14 @@ fn of_rule(
 }
 
 fn finding(
-    cluster: &Cluster<'_>,
+    cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
     path: &str,
     from: &Pod,
     to: &Pod,
     (protocol, port): (Protocol, u16),
     denied: &DirectionVerdict<'_>,
-) -> Finding {
+) -> LintFinding {
     let by: Vec<String> = match denied.tier_rule {
         Some(rule) => vec![rule.policy.id.to_string()],
         None => denied.isolating().iter().map(|policy| policy.id.to_string()).collect(),
@@ -84,7 +84,7 @@ fn finding(
         by.join(", ")
     );
     let remedy = format!("add the {} rule for {subject}, or drop this one", denied.direction);
-    cluster.finding(Code::OneSidedPair, &policy.id, path, reason, remedy)
+    cluster.finding(LintCode::OneSidedPair, &policy.id, path, reason, remedy)
 }
 
 fn one_of_each_class(pods: Vec<&Arc<Pod>>) -> Vec<&Arc<Pod>> {

@@ -1,18 +1,18 @@
 //! Selectors that match nothing, and lists that may not mean what they look like.
 
-use netpol_agent::model::{
+use crate::model::{
     LabelSelector, Labels, NetworkPolicy, PolicyDirection, Requirement, Values,
     cluster_policy::{PodSet, TierPeer},
     network_policy::Peer,
 };
 
 use super::{
-    cluster::{Cluster, DIRECTIONS, peers_path},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput, peers_path},
+    finding::{LintCode, LintFinding},
 };
-use crate::input::distance;
+use crate::declared::distance;
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for policy in &cluster.policies {
         of_subject(cluster, policy, &mut findings);
@@ -37,7 +37,7 @@ pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
     findings
 }
 
-fn of_subject(cluster: &Cluster<'_>, policy: &NetworkPolicy, findings: &mut Vec<Finding>) {
+fn of_subject(cluster: &LintInput<'_>, policy: &NetworkPolicy, findings: &mut Vec<LintFinding>) {
     if cluster.pods.is_empty() || !cluster.selected(&policy.namespace, &policy.pods).is_empty() {
         return;
     }
@@ -56,7 +56,7 @@ fn of_subject(cluster: &Cluster<'_>, policy: &NetworkPolicy, findings: &mut Vec<
     };
     let remedy = remedy(&policy.pods, &here, "remove the policy, or name labels that its pods have");
     findings.push(cluster.finding(
-        Code::SelectorMatchesNoPod,
+        LintCode::SelectorMatchesNoPod,
         &policy.id,
         "spec.podSelector",
         reason,
@@ -65,11 +65,11 @@ fn of_subject(cluster: &Cluster<'_>, policy: &NetworkPolicy, findings: &mut Vec<
 }
 
 fn of_peer(
-    cluster: &Cluster<'_>,
+    cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
     peer: &Peer,
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<LintFinding>,
 ) {
     let Peer::Pods { namespaces, pods } = peer else { return };
     if let Some(selector) = namespaces
@@ -81,7 +81,7 @@ fn of_peer(
         let reason = format!("no namespace matches {selector}, so that this peer matches nothing");
         let path = format!("{path}.namespaceSelector");
         findings.push(cluster.finding(
-            Code::NamespaceSelectorMatchesNothing,
+            LintCode::NamespaceSelectorMatchesNothing,
             &policy.id,
             &path,
             reason,
@@ -109,7 +109,7 @@ fn of_peer(
     let remedy =
         if elsewhere && namespaces.is_none() { hint.to_owned() } else { remedy(pods, &labels, hint) };
     findings.push(cluster.finding(
-        Code::SelectorMatchesNoPod,
+        LintCode::SelectorMatchesNoPod,
         &policy.id,
         &format!("{path}{field}"),
         reason,
@@ -119,11 +119,11 @@ fn of_peer(
 
 /// An item with namespaces alone and one with pods alone: each admits far more than both in one item would.
 fn and_or(
-    cluster: &Cluster<'_>,
+    cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
     peers: &[Peer],
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<LintFinding>,
 ) {
     for (j, pair) in peers.windows(2).enumerate() {
         let [Peer::Pods { namespaces: Some(namespaces), pods: all }, Peer::Pods { namespaces: None, pods }] =
@@ -140,7 +140,7 @@ fn and_or(
         );
         let remedy = "if pods with that label in those namespaces are meant, remove the dash before podSelector; if not, put podSelector first".to_owned();
         findings.push(cluster.finding(
-            Code::AndOrSuspicion,
+            LintCode::AndOrSuspicion,
             &policy.id,
             &format!("{path}[{}]", j + 1),
             reason,
@@ -150,12 +150,12 @@ fn and_or(
 }
 
 fn of_tier_peers(
-    cluster: &Cluster<'_>,
-    policy: &netpol_agent::model::ClusterPolicy,
+    cluster: &LintInput<'_>,
+    policy: &crate::model::ClusterPolicy,
     direction: PolicyDirection,
     rule: usize,
     peers: &[TierPeer],
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<LintFinding>,
 ) {
     let path = peers_path(direction, rule);
     for (j, peer) in peers.iter().enumerate() {
@@ -165,7 +165,7 @@ fn of_tier_peers(
             TierPeer::Unknown => {
                 let reason = "this kind of peer is not known, so that the rule fails closed: an accepting rule matches nothing, any other denies all".to_owned();
                 let remedy = "use namespaces, pods, and for egress networks, nodes or domainNames".to_owned();
-                findings.push(cluster.finding(Code::UnknownPeer, &policy.id, &path, reason, remedy));
+                findings.push(cluster.finding(LintCode::UnknownPeer, &policy.id, &path, reason, remedy));
             }
             TierPeer::Networks(_) | TierPeer::Nodes(_) | TierPeer::DomainNames(_) => {}
         }
@@ -173,11 +173,11 @@ fn of_tier_peers(
 }
 
 fn of_set(
-    cluster: &Cluster<'_>,
-    policy: &netpol_agent::model::ClusterPolicy,
+    cluster: &LintInput<'_>,
+    policy: &crate::model::ClusterPolicy,
     set: &PodSet,
     path: &str,
-    findings: &mut Vec<Finding>,
+    findings: &mut Vec<LintFinding>,
 ) {
     let namespaces: Vec<_> =
         cluster.namespaces.iter().filter(|n| set.namespaces.matches(&n.labels)).collect();
@@ -190,7 +190,7 @@ fn of_set(
         );
         let reason = format!("no namespace matches {}", set.namespaces);
         findings.push(cluster.finding(
-            Code::NamespaceSelectorMatchesNothing,
+            LintCode::NamespaceSelectorMatchesNothing,
             &policy.id,
             path,
             reason,
@@ -209,7 +209,7 @@ fn of_set(
     let labels: Vec<&Labels> = candidates.iter().map(|pod| pod.labels()).collect();
     let reason = format!("{} matches no pod of the namespaces with {}", set.pods, set.namespaces);
     let remedy = remedy(&set.pods, &labels, "name labels that the pods have");
-    findings.push(cluster.finding(Code::SelectorMatchesNoPod, &policy.id, path, reason, remedy));
+    findings.push(cluster.finding(LintCode::SelectorMatchesNoPod, &policy.id, path, reason, remedy));
 }
 
 /// What to do about a selector that matches none of these: the nearest label that one of them has.

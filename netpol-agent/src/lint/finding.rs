@@ -1,53 +1,77 @@
 //! What lint finds.
 
-use netpol_agent::model::FieldPath;
+use crate::model::FieldPath;
 use serde::{Serialize, Serializer};
 
 /// A mistake, where it is, and how to mend it.
 #[derive(Clone, Debug, Serialize)]
-pub(super) struct Finding {
-    pub(super) code: Code,
-    pub(super) severity: Severity,
-    /// Kind and name.
-    pub(super) object: Option<String>,
+pub struct LintFinding {
+    /// What kind of mistake.
+    pub code: LintCode,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Kind and name; `None` where it has none.
+    pub object: Option<String>,
     /// The field; empty where it is about the whole.
-    pub(super) path: FieldPath,
-    pub(super) file: String,
-    pub(super) line: u32,
-    pub(super) reason: String,
-    pub(super) remedy: String,
+    pub path: FieldPath,
+    /// The file.
+    pub file: String,
+    /// The line, from 1; 0 for none.
+    pub line: u32,
+    /// What is wrong.
+    pub reason: String,
+    /// How to repair it.
+    pub remedy: String,
 }
 
 /// How bad it is, worst first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
-pub(super) enum Severity {
+pub enum Severity {
+    /// An object that the API server would refuse.
     Error,
+    /// Probably not what was meant.
     Warning,
+    /// Worth knowing.
     Info,
 }
 
 /// What kind of mistake. The names are stable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Code {
+pub enum LintCode {
+    /// An object that the API server would refuse.
     InvalidObject,
+    /// A selector that matches no pod.
     SelectorMatchesNoPod,
+    /// A namespace selector that matches no namespace.
     NamespaceSelectorMatchesNothing,
+    /// Two list items (OR) where one item (AND) may be meant.
     AndOrSuspicion,
+    /// A namespace with pods that no policy isolates by default.
     NamespaceWithoutDefaultDeny,
+    /// A policy that leaves egress open since policyTypes defaults to ingress.
     EgressOpenByDefault,
+    /// Pods isolated for egress that can't resolve names.
     EgressWithoutDns,
+    /// A port that none of the pods it is for declares.
     PortNotExposed,
+    /// A port name that none of the pods it is for declares.
     NamedPortUndeclared,
+    /// A rule that admits the cloud's metadata address.
     MetadataReachable,
+    /// An address range that covers pods or Services.
     CidrCoversCluster,
+    /// A connection that one side admits and the other denies.
     OneSidedPair,
+    /// A rule that another one makes superfluous.
     RuleShadowed,
+    /// A peer of an unknown kind, so that its rule fails closed.
     UnknownPeer,
 }
 
-impl Code {
-    pub(super) const ALL: [Self; 14] = [
+impl LintCode {
+    /// All of them.
+    pub const ALL: [Self; 14] = [
         Self::InvalidObject,
         Self::SelectorMatchesNoPod,
         Self::NamespaceSelectorMatchesNothing,
@@ -64,7 +88,9 @@ impl Code {
         Self::UnknownPeer,
     ];
 
-    pub(super) fn name(self) -> &'static str {
+    /// Its name in output.
+    #[must_use]
+    pub fn name(self) -> &'static str {
         match self {
             Self::InvalidObject => "invalid-object",
             Self::SelectorMatchesNoPod => "selector-matches-no-pod",
@@ -83,7 +109,9 @@ impl Code {
         }
     }
 
-    pub(super) fn severity(self) -> Severity {
+    /// How bad it is.
+    #[must_use]
+    pub fn severity(self) -> Severity {
         match self {
             Self::InvalidObject => Severity::Error,
             Self::NamespaceWithoutDefaultDeny | Self::RuleShadowed | Self::CidrCoversCluster => {
@@ -93,7 +121,9 @@ impl Code {
         }
     }
 
-    pub(super) fn summary(self) -> &'static str {
+    /// What it is, in a sentence.
+    #[must_use]
+    pub fn summary(self) -> &'static str {
         match self {
             Self::InvalidObject => "An object that the API server would refuse.",
             Self::SelectorMatchesNoPod => "A selector that matches no pod.",
@@ -115,7 +145,7 @@ impl Code {
     }
 }
 
-impl Serialize for Code {
+impl Serialize for LintCode {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use netpol_agent::{model::Pod, policy::Matrix};
+use crate::{model::Pod, policy::Matrix};
 
 /// A name for each group of pods: its workload's. Where pods of one workload are in several groups, since policies
 /// tell them apart, each group's name says by its first pod which.

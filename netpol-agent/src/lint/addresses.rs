@@ -1,17 +1,17 @@
 //! Address ranges that reach further than meant.
 
-use ipnet::IpNet;
-use netpol_agent::model::{
+use crate::model::{
     METADATA_ADDRESSES, NetworkPolicy, PolicyDirection, Protocol,
     network_policy::{IpBlock, Peer, Port, PortNumber, Rule},
 };
+use ipnet::IpNet;
 
 use super::{
-    cluster::{Cluster, DIRECTIONS, peers_path},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput, peers_path},
+    finding::{LintCode, LintFinding},
 };
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for policy in &cluster.policies {
         for (i, rule) in policy.rules(PolicyDirection::Egress).unwrap_or_default().iter().enumerate() {
@@ -29,7 +29,12 @@ pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
     findings
 }
 
-fn metadata(cluster: &Cluster<'_>, policy: &NetworkPolicy, index: usize, rule: &Rule) -> Option<Finding> {
+fn metadata(
+    cluster: &LintInput<'_>,
+    policy: &NetworkPolicy,
+    index: usize,
+    rule: &Rule,
+) -> Option<LintFinding> {
     let http = |port: &Port| {
         let number = match port.number {
             PortNumber::Any => true,
@@ -55,10 +60,15 @@ fn metadata(cluster: &Cluster<'_>, policy: &NetworkPolicy, index: usize, rule: &
     };
     let reason = format!("this admits {address}, where clouds hand out credentials");
     let remedy = "add `except` for 169.254.0.0/16 and 100.100.100.200/32 (fd00:ec2::/32 and fd20:ce::/32 for IPv6), or name the peers that are needed";
-    Some(cluster.finding(Code::MetadataReachable, &policy.id, &path, reason, remedy.to_owned()))
+    Some(cluster.finding(LintCode::MetadataReachable, &policy.id, &path, reason, remedy.to_owned()))
 }
 
-fn covers_cluster(cluster: &Cluster<'_>, policy: &NetworkPolicy, peer: &Peer, path: &str) -> Option<Finding> {
+fn covers_cluster(
+    cluster: &LintInput<'_>,
+    policy: &NetworkPolicy,
+    peer: &Peer,
+    path: &str,
+) -> Option<LintFinding> {
     let Peer::Block(block) = peer else { return None };
     let snapshot = cluster.state.snapshot();
     let mut nodes: Vec<_> = snapshot.nodes().collect();
@@ -84,7 +94,7 @@ fn covers_cluster(cluster: &Cluster<'_>, policy: &NetworkPolicy, peer: &Peer, pa
     );
     let remedy =
         "add the cluster's pod and Service networks to `except`, and select pods by labels".to_owned();
-    Some(cluster.finding(Code::CidrCoversCluster, &policy.id, path, reason, remedy))
+    Some(cluster.finding(LintCode::CidrCoversCluster, &policy.id, path, reason, remedy))
 }
 
 /// Whether any address of a network is in the block: a hole that has all of it leaves none.

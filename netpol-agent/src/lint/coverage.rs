@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use netpol_agent::{
+use crate::{
     cluster::ObjectRef,
     model::{
         FieldPath, LabelSelector, NetworkPolicy, Pod, PolicyDirection, Protocol,
@@ -12,8 +12,8 @@ use netpol_agent::{
 };
 
 use super::{
-    cluster::{Cluster, DIRECTIONS},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput},
+    finding::{LintCode, LintFinding},
 };
 
 /// Namespaces of the cluster's own, whose pods are not the user's to isolate.
@@ -21,14 +21,14 @@ const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
 const DNS: [(Protocol, u16); 2] = [(Protocol::Udp, 53), (Protocol::Tcp, 53)];
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = default_deny(cluster);
     findings.extend(cluster.policies.iter().filter_map(|policy| open_egress(cluster, policy)));
     findings.extend(without_dns(cluster));
     findings
 }
 
-fn default_deny(cluster: &Cluster<'_>) -> Vec<Finding> {
+fn default_deny(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for namespace in &cluster.namespaces {
         let has_pods = !cluster.selected(&namespace.name, &LabelSelector::default()).is_empty();
@@ -54,9 +54,9 @@ fn default_deny(cluster: &Cluster<'_>) -> Vec<Finding> {
             .first()
             .and_then(|policy| cluster.state.manifests.origin(&ObjectRef::Policy(policy.id.clone())));
         let place = origin.or(first);
-        findings.push(Finding {
-            code: Code::NamespaceWithoutDefaultDeny,
-            severity: Code::NamespaceWithoutDefaultDeny.severity(),
+        findings.push(LintFinding {
+            code: LintCode::NamespaceWithoutDefaultDeny,
+            severity: LintCode::NamespaceWithoutDefaultDeny.severity(),
             object: Some(reference.to_string()),
             path: FieldPath::default(),
             file: place.map(|origin| origin.file.to_string()).unwrap_or_default(),
@@ -74,7 +74,7 @@ fn types(open: &[String]) -> String {
 }
 
 /// A policy that looks as if it spoke of egress, and does not.
-fn open_egress(cluster: &Cluster<'_>, policy: &NetworkPolicy) -> Option<Finding> {
+fn open_egress(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFinding> {
     if policy.types == PolicyTypes::Written || policy.egress.is_some() {
         return None;
     }
@@ -91,11 +91,17 @@ fn open_egress(cluster: &Cluster<'_>, policy: &NetworkPolicy) -> Option<Finding>
     };
     let remedy =
         "write policyTypes: [Ingress, Egress] to deny both, or [Ingress] to say that ingress alone is meant";
-    Some(cluster.finding(Code::EgressOpenByDefault, &policy.id, path, reason.to_owned(), remedy.to_owned()))
+    Some(cluster.finding(
+        LintCode::EgressOpenByDefault,
+        &policy.id,
+        path,
+        reason.to_owned(),
+        remedy.to_owned(),
+    ))
 }
 
 /// Pods that policies isolate for egress, and that reach no DNS server over UDP or TCP.
-fn without_dns(cluster: &Cluster<'_>) -> Vec<Finding> {
+fn without_dns(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let servers: Vec<_> = cluster.pods.iter().filter(|pod| serves_dns(pod)).collect();
     let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
@@ -134,13 +140,19 @@ fn without_dns(cluster: &Cluster<'_>) -> Vec<Finding> {
         );
         let remedy = "allow egress to UDP and TCP 53 of the pods with k8s-app=kube-dns in namespace kube-system (TCP serves long answers)";
         let path = "spec.policyTypes";
-        findings.push(cluster.finding(Code::EgressWithoutDns, &first.id, path, reason, remedy.to_owned()));
+        findings.push(cluster.finding(
+            LintCode::EgressWithoutDns,
+            &first.id,
+            path,
+            reason,
+            remedy.to_owned(),
+        ));
     }
     findings
 }
 
 fn ask<'a>(
-    cluster: &Cluster<'a>,
+    cluster: &LintInput<'a>,
     from: &'a std::sync::Arc<Pod>,
     to: ConnectionPeer<'a>,
     protocol: Protocol,
@@ -157,7 +169,7 @@ fn serves_dns(pod: &Pod) -> bool {
 }
 
 /// Where no DNS server is known: whether any rule has the port, or no policy isolates the pod at all.
-fn admits_somewhere(cluster: &Cluster<'_>, pod: &Pod, protocol: Protocol, number: u16) -> bool {
+fn admits_somewhere(cluster: &LintInput<'_>, pod: &Pod, protocol: Protocol, number: u16) -> bool {
     let mut isolating = cluster
         .policies
         .iter()

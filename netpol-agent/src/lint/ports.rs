@@ -2,18 +2,18 @@
 
 use std::sync::Arc;
 
-use netpol_agent::model::{
+use crate::model::{
     NetworkPolicy, Pod, PolicyDirection,
     network_policy::{Port, PortNumber, Rule},
     object::TargetPort,
 };
 
 use super::{
-    cluster::{Cluster, DIRECTIONS},
-    finding::{Code, Finding},
+    cluster::{DIRECTIONS, LintInput},
+    finding::{LintCode, LintFinding},
 };
 
-pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
+pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for policy in &cluster.policies {
         for direction in DIRECTIONS {
@@ -31,7 +31,7 @@ pub(super) fn findings(cluster: &Cluster<'_>) -> Vec<Finding> {
 
 /// The pods whose ports a rule is about: the policy's own for ingress, the peers for egress.
 fn destinations<'a>(
-    cluster: &Cluster<'a>,
+    cluster: &LintInput<'a>,
     policy: &NetworkPolicy,
     direction: PolicyDirection,
     rule: &Rule,
@@ -43,12 +43,12 @@ fn destinations<'a>(
 }
 
 fn of_port(
-    cluster: &Cluster<'_>,
+    cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
     port: &Port,
     pods: &[&Arc<Pod>],
     path: &str,
-) -> Option<Finding> {
+) -> Option<LintFinding> {
     if pods.is_empty() {
         return None;
     }
@@ -65,7 +65,7 @@ fn of_port(
                 port.protocol
             );
             let remedy = format!("name the container port, or use its number; declared are: {}", list(pods));
-            Some(cluster.finding(Code::NamedPortUndeclared, &policy.id, path, reason, remedy))
+            Some(cluster.finding(LintCode::NamedPortUndeclared, &policy.id, path, reason, remedy))
         }
         PortNumber::Range(first, last) => {
             // A pod may listen on ports that it does not declare; only one that declares some says what it serves.
@@ -81,13 +81,13 @@ fn of_port(
             let remedy = service_target(cluster, pods, port, *first).unwrap_or_else(|| {
                 format!("a policy needs the pods' own port; declared are: {}", list(pods))
             });
-            Some(cluster.finding(Code::PortNotExposed, &policy.id, path, reason, remedy))
+            Some(cluster.finding(LintCode::PortNotExposed, &policy.id, path, reason, remedy))
         }
     }
 }
 
 /// The pods' port, where the number is a Service's.
-fn service_target(cluster: &Cluster<'_>, pods: &[&Arc<Pod>], port: &Port, number: u16) -> Option<String> {
+fn service_target(cluster: &LintInput<'_>, pods: &[&Arc<Pod>], port: &Port, number: u16) -> Option<String> {
     let mut services: Vec<_> = cluster.state.snapshot().services().collect();
     services.sort_by(|a, b| a.key.cmp(&b.key));
     services.into_iter().find_map(|service| {

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use netpol_agent::{
+use crate::{
     cluster::ObjectRef,
+    declared::DeclaredState,
     model::{
         ClusterPolicy, FieldPath, LabelSelector, Namespace, NetworkPolicy, Pod, PolicyDirection, PolicyRef,
         network_policy::Peer,
@@ -11,11 +12,10 @@ use netpol_agent::{
     policy::Engine,
 };
 
-use super::finding::{Code, Finding};
-use crate::input::State;
+use super::finding::{LintCode, LintFinding};
 
-pub(super) struct Cluster<'a> {
-    pub(super) state: &'a State,
+pub(super) struct LintInput<'a> {
+    pub(super) state: &'a DeclaredState,
     pub(super) policies: Vec<&'a Arc<NetworkPolicy>>,
     pub(super) cluster_policies: Vec<&'a Arc<ClusterPolicy>>,
     /// Pods that policies can select.
@@ -23,8 +23,8 @@ pub(super) struct Cluster<'a> {
     pub(super) namespaces: Vec<&'a Arc<Namespace>>,
 }
 
-impl<'a> Cluster<'a> {
-    pub(super) fn new(state: &'a State) -> Self {
+impl<'a> LintInput<'a> {
+    pub(super) fn new(state: &'a DeclaredState) -> Self {
         let snapshot = state.snapshot();
         let mut policies: Vec<_> = snapshot.network_policies().collect();
         policies.sort_by(|a, b| a.id.cmp(&b.id));
@@ -62,16 +62,16 @@ impl<'a> Cluster<'a> {
     /// A finding about a field of a policy.
     pub(super) fn finding(
         &self,
-        code: Code,
+        code: LintCode,
         policy: &PolicyRef,
         path: &str,
         reason: String,
         remedy: String,
-    ) -> Finding {
+    ) -> LintFinding {
         let path = FieldPath::parse(path);
         let reference = ObjectRef::Policy(policy.clone());
         let origin = self.state.manifests.origin(&reference);
-        Finding {
+        LintFinding {
             code,
             severity: code.severity(),
             object: Some(reference.to_string()),
