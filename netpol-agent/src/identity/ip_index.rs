@@ -135,6 +135,7 @@ mod tests {
                 cluster_ips: Box::default(),
                 is_choosy: false,
                 exposure: crate::model::object::Exposure::Inside,
+                is_headless: false,
                 selector: None,
                 ports: ports.iter().map(port).collect(),
             })

@@ -168,6 +168,9 @@ pub struct Service {
     /// Whether it is reached from outside of the cluster.
     #[serde(default)]
     pub exposure: Exposure,
+    /// Whether it has no address on purpose (`clusterIP: None`): its name stands for the pods themselves.
+    #[serde(default)]
+    pub is_headless: bool,
     /// The labels of the pods behind it; `None` where it selects none itself.
     pub selector: Option<Labels>,
     /// Its ports.

@@ -177,7 +177,7 @@ impl Engine {
         })
     }
 
-    fn end<'e>(&'e self, party: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
+    pub(super) fn end<'e>(&'e self, party: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
         match party {
             ConnectionPeer::Pod(pod) => self.end_of_pod(pod, Addresses::Any(&pod.ips)),
             ConnectionPeer::PodAt(pod, ip) => self.end_of_pod(pod, Addresses::One(ip.to_canonical())),

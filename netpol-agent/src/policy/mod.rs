@@ -22,6 +22,7 @@ mod original_address;
 mod peers;
 mod policies;
 mod ports;
+mod port_boundaries;
 mod query;
 mod rule;
 mod rule_endpoint;

@@ -146,6 +146,7 @@ fn service(random: &mut Random, i: usize) -> Object {
         cluster_ips: [format!("10.96.0.{i}").parse().unwrap()].into(),
         is_choosy: false,
         exposure: Exposure::Inside,
+        is_headless: false,
         selector: random.chance(70).then(|| labels(random)),
         ports: Box::default(),
     }))

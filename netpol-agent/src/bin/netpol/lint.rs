@@ -2,13 +2,13 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use anstream::{print, println};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use netpol_agent::lint::{LintFinding, Severity, lint, sarif};
 
 use crate::{
     input::Source,
+    print::print,
     style::{bad, strong, unsure, wrapped},
 };
 
@@ -34,12 +34,14 @@ enum Output {
 impl Lint {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self { source, output } = self;
-        let findings = lint(&source.load()?);
-        match output {
-            Output::Text => print!("{}", text(&findings)),
-            Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
-            Output::Sarif => println!("{}", serde_json::to_string_pretty(&sarif(&findings))?),
-        }
+        let state = source.load()?;
+        source.report_passed_over(&state);
+        let findings = lint(&state);
+        print(&match output {
+            Output::Text => text(&findings),
+            Output::Json => serde_json::to_string_pretty(&findings)? + "\n",
+            Output::Sarif => serde_json::to_string_pretty(&sarif(&findings))? + "\n",
+        })?;
         Ok(ExitCode::from(match findings.iter().map(|finding| finding.severity).min() {
             Some(Severity::Error) => 2,
             Some(Severity::Warning) => 1,

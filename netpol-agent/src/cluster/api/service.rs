@@ -102,6 +102,7 @@ impl TryFrom<ApiService> for model::Service {
         let written = api.spec.unwrap_or_default();
         let is_choosy = written.is_choosy();
         let exposure = written.exposure();
+        let is_headless = written.cluster_ip.as_deref() == Some("None");
         let balancer = api.status.unwrap_or_default().load_balancer.unwrap_or_default();
         let cluster_ips = addresses(written.cluster_ips.into_iter().flatten().chain(written.cluster_ip));
         let balanced = balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip);
@@ -120,6 +121,7 @@ impl TryFrom<ApiService> for model::Service {
             cluster_ips: cluster_ips.into(),
             is_choosy,
             exposure,
+            is_headless,
             selector,
             ports: each(spec.key("ports"), written.ports.unwrap_or_default(), service_port)?.into(),
         })
