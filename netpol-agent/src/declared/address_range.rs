@@ -43,7 +43,8 @@ pub(super) fn world(snapshot: &Snapshot) -> Vec<AddressRange> {
     let texts = ["0.0.0.0/0"].into_iter().chain(has_v6.then_some(PUBLIC_V6));
     let whole: Vec<IpNet> = texts.filter_map(|text| text.parse().ok()).collect();
     let private: Vec<IpNet> = PRIVATE.iter().filter_map(|text| text.parse().ok()).collect();
-    let mut ranges: Vec<AddressRange> = whole.iter().flat_map(|range| cut(snapshot, range, &private)).collect();
+    let mut ranges: Vec<AddressRange> =
+        whole.iter().flat_map(|range| cut(snapshot, range, &private)).collect();
     let is_inside = |ip: IpAddr| {
         private.iter().any(|range| range.contains(&ip))
             || snapshot.is_for_pods(ip)
@@ -83,7 +84,11 @@ fn cut(snapshot: &Snapshot, range: &IpNet, also: &[IpNet]) -> Vec<AddressRange> 
     let starts: Vec<u128> = starts.into_iter().collect();
     let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
     let address = |number| address(number, is_v6);
-    starts.iter().zip(ends).map(|(from, to)| AddressRange { first: address(*from), last: address(to) }).collect()
+    starts
+        .iter()
+        .zip(ends)
+        .map(|(from, to)| AddressRange { first: address(*from), last: address(to) })
+        .collect()
 }
 
 /// The ranges that policies and nodes name.

@@ -107,14 +107,16 @@ impl Answer {
             sums.get(*at).map(|sum| (sum.allowed, sum.allowed && sum.defined, std::cmp::Reverse(*at)))
         });
         let channel = decides.unwrap_or_default();
-        let sum = sums.get(channel).copied().unwrap_or(Sum { allowed: false, defined: false, is_mixed: false });
+        let sum =
+            sums.get(channel).copied().unwrap_or(Sum { allowed: false, defined: false, is_mixed: false });
         let defined = if sum.allowed { sum.defined } else { sums.iter().all(|sum| sum.defined) };
         let of_it = cases.cases.iter().enumerate().filter(|(_, case)| case.channel == channel);
         // Where one of several is denied, that one says why.
-        let (at, case) = match of_it.clone().find(|(_, case)| case.allowed() == sum.allowed).or(of_it.clone().next()) {
-            Some((at, case)) => (at, Some(case)),
-            None => (0, None),
-        };
+        let (at, case) =
+            match of_it.clone().find(|(_, case)| case.allowed() == sum.allowed).or(of_it.clone().next()) {
+                Some((at, case)) => (at, Some(case)),
+                None => (0, None),
+            };
         let caveats: BTreeSet<Caveat> =
             of_it.clone().flat_map(|(_, case)| case.verdict.caveats().iter()).collect();
         let mut notes: Vec<String> = caveats.iter().map(|caveat| caveat.text().to_owned()).collect();
@@ -122,7 +124,9 @@ impl Answer {
             notes.push(Caveat::TranslatedSource.text().to_owned());
         }
         if sum.is_mixed {
-            notes.push("it stands for several connections, and some of them are allowed, others denied".to_owned());
+            notes.push(
+                "it stands for several connections, and some of them are allowed, others denied".to_owned(),
+            );
         }
         let answer = Self {
             allowed: sum.allowed,
@@ -211,14 +215,17 @@ impl PairSum {
         let first = pair.first()?;
         let allowed = pair.iter().any(|case| case.allowed());
         let mut deciding = pair.iter().filter(|case| case.allowed() == allowed);
-        let defined = if allowed { deciding.any(|case| case.defined()) } else { deciding.all(|case| case.defined()) };
-        let answer = CaseAnswer { from: first.from.name.clone(), to: first.to.name.clone(), allowed, defined };
+        let defined =
+            if allowed { deciding.any(|case| case.defined()) } else { deciding.all(|case| case.defined()) };
+        let answer =
+            CaseAnswer { from: first.from.name.clone(), to: first.to.name.clone(), allowed, defined };
         Some(Self { answer, from: first.from.range, to: first.to.range })
     }
 
     /// Takes in another pair, where its addresses follow this one's and it comes to the same.
     fn takes(&mut self, next: &Self) -> bool {
-        let is_same = (self.answer.allowed, self.answer.defined) == (next.answer.allowed, next.answer.defined);
+        let is_same =
+            (self.answer.allowed, self.answer.defined) == (next.answer.allowed, next.answer.defined);
         if !is_same {
             return false;
         }

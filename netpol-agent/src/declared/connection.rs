@@ -313,7 +313,15 @@ fn evaluate<'e>(engine: &'e Engine, planned: &'e Planned<'e>) -> Case<'e> {
         engine.evaluate(&query)
     };
     let through = via_service.as_deref();
-    let case = |verdict, is_masked| Case { from: from.clone(), to: to.clone(), channel: *channel, protocol: *protocol, port: *port, verdict, is_masked };
+    let case = |verdict, is_masked| Case {
+        from: from.clone(),
+        to: to.clone(),
+        channel: *channel,
+        protocol: *protocol,
+        port: *port,
+        verdict,
+        is_masked,
+    };
     let is_pod = is_pod(engine.snapshot(), from.peer);
     match seen {
         SeenSource::Own => case(ask(from.peer, through), false),

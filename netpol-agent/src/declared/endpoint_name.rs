@@ -171,7 +171,10 @@ impl fmt::Display for EndpointName {
 
 /// As JSON: text as on the command line, or an object such as `{"pod": "shop/web"}`.
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "an end is an object such as {\"pod\": \"shop/web\"} or {\"ip\": \"8.8.8.8\"}, or a text")]
+#[serde(
+    untagged,
+    expecting = "an end is an object such as {\"pod\": \"shop/web\"} or {\"ip\": \"8.8.8.8\"}, or a text"
+)]
 enum WrittenEndpoint {
     Text(String),
     Fields(EndpointFields),
@@ -220,7 +223,11 @@ impl EndpointFields {
             },
             (None, None, None, None, None, Some(workload), None) => workload.parse()?,
             (None, None, None, None, None, None, Some(labels)) => EndpointName::Labels(None, labels),
-            _ => return Err(format!("an end is one of pod, ip, cidr, node, service, workload and labels: {FORMS}")),
+            _ => {
+                return Err(format!(
+                    "an end is one of pod, ip, cidr, node, service, workload and labels: {FORMS}"
+                ));
+            }
         };
         Ok(name.in_namespace(namespace.as_deref()))
     }
@@ -269,7 +276,8 @@ mod tests {
         ] {
             assert_eq!(serde_json::from_str::<EndpointName>(text).unwrap().to_string(), expected, "{text}");
         }
-        for text in [r#"{"ip": "10.0.0"}"#, r#"{"pod": "a/b", "ip": "10.0.0.1"}"#, "{}", r#"{"pode": "a/b"}"#] {
+        for text in [r#"{"ip": "10.0.0"}"#, r#"{"pod": "a/b", "ip": "10.0.0.1"}"#, "{}", r#"{"pode": "a/b"}"#]
+        {
             assert!(serde_json::from_str::<EndpointName>(text).is_err(), "{text}");
         }
     }

@@ -72,7 +72,8 @@ impl EndpointName {
             }
             Self::Labels(..) => {
                 let pod = snapshot.pod(&self.hypothetical_key()).map(ConnectionPeer::Pod);
-                let peer = pod.ok_or_else(|| UnknownEndpoint(format!("{self} needs a namespace: add ns=NAMESPACE")))?;
+                let peer = pod
+                    .ok_or_else(|| UnknownEndpoint(format!("{self} needs a namespace: add ns=NAMESPACE")))?;
                 Ok(Ends::Direct(vec![NamedPeer { name: self.to_string(), peer, range: None }]))
             }
         }
@@ -139,7 +140,8 @@ fn pods_named<'a>(key: &str, snapshot: &'a Snapshot) -> Result<Vec<NamedPeer<'a>
 fn is_of_workload(pod: &Pod, kind: Option<&str>, key: &str) -> bool {
     pod.workload.as_ref().is_some_and(|workload| {
         kind.is_none_or(|kind| *workload.kind == *kind)
-            && key.strip_prefix(&**pod.namespace()).and_then(|rest| rest.strip_prefix('/')) == Some(&*workload.name)
+            && key.strip_prefix(&**pod.namespace()).and_then(|rest| rest.strip_prefix('/'))
+                == Some(&*workload.name)
     })
 }
 
@@ -171,7 +173,9 @@ fn workload<'a>(
     };
     if first.namespace() != last.namespace() {
         let (a, b) = (first.namespace(), last.namespace());
-        return Err(UnknownEndpoint(format!("there is a {kind} {name:?} in namespaces {a} and {b}: say which (-n)")));
+        return Err(UnknownEndpoint(format!(
+            "there is a {kind} {name:?} in namespaces {a} and {b}: say which (-n)"
+        )));
     }
     Ok(pods.into_iter().map(of_pod).collect())
 }
@@ -182,9 +186,11 @@ fn node<'a>(name: &str, snapshot: &'a Snapshot) -> Result<Vec<NamedPeer<'a>>, Un
         return Err(unknown(&format!("node {name:?}"), name, names));
     };
     match node.ips.first() {
-        Some(ip) => {
-            Ok(vec![NamedPeer { name: format!("Node {name}"), peer: ConnectionPeer::NodeAt(node, *ip), range: None }])
-        }
+        Some(ip) => Ok(vec![NamedPeer {
+            name: format!("Node {name}"),
+            peer: ConnectionPeer::NodeAt(node, *ip),
+            range: None,
+        }]),
         None => Err(UnknownEndpoint(format!("node {name:?} has no address (status.addresses)"))),
     }
 }
@@ -278,7 +284,8 @@ pub(crate) fn target(pod: &Pod, port: &ServicePort) -> Option<u16> {
     match &port.target {
         TargetPort::Number(number) => Some(*number),
         TargetPort::Named(name) => {
-            let is_it = |own: &&ContainerPort| own.name.as_ref() == Some(name) && own.protocol == port.protocol;
+            let is_it =
+                |own: &&ContainerPort| own.name.as_ref() == Some(name) && own.protocol == port.protocol;
             pod.class.ports.iter().find(is_it).map(|own| own.port)
         }
     }

@@ -14,7 +14,6 @@ pub use connection::ConnectionQuestion;
 pub(crate) use connection::judge;
 pub use endpoint_name::EndpointName;
 pub use ends::UnknownEndpoint;
-#[expect(unused_imports, reason = "lint will")]
 pub(crate) use ends::{selects, target};
 pub use nearest::distance;
 pub use state::DeclaredState;

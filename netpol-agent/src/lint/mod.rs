@@ -5,13 +5,20 @@
 
 mod addresses;
 mod cluster;
+mod complementary;
 mod coverage;
+mod dns;
+mod exposed;
 mod finding;
+mod host_network;
 mod pairs;
 mod ports;
+mod priority;
 mod sarif;
 mod selectors;
 mod shadow;
+mod typo;
+mod written;
 
 pub use finding::{LintCode, LintFinding, Severity};
 pub use sarif::sarif;
@@ -30,6 +37,12 @@ pub fn lint(state: &DeclaredState) -> Vec<LintFinding> {
     findings.extend(addresses::findings(&input));
     findings.extend(pairs::findings(&input));
     findings.extend(shadow::findings(&input));
+    findings.extend(dns::findings(&input));
+    findings.extend(exposed::findings(&input));
+    findings.extend(host_network::findings(&input));
+    findings.extend(priority::findings(&input));
+    findings.extend(complementary::findings(&input));
+    findings.extend(written::findings(&input));
     findings
         .sort_by(|a, b| (a.severity, &a.file, a.line, a.code).cmp(&(b.severity, &b.file, b.line, b.code)));
     findings

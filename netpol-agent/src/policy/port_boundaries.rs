@@ -13,8 +13,7 @@ impl Engine {
         let (source, destination) = (self.end(query.source), self.end(query.destination));
         let declared = destination.declared();
         let mut boundaries = BTreeSet::from([1]);
-        for (end, direction) in
-            [(&source, PolicyDirection::Egress), (&destination, PolicyDirection::Ingress)]
+        for (end, direction) in [(&source, PolicyDirection::Egress), (&destination, PolicyDirection::Ingress)]
         {
             let Subject::Pod(_, class) = end.who else { continue };
             let side = class.side(direction);

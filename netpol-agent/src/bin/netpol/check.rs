@@ -129,7 +129,8 @@ fn report(summary: &CheckSummary, expect: bool) {
     let CheckSummary { answered, allowed, denied, failed, expected, mismatches, namespace: _ } = summary;
     if !expect {
         let undefined = answered - allowed - denied;
-        let text = format!("allowed: {allowed}, denied: {denied}, undefined: {undefined}, not answered: {failed}");
+        let text =
+            format!("allowed: {allowed}, denied: {denied}, undefined: {undefined}, not answered: {failed}");
         return say(text);
     }
     mismatches.iter().for_each(say);

@@ -102,8 +102,7 @@ fn files(paths: &[PathBuf]) -> Result<Manifests> {
     }
     let manifests = manifests::read(&files);
     if manifests.objects.is_empty() && manifests.errors.is_empty() {
-        let names: Vec<String> =
-            paths.iter().chain(&stdin).map(|path| path.display().to_string()).collect();
+        let names: Vec<String> = paths.iter().chain(&stdin).map(|path| path.display().to_string()).collect();
         bail!(
             "no Kubernetes object in {}: name files or folders with *.yaml, *.yml or *.json",
             names.join(", ")
@@ -128,7 +127,10 @@ fn live(credentials: &Credentials) -> Result<Manifests> {
         if kind.is_essential() || kind == ObjectKind::Namespace {
             bail!("no {} from the cluster: {why} (for manifests in files, use --manifests)", kind.plural());
         }
-        say(format_args!("netpol: no {} from the cluster: {why}; what follows is without them", kind.plural()));
+        say(format_args!(
+            "netpol: no {} from the cluster: {why}; what follows is without them",
+            kind.plural()
+        ));
     }
     let mut manifests = Manifests::default();
     manifests.objects = objects;

@@ -19,6 +19,8 @@ pub struct Manifests {
     pub notes: Vec<ManifestNote>,
     /// Objects that were given more than once.
     pub duplicates: Vec<DuplicateObject>,
+    /// Words that `kubectl` reads as booleans, in objects that are read all the same.
+    pub booleans: Vec<WordForBoolean>,
     /// Whether there may be more objects than these.
     pub completeness: Completeness,
     /// The workloads, until their pods are added.
@@ -93,6 +95,21 @@ pub struct DuplicateObject {
     pub is_same: bool,
 }
 
+/// An unquoted word such as `y` where a string is needed. In anything but a policy it is taken for the word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordForBoolean {
+    /// The object, such as `Pod shop/web`.
+    pub object: String,
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The field.
+    pub path: FieldPath,
+    /// The word.
+    pub word: String,
+}
+
 impl Manifests {
     /// A snapshot of the objects alone.
     #[must_use]
@@ -110,6 +127,11 @@ impl Manifests {
 }
 
 impl Origin {
+    /// What is written, of policies.
+    pub(crate) fn document(&self) -> Option<&Yaml> {
+        self.document.as_deref()
+    }
+
     /// Whether a field is written, be it empty.
     #[must_use]
     pub fn has(&self, path: &FieldPath) -> bool {

@@ -9,7 +9,9 @@ mod read;
 mod workloads;
 
 pub use files::{FileError, ManifestFile, sources};
-pub use loaded::{Completeness, DuplicateObject, ManifestError, ManifestNote, Manifests, Origin};
+pub use loaded::{
+    Completeness, DuplicateObject, ManifestError, ManifestNote, Manifests, Origin, WordForBoolean,
+};
 
 use std::path::PathBuf;
 

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    DuplicateObject, ManifestError, ManifestFile, ManifestNote, Manifests, Origin, workloads::WrittenWorkload,
+    DuplicateObject, ManifestError, ManifestFile, ManifestNote, Manifests, Origin, WordForBoolean,
+    workloads::WrittenWorkload,
 };
 use crate::{
     cluster::{
@@ -127,14 +128,20 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, document: Yaml, type_: &Type) {
+    fn object(&mut self, mut document: Yaml, type_: &Type) {
         if let Some(kind) = workload_kind(&type_.api_version, &type_.kind) {
-            return self.workload(&document, kind);
+            return self.workload(document, kind);
         }
         let Some(api) = ApiKind::find(&type_.api_version, &type_.kind) else {
             return self.other(&document, type_);
         };
-        let object = api::object(api.kind, &document);
+        let mut object = api::object(api.kind, &document);
+        while let Err(error) = &object
+            && !api.kind.is_policy()
+            && self.take_word(&mut document, &error.path, &type_.kind)
+        {
+            object = api::object(api.kind, &document);
+        }
         let object = object.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match object {
             Ok(object) => self.add(object, document),
@@ -145,9 +152,28 @@ impl Reader<'_> {
         }
     }
 
-    fn workload(&mut self, document: &Yaml, kind: &'static str) {
-        let template = api::pod_template(kind, document)
-            .unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
+    /// Makes a string of a word that is a boolean, where a string is needed; whether there was such a word.
+    fn take_word(&mut self, document: &mut Yaml, path: &FieldPath, kind: &str) -> bool {
+        let (line, object) = (document.line_of(path), name(document, kind));
+        let Some(node) = document.get_mut(path) else { return false };
+        let Value::OldBool(_, word) = &node.value else { return false };
+        let word = word.clone();
+        node.value = Value::String(word.clone());
+        let file = self.file.clone();
+        self.manifests.booleans.push(WordForBoolean { object, file, line, path: path.clone(), word });
+        true
+    }
+
+    fn workload(&mut self, mut document: Yaml, kind: &'static str) {
+        let mut template = api::pod_template(kind, &document);
+        while let Err(error) = &template
+            && self.take_word(&mut document, &error.path, kind)
+        {
+            template = api::pod_template(kind, &document);
+        }
+        let document = &document;
+        let template =
+            template.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match template {
             Ok(Some(template)) => self.add_workload(template, document.line),
             Ok(None) => self.note(document.line, format!("{} has no pod template", name(document, kind))),

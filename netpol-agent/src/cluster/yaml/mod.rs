@@ -60,6 +60,21 @@ impl Yaml {
         self.entry(key).map(|(_, value)| value)
     }
 
+    /// A field.
+    pub fn get_mut(&mut self, path: &FieldPath) -> Option<&mut Self> {
+        let mut node = self;
+        for step in &path.0 {
+            node = match (step, &mut node.value) {
+                (Step::Key(key), Value::Map(entries)) => {
+                    entries.iter_mut().find(|(own, _)| *own.text == **key).map(|(_, value)| value)?
+                }
+                (Step::Index(index), Value::List(items)) => items.get_mut(*index)?,
+                _ => return None,
+            };
+        }
+        Some(node)
+    }
+
     /// The string, where this is one.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
