@@ -9,7 +9,7 @@ use netpol_testkit::image;
 use crate::{setup, tool};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct BuildArgs {
     /// Build the agent as one static file with the list of its dependencies in it, as the image has it, and nothing else
     #[arg(long = "static")]
     is_static: bool,
@@ -24,8 +24,8 @@ pub(crate) enum Profile {
     Dev,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let Args { is_static } = args;
+pub(crate) fn run(args: &BuildArgs) -> Result<()> {
+    let BuildArgs { is_static } = args;
     if *is_static {
         setup::building()?;
         return static_agent(Profile::Release).map(drop);

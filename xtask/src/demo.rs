@@ -19,7 +19,7 @@ use signal_hook::{
 use crate::{build, setup, stage::Stages};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct DemoArgs {
     /// Run this agent instead of building one
     #[arg(long, value_name = "FILE")]
     agent: Option<PathBuf>,
@@ -28,8 +28,8 @@ pub(crate) struct Args {
     json: bool,
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
-    let Args { agent, json } = args;
+pub(crate) fn run(args: DemoArgs) -> Result<()> {
+    let DemoArgs { agent, json } = args;
     ensure!(
         nix::unistd::geteuid().is_root(),
         "the demo makes network namespaces and loads eBPF programs: run this as root"

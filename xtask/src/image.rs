@@ -9,14 +9,14 @@ use netpol_testkit::image;
 use crate::{build, setup, stage::Stages};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct ImageArgs {
     /// Where to write the archive [default: target/image/netpol-agent.tar]
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
-    let Args { output } = args;
+pub(crate) fn run(args: ImageArgs) -> Result<()> {
+    let ImageArgs { output } = args;
     let archive = output.unwrap_or_else(|| image::folder().join("netpol-agent.tar"));
     let stages = Stages::start();
     stages.run("set up", setup::run)?;

@@ -4,10 +4,13 @@ mod apiserver;
 mod bench;
 mod build;
 mod demo;
+mod deny;
+mod docs;
 mod fuzz;
 mod image;
 mod node;
 mod prerequisites;
+mod release;
 mod setup;
 mod stage;
 mod test;
@@ -37,19 +40,21 @@ enum Task {
     /// Install what building, testing and the demo need; what is there already stays as it is
     Setup,
     /// Build the release binaries
-    Build(build::Args),
+    Build(build::BuildArgs),
     /// Build the agent's container image
-    Image(image::Args),
+    Image(image::ImageArgs),
+    /// Make everything that a release needs, in one folder
+    Release(release::ReleaseArgs),
     /// Write the manifests that the chart renders to
     Render,
     /// Prove policies on a small cluster of network namespaces, with real packets
-    Demo(demo::Args),
+    Demo(demo::DemoArgs),
     /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
     Apiserver,
     /// A real Kubernetes node in namespaces of its own: up, down, and what is between
-    Node(node::Args),
+    Node(node::NodeArgs),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
-    Test(test::Args),
+    Test(test::TestArgs),
     /// `test`, and then what takes longer: the kernel tests on an older kernel, and fuzzing with a time limit
     Ci,
     /// Check the tree's own rules: layers, the home of unsafe code, the form of files
@@ -57,7 +62,7 @@ enum Task {
     /// Run a command in a virtual machine with Debian's stable kernel, on this machine's files
     Vm(VmArgs),
     /// Measure; prints tables with ratios
-    Bench(bench::Args),
+    Bench(bench::BenchArgs),
 }
 
 #[derive(Debug, Parser)]
@@ -86,6 +91,7 @@ fn run(task: Task) -> Result<()> {
         Task::Setup => setup::run(),
         Task::Build(args) => build::run(&args),
         Task::Image(args) => image::run(args),
+        Task::Release(args) => release::run(args),
         Task::Render => manifest::write(&Helm::find_or_fetch()?),
         Task::Demo(args) => demo::run(args),
         Task::Apiserver => apiserver::run(),

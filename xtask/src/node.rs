@@ -9,7 +9,7 @@ use netpol_testkit::node::{Cni, Node};
 use crate::{setup, stage::Stages};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct NodeArgs {
     #[command(subcommand)]
     task: Task,
 }
@@ -37,8 +37,8 @@ enum Task {
     },
 }
 
-pub(crate) fn run(args: Args) -> Result<()> {
-    let Args { task } = args;
+pub(crate) fn run(args: NodeArgs) -> Result<()> {
+    let NodeArgs { task } = args;
     ensure!(nix::unistd::geteuid().is_root(), "a node needs root: it makes namespaces and control groups");
     match task {
         Task::Up { cni, image } => up(cni, &image),

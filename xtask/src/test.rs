@@ -9,17 +9,17 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use netpol_testkit::skip;
 
-use crate::{fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
+use crate::{deny, docs, fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct TestArgs {
     /// Arguments for `cargo test`, such as a part of a test's name; then only tests run, no other checks
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
     cargo_test: Vec<String>,
 }
 
-pub(crate) fn run(args: &Args) -> Result<()> {
-    let Args { cargo_test } = args;
+pub(crate) fn run(args: &TestArgs) -> Result<()> {
+    let TestArgs { cargo_test } = args;
     let stages = Stages::start();
     check(&stages, cargo_test)?;
     report_skipped()?;
@@ -63,6 +63,8 @@ fn check(stages: &Stages, cargo_test: &[String]) -> Result<()> {
         stages.run("lints", || {
             tool::run(tool::cargo().args(["clippy", "--all-targets", "--", "--deny", "warnings"]))
         })?;
+        stages.run("documentation", docs::run)?;
+        stages.run("licences and advisories", deny::run)?;
     }
     stages.run("build the tests", || tool::run(tool::cargo().args(["test", "--no-run"])))?;
     Prerequisites::of(cargo_test)?.make(stages)?;

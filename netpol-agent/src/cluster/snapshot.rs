@@ -222,6 +222,16 @@ impl Snapshot {
         self.cluster_policies.values()
     }
 
+    /// Whether another snapshot surely has the same at two addresses, as far as policies and Services can tell; endpoints of
+    /// Services are not compared.
+    #[must_use]
+    pub fn is_same_at(&self, other: &Self, ips: [IpAddr; 2]) -> bool {
+        self.host_pods.is_same(&other.host_pods)
+            && self.node_ports.is_same(&other.node_ports)
+            && self.unreadable.is_same(&other.unreadable)
+            && ips.into_iter().all(|ip| self.addresses.is_same_at(&other.addresses, ip))
+    }
+
     /// An object that was applied; a namespace that is only implied is none.
     #[must_use]
     pub fn object(&self, reference: &ObjectRef) -> Option<Object> {

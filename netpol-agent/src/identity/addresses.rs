@@ -45,6 +45,15 @@ impl Addresses {
         self.service_ports.get(&(protocol, at))
     }
 
+    /// Whether another state surely has the same pod, or none, at an address, and the same nodes and Services at all.
+    #[must_use]
+    pub fn is_same_at(&self, other: &Self, ip: IpAddr) -> bool {
+        self.nodes.is_same(&other.nodes)
+            && self.services.is_same(&other.services)
+            && self.service_ports.is_same(&other.service_ports)
+            && self.pods.shares(&other.pods, &ip.to_canonical())
+    }
+
     /// The endpoints of the Kubernetes API: the API server keeps the Service `default/kubernetes` and its endpoints itself
     /// (kube-apiserver's `--endpoint-reconciler-type`).
     pub fn api_servers(&self) -> impl Iterator<Item = &Arc<EndpointSlice>> {

@@ -22,10 +22,11 @@ pub struct PodInterface {
 /// How many of those that are gone are remembered, for connections that are decided after their end.
 const REMEMBERED: usize = 1024;
 
-/// How much later than it happened the end of a veth is heard of, at most, in nanoseconds.
+/// How long after the end of an interface its netlink message is read, at most. The time that the event then waits for
+/// the agent does not count.
 const LATE: Duration = Duration::from_millis(50);
 
-/// The same where the node has no time for the agent.
+/// The same on a node whose CPUs are overloaded.
 const VERY_LATE: Duration = Duration::from_secs(2);
 
 /// What veths tell of when somebody came to have an address.

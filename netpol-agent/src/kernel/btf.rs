@@ -1,6 +1,6 @@
-//! Facts about the running kernel's types, from its own BTF.
+//! Reads facts about the running kernel's types from its own BTF.
 //!
-//! Field offsets and the numbers of drop reasons differ from build to build; none of them is written down here.
+//! Field offsets and the numbers of drop reasons differ between kernel builds, so none of them is a constant here.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -10,24 +10,24 @@ use thiserror::Error;
 
 use crate::model::DropReasons;
 
-/// Where the kernel shows its BTF (since Linux 5.2, with `CONFIG_DEBUG_INFO_BTF`).
+/// The file with the kernel's BTF (since Linux 5.2, with `CONFIG_DEBUG_INFO_BTF`).
 const VMLINUX: &str = "/sys/kernel/btf/vmlinux";
 
-/// Why the kernel's types are not to be had.
+/// Why the kernel's types could not be read.
 #[derive(Debug, Error)]
 pub enum BtfError {
-    /// No BTF, or not readable.
+    /// The kernel has no BTF, or the file can't be read.
     #[error(
         "cannot read {VMLINUX}: {0}; netpol needs a kernel built with CONFIG_DEBUG_INFO_BTF=y (all major \
          distributions since 2020) and /sys mounted"
     )]
     Unreadable(String),
-    /// A structure or field that every supported kernel has is missing.
+    /// The BTF lacks a structure or field that every supported kernel has.
     #[error("the kernel's BTF has no {0}; netpol does not know this kernel, please report its version")]
     Missing(String),
 }
 
-/// Field offsets in bytes, and what the kernel calls its drop reasons.
+/// Field offsets in bytes, and the names of the kernel's drop reasons.
 #[derive(Debug)]
 pub struct KernelTypes {
     pub(super) skb_head: u32,
@@ -47,7 +47,7 @@ impl KernelTypes {
     ///
     /// # Errors
     ///
-    /// No BTF, or one without the structures that every kernel since 5.8 has.
+    /// The kernel has no BTF, or its BTF lacks a structure that every kernel since 5.8 has.
     pub fn of_running_kernel() -> Result<Self, BtfError> {
         let btf = Btf::from_file(VMLINUX).map_err(|error| BtfError::Unreadable(error.to_string()))?;
         let offset = |path: &[&str]| field_offset(&btf, path);
@@ -65,7 +65,7 @@ impl KernelTypes {
     }
 }
 
-/// Byte offset of a field, named by structure and path; anonymous structures and unions on the way are looked into.
+/// Byte offset of a field, given by structure and path. The search includes anonymous structures and unions.
 fn field_offset(btf: &Btf, path: &[&str]) -> Result<u32, BtfError> {
     let missing = || BtfError::Missing(path.join("."));
     let (structure, fields) = path.split_first().ok_or_else(missing)?;
@@ -108,7 +108,7 @@ fn resolve(btf: &Btf, of: &btf_rs::Member) -> Option<Type> {
     })
 }
 
-/// Frees that are no loss of a packet, or that a healthy TCP connection brings about many times a second.
+/// Reasons that are not a packet's loss, or that a healthy TCP connection causes many times a second.
 const NO_DROP: [&str; 10] = [
     "SKB_NOT_DROPPED_YET",
     "SKB_CONSUMED",
@@ -119,11 +119,11 @@ const NO_DROP: [&str; 10] = [
     "TCP_OLD_ACK",
     "TCP_ZEROWINDOW",
     "UNIX_DISCONNECT",
-    // What a socket had left when it was closed: one for each TCP connection (Linux 6.4).
+    // Packets that are left in a socket when it is closed: one for each TCP connection (Linux 6.4).
     "QUEUE_PURGE",
 ];
 
-/// One bit for each reason that is worth a record: everything but a packet's ordinary end.
+/// One bit for each reason that gets a record: all reasons but those in [`NO_DROP`].
 pub(super) fn wanted(reasons: &DropReasons) -> [u64; DROP_REASON_WORDS] {
     let mut words = [u64::MAX; DROP_REASON_WORDS];
     for (number, name) in reasons.iter() {
@@ -136,8 +136,9 @@ pub(super) fn wanted(reasons: &DropReasons) -> [u64; DROP_REASON_WORDS] {
     words
 }
 
-/// The reasons of Open vSwitch that are a flow's will, within its subsystem (`enum ovs_drop_reason`, net/openvswitch/drop.h).
-/// They are in the module's BTF, which is not there before the module is; new ones are added after the last.
+/// Open vSwitch's reasons for drops that a flow rule asks for, numbered within its subsystem (`enum ovs_drop_reason`,
+/// net/openvswitch/drop.h). They are in the module's BTF, which does not exist before the module is loaded. New reasons
+/// are added after the last.
 const OPEN_VSWITCH_DROPS: [(u32, &str); 2] = [(1, "OVS_DROP_LAST_ACTION"), (3, "OVS_DROP_EXPLICIT")];
 
 fn drop_reasons(btf: &Btf) -> Option<DropReasons> {
@@ -148,7 +149,7 @@ fn drop_reasons(btf: &Btf) -> Option<DropReasons> {
             (!matches!(short, "MAX" | "SUBSYS_MASK")).then(|| (number, short.into()))
         })
         .collect();
-    // The number of a subsystem is the upper half of its reasons, and not the same in all versions.
+    // The upper half of a reason is the number of its subsystem, which differs between versions.
     let subsystems = members(btf, "skb_drop_reason_subsys").unwrap_or_default();
     if let Some((number, _)) = subsystems.into_iter().find(|(_, name)| name.ends_with("_OPENVSWITCH")) {
         reasons.extend(OPEN_VSWITCH_DROPS.map(|(reason, name)| (number << 16 | reason, name.into())));

@@ -1,4 +1,4 @@
-//! What the kernel's connection tracking knows of translated connections, asked by netlink (`NETLINK_NETFILTER`,
+//! Lookups in the kernel's connection tracking, for translated connections (netlink, `NETLINK_NETFILTER`,
 //! `IPCTNL_MSG_CT_GET`; Linux 2.6.14, needs `CAP_NET_ADMIN` in the host's user namespace).
 
 use std::{io, net::IpAddr};
@@ -15,10 +15,10 @@ use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_NETFILTER};
 
 use crate::model::{ConntrackEntry, Protocol, SocketAddress, Tuple};
 
-/// An answer is some 300 bytes; what a newer kernel adds has room.
+/// Size of the receive buffer. An answer is some 300 bytes; the rest is for attributes that newer kernels add.
 const ANSWER_BYTES: usize = 8192;
 
-/// Asks the connection tracking of the network namespace in which it was opened.
+/// Looks up connections in the connection tracking of the network namespace in which it was opened.
 pub struct Conntrack {
     socket: Socket,
     sequence: u32,
@@ -26,16 +26,16 @@ pub struct Conntrack {
 }
 
 impl Conntrack {
-    /// Opens the socket, and asks for a connection that can't be, to see whether there will be answers.
+    /// Opens the socket, and looks up a connection that can't exist to check that the kernel answers.
     ///
     /// # Errors
     ///
-    /// The kernel has no connection tracking that can be asked, or the agent may not.
+    /// The kernel has no connection tracking over netlink, or the agent lacks `CAP_NET_ADMIN`.
     pub fn open() -> io::Result<Self> {
         let mut socket = Socket::new(NETLINK_NETFILTER)?;
         socket.bind_auto()?;
         socket.connect(&SocketAddr::new(0, 0))?;
-        // The kernel answers within the call that sends, so that nothing is ever waited for.
+        // The kernel answers within the call that sends, so receiving never waits.
         socket.set_non_blocking(true)?;
         let mut conntrack = Self { socket, sequence: 0, answer: Vec::with_capacity(ANSWER_BYTES) };
         let nobody = SocketAddress { address: IpAddr::from([0, 0, 0, 0]), port: 1 };
@@ -43,15 +43,15 @@ impl Conntrack {
         Ok(conntrack)
     }
 
-    /// The connection that packets with this tuple belong to, whichever way they go. `None` where none is tracked, or no
-    /// longer.
+    /// Finds the connection that packets with this tuple belong to, in either direction. `None` if it is not tracked, or
+    /// no longer.
     ///
     /// # Errors
     ///
-    /// The kernel refuses, for another reason than that.
+    /// The kernel refuses the request for another reason.
     pub fn find(&mut self, tuple: &Tuple) -> io::Result<Option<ConntrackEntry>> {
-        let Some(question) = self.question(tuple) else { return Ok(None) };
-        self.socket.send(&question, 0)?;
+        let Some(request) = self.request(tuple) else { return Ok(None) };
+        self.socket.send(&request, 0)?;
         loop {
             self.answer.clear();
             self.socket.recv(&mut self.answer, 0)?;
@@ -74,7 +74,8 @@ impl Conntrack {
         }
     }
 
-    fn question(&mut self, tuple: &Tuple) -> Option<Vec<u8>> {
+    /// The request for a tuple; `None` for a protocol without ports.
+    fn request(&mut self, tuple: &Tuple) -> Option<Vec<u8>> {
         let family = match tuple.source.address {
             IpAddr::V4(_) => NetfilterProtoFamily::IPv4,
             IpAddr::V6(_) => NetfilterProtoFamily::IPv6,
@@ -83,7 +84,7 @@ impl Conntrack {
             Protocol::Tcp => WireProtocol::Tcp,
             Protocol::Udp => WireProtocol::Udp,
             Protocol::Sctp => WireProtocol::Sctp,
-            // Not by ports, and no Service translates them.
+            // They have no ports, and no Service translates them.
             Protocol::Icmp | Protocol::Icmpv6 | Protocol::Other(_) => return None,
         };
         let original = ConntrackAttribute::CtaTupleOrig(vec![
@@ -110,20 +111,20 @@ impl Conntrack {
     }
 }
 
-/// The connection, if both of its tuples are whole.
+/// The connection, if both of its tuples are complete.
 fn tracked(attributes: &[ConntrackAttribute]) -> Option<ConntrackEntry> {
     let (mut original, mut reply) = (None, None);
     for attribute in attributes {
         match attribute {
-            ConntrackAttribute::CtaTupleOrig(parts) => original = whole(parts),
-            ConntrackAttribute::CtaTupleReply(parts) => reply = whole(parts),
+            ConntrackAttribute::CtaTupleOrig(parts) => original = complete(parts),
+            ConntrackAttribute::CtaTupleReply(parts) => reply = complete(parts),
             _ => {}
         }
     }
     Some(ConntrackEntry { original: original?, reply: reply? })
 }
 
-fn whole(parts: &[WireTuple]) -> Option<Tuple> {
+fn complete(parts: &[WireTuple]) -> Option<Tuple> {
     let (mut source, mut destination, mut protocol) = (None, None, None);
     let (mut source_port, mut destination_port) = (None, None);
     for part in parts {

@@ -1,4 +1,4 @@
-//! Why the programs are not in the kernel.
+//! Errors of loading the eBPF programs.
 
 use std::io;
 
@@ -9,18 +9,18 @@ use super::BtfError;
 /// Why the programs could not be loaded.
 #[derive(Debug, Error)]
 pub enum LoadError {
-    /// The kernel's types are unknown.
+    /// The kernel's types could not be read from its BTF.
     #[error(transparent)]
     Btf(#[from] BtfError),
     /// The kernel refused the object.
     #[error("the kernel refused netpol's eBPF programs: {0}")]
     Refused(String),
-    /// The object lacks something: agent and object do not fit.
+    /// The eBPF object lacks a map or program: agent and object are of different builds.
     #[error("the embedded eBPF object has no {0}; rebuild the agent")]
     Incomplete(&'static str),
 }
 
-/// Keeps the whole chain of causes: the last one is the verifier's or the system call's own word.
+/// Keeps the whole chain of causes: the last one is the error of the verifier or the system call itself.
 pub(super) fn refused(error: impl Into<anyhow::Error>) -> LoadError {
     let error = error.into();
     let forbidden = error.chain().any(|cause| {
@@ -31,7 +31,7 @@ pub(super) fn refused(error: impl Into<anyhow::Error>) -> LoadError {
     LoadError::Refused(format!("{error:#}{hint}"))
 }
 
-/// What is left after [`super::preflight`] has seen the capabilities.
+/// Causes that remain once [`super::preflight`] has found the capabilities.
 const FORBIDDEN: &str = " (the capabilities are there: a seccomp profile without bpf(2), SELinux, kernel lockdown or, \
                          before Linux 5.11, the limit of locked memory forbids it)";
 

@@ -14,14 +14,14 @@ use super::{
 /// The object file, built from `netpol-ebpf` by the build script.
 static OBJECT: &[u8] = include_bytes_aligned!(concat!(env!("OUT_DIR"), "/netpol"));
 
-/// What can be chosen about the programs.
+/// Options for loading the programs.
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
     /// Size of the ring buffer in bytes: a power of two and a multiple of the page size.
     pub ring_bytes: u32,
     /// Whether the programs write log lines.
     pub debug: bool,
-    /// How to attach; `None` chooses what the kernel supports.
+    /// How to attach; `None` means TCX where the kernel has it, else clsact.
     pub attach_mode: Option<AttachMode>,
 }
 
@@ -31,21 +31,21 @@ impl Default for LoadOptions {
     }
 }
 
-/// The parts of the loaded object, each with one owner.
+/// The parts of the loaded object; each has its own owner.
 pub struct Loaded {
-    /// The programs, to attach.
+    /// The TC programs, loaded and not yet attached.
     pub programs: Programs,
-    /// What they report.
+    /// The records that they write.
     pub records: Records,
-    /// What they count.
+    /// Their counters.
     pub counters: Counters,
-    /// What the kernel calls its drop reasons; `None` where it gives none.
+    /// The kernel's drop reasons; `None` where it gives none (before Linux 5.17).
     pub drop_reasons: Option<DropReasons>,
     /// Their log lines, with [`LoadOptions::debug`].
     pub log: Option<KernelLog>,
 }
 
-/// Loads the programs; the one that watches drops is attached at once, for it belongs to no interface.
+/// Loads the programs. The one that watches drops belongs to no interface, and is attached at once.
 ///
 /// # Errors
 ///
@@ -100,7 +100,8 @@ fn attach_drops(ebpf: &mut Ebpf) -> Result<(), LoadError> {
     Ok(())
 }
 
-/// Reading the kernel's types takes tens of megabytes for a moment; the allocator would keep them for later.
+/// Returns freed memory to the system: reading the kernel's types takes tens of megabytes, and the allocator would keep
+/// them.
 fn give_back_memory() {
     #[cfg(target_env = "gnu")]
     // SAFETY: malloc_trim(3) has no preconditions.

@@ -1,4 +1,5 @@
-//! The running kernel: loading and attaching the eBPF programs, their records and counters, the node's veths.
+//! Everything that talks to the running kernel: it loads and attaches the eBPF programs, reads their records and
+//! counters, watches the pod interfaces, and looks up connections in connection tracking.
 //!
 //! The only module with `unsafe` code.
 
@@ -6,19 +7,18 @@ mod btf;
 mod clock;
 mod conntrack;
 mod error;
-mod host_addresses;
+mod interfaces;
 mod load;
 mod preflight;
 mod programs;
 mod records;
-mod veths;
 
 pub use btf::{BtfError, KernelTypes};
 pub use clock::monotonic_now;
 pub use conntrack::Conntrack;
 pub use error::LoadError;
+pub use interfaces::{InterfaceError, InterfaceEvent, InterfaceWatcher};
 pub use load::{LoadOptions, Loaded, load};
 pub use preflight::{PreflightError, own_network_namespace, preflight, raise_file_limit};
 pub use programs::{AttachError, AttachMode, Programs};
 pub use records::{Counters, KernelLog, Records};
-pub use veths::{InterfaceError, InterfaceEvent, InterfaceWatcher};

@@ -1,4 +1,4 @@
-//! What the agent needs of the machine, checked before anything is loaded, so that a refusal names its remedy.
+//! Checks what the agent needs of the machine before anything is loaded, so that the error names the remedy.
 
 use std::os::unix::fs::MetadataExt as _;
 
@@ -10,13 +10,13 @@ use thiserror::Error;
 /// A machine on which the agent can't run.
 #[derive(Debug, Error, PartialEq, Eq)]
 pub enum PreflightError {
-    /// Too old.
+    /// The kernel is too old.
     #[error(
         "Linux {0} is too old: netpol needs 5.8 or newer (BPF ring buffer); drop reasons come with 5.17, \
          TCX with 6.6"
     )]
     Kernel(String),
-    /// Missing privileges.
+    /// Capabilities are missing.
     #[error(
         "missing {0}: run as root, or give the container these capabilities (securityContext.capabilities.add); another \
          user than root needs them on the program's file, too (setcap)"
@@ -31,7 +31,7 @@ const NEEDED: [(Capability, &str); 3] = [
     (Capability::CAP_NET_ADMIN, "attach to interfaces"),
 ];
 
-/// Looks at the running kernel and at the process' own capabilities.
+/// Checks the version of the running kernel and the capabilities of this process.
 ///
 /// # Errors
 ///
@@ -60,17 +60,17 @@ fn missing(has: impl Fn(Capability) -> bool) -> Result<(), PreflightError> {
     if missing.is_empty() { Ok(()) } else { Err(PreflightError::Capabilities(missing.join(", "))) }
 }
 
-/// Inode number of the network namespace that the process is in; `None` where /proc does not tell.
+/// Inode number of this process' network namespace; `None` if /proc can't be read.
 #[must_use]
 pub fn own_network_namespace() -> Option<u32> {
     std::fs::metadata("/proc/self/ns/net").ok().and_then(|meta| u32::try_from(meta.ino()).ok())
 }
 
-/// Lets the process have as many files open as it is allowed to: each veth takes two.
+/// Raises the limit of open files to the hard limit: each pod interface takes two files.
 ///
 /// # Errors
 ///
-/// The system refuses, and the limit stays.
+/// The system refuses; the limit stays as it is.
 pub fn raise_file_limit() -> nix::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)

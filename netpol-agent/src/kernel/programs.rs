@@ -1,4 +1,4 @@
-//! Attaching the TC programs to the host ends of pod veths.
+//! Attaching the TC programs to the pod interfaces.
 
 use std::{collections::HashMap, io};
 
@@ -19,10 +19,11 @@ pub(super) const DROP_PROGRAM: &str = "netpol_kfree_skb";
 const FROM_POD: &str = "netpol_from_pod";
 const TO_POD: &str = "netpol_to_pod";
 
-/// Priority of the clsact filters: lowest number, first to run.
+/// Priority of the clsact filters: the lowest number runs first.
 const FILTER_PRIORITY: u16 = 1;
 
-/// A CNI plugin may rename an interface between the look at its name and the attachment by that name.
+/// How often to try to attach: a CNI plugin may rename an interface between the lookup of its name and the attachment
+/// by that name.
 const RENAMED_TRIES: usize = 3;
 
 /// How a program is attached to an interface.
@@ -30,28 +31,28 @@ const RENAMED_TRIES: usize = 3;
 pub enum AttachMode {
     /// At the head of the TCX chain (Linux 6.6). The link goes with the process, however it ends.
     Tcx,
-    /// As a clsact filter of the highest priority. A filter outlives a process that is killed; the next agent removes
-    /// what an earlier one left.
+    /// As a clsact filter of the highest priority. If the process is killed its filters stay; the next agent removes
+    /// them.
     Clsact,
 }
 
-/// Why a program is not on an interface.
+/// Why the programs could not be attached to an interface.
 #[derive(Debug, Error)]
 pub enum AttachError {
-    /// The interface went away: a pod that ended meanwhile.
+    /// The interface was removed; its pod has probably ended.
     #[error("the interface with index {0} is gone")]
     Gone(u32),
-    /// The kernel refused.
+    /// The kernel refused to attach a program.
     #[error("cannot attach to interface {interface}: {reason}")]
     Refused {
-        /// Its name.
+        /// The interface's name.
         interface: String,
-        /// The kernel's word.
+        /// The kernel's error.
         reason: String,
     },
 }
 
-/// The two TC programs and where they are attached.
+/// The two TC programs, and the interfaces that they are attached to.
 pub struct Programs {
     ebpf: Ebpf,
     mode: AttachMode,
@@ -74,7 +75,7 @@ impl Programs {
         self.mode
     }
 
-    /// Interfaces that have the programs.
+    /// The number of interfaces that have the programs.
     #[must_use]
     pub fn attached(&self) -> usize {
         self.links.len()
@@ -86,11 +87,11 @@ impl Programs {
         self.links.contains_key(&ifindex)
     }
 
-    /// Attaches both programs to an interface, whatever its name is by now; does nothing where they are already.
+    /// Attaches both programs to an interface, whatever its current name; does nothing if they are attached already.
     ///
     /// # Errors
     ///
-    /// The interface is gone, or the kernel refuses.
+    /// The interface was removed, or the kernel refuses.
     pub fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
         if self.is_attached(ifindex) {
             return Ok(());
@@ -138,9 +139,9 @@ impl Programs {
         classifier.take_link(link)
     }
 
-    /// Forgets an interface that is gone; the kernel has removed what was attached to it.
+    /// Forgets a removed interface; the kernel has detached the programs already.
     pub fn forget(&mut self, ifindex: u32) {
-        // Dropping the link tries to detach it, which fails for an interface that is gone, and that is right.
+        // Dropping the links tries to detach them. This fails for a removed interface, and the error is ignored.
         self.links.remove(&ifindex);
     }
 
@@ -154,11 +155,11 @@ fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Sche
     ebpf.program_mut(name).ok_or(LoadError::Incomplete("TC program"))?.try_into().map_err(refused)
 }
 
-/// Makes sure of the clsact qdisc and removes what a killed agent left.
+/// Makes sure that there is a clsact qdisc, and removes the filter that a killed agent left.
 fn prepare_clsact(program: &str, side: TcAttachType, interface: &str) -> Result<(), ProgramError> {
     match tc::qdisc_add_clsact(interface) {
         Ok(()) => {}
-        // There is one already: it stays, also when this program goes, for others may use it.
+        // There is one already. It stays when the agent ends, because others may use it.
         Err(TcError::AlreadyAttached) => {}
         Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(nix::libc::EEXIST) => {}
         Err(error) => return Err(error.into()),

@@ -1,4 +1,4 @@
-//! What the programs tell: records in a ring, counters in an array, and with the debug switch log lines.
+//! The output of the eBPF programs: records in a ring buffer, counters in an array, and log lines if debugging is on.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use aya_log::EbpfLogger;
 use netpol_common::Counter;
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// The reading end of the ring.
+/// Reads the records from the ring buffer.
 pub struct Records {
     ring: AsyncFd<RingBuf<MapData>>,
 }
@@ -34,7 +34,7 @@ impl Records {
         Ok(())
     }
 
-    /// Hands at most `limit` records to `each`, oldest first; returns how many there were.
+    /// Passes at most `limit` records to `each`, oldest first; returns their number.
     pub fn drain(&mut self, limit: usize, mut each: impl FnMut(&[u8])) -> usize {
         let ring = self.ring.get_mut();
         let mut count = 0;

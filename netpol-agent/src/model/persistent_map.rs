@@ -59,6 +59,12 @@ impl<K, V> PersistentMap<K, V> {
         self.len == 0
     }
 
+    /// Whether both are copies of one map that nobody has changed since.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.branches, &other.branches)
+    }
+
     /// All entries, in no order.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         let parts = self.branches.iter().flat_map(|branch| branch.iter());
@@ -99,6 +105,21 @@ impl<K: Eq + Hash + Clone, V: Clone> PersistentMap<K, V> {
         K: Borrow<Q>,
     {
         self.get(key).is_some()
+    }
+
+    /// Whether two copies of one map surely have the same at a key. It costs no search: they share the table where the key
+    /// is, or would be. Where they do not, they may still have the same.
+    #[must_use]
+    pub fn shares<Q: Eq + Hash + ?Sized>(&self, other: &Self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+    {
+        if self.is_same(other) {
+            return true;
+        }
+        let (branch, part) = place(self.hasher.hash_one(key));
+        let at = |map: &Self| map.branches.get(branch).and_then(|branch| branch.get(part)).map(Arc::as_ptr);
+        at(self) == at(other)
     }
 
     /// Sets the value of a key.
@@ -263,6 +284,22 @@ mod tests {
                     prop_assert_eq!(map.get(&key), plain.get(&key));
                 }
             }
+        }
+
+        /// What copies share is the same in both, and what nobody touched is shared by most.
+        #[test]
+        fn what_copies_share(changed in proptest::collection::btree_set(0u32..5_000, 0..20)) {
+            let mut map: PersistentMap<u32, u32> = PersistentMap::default();
+            (0..5_000).for_each(|key| map.insert(key, key));
+            let copy = map.clone();
+            prop_assert!(map.is_same(&copy));
+            for key in &changed {
+                map.insert(*key, key + 1);
+            }
+            prop_assert_eq!(map.is_same(&copy), changed.is_empty());
+            let shared: Vec<u32> = (0..5_000).filter(|key| map.shares(&copy, key)).collect();
+            prop_assert!(shared.iter().all(|key| map.get(key) == copy.get(key)));
+            prop_assert!(shared.len() >= 5_000 - 30 * changed.len(), "{} shared", shared.len());
         }
 
         /// Removals in one table, with homes that collide and wrap around its end.

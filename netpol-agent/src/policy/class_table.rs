@@ -1,6 +1,6 @@
 //! What was compiled for each class of pods.
 
-use std::sync::Arc;
+use std::{ptr, sync::Arc};
 
 use super::compiled_pod_class::CompiledPodClass;
 use crate::model::PodClass;
@@ -33,6 +33,15 @@ impl ClassTable {
             return Some(compiled);
         }
         self.values().find(|compiled| compiled.class == *class)
+    }
+
+    /// Whether another table surely has the same for a class.
+    pub(super) fn is_same_for(&self, other: &Self, class: &PodClass) -> bool {
+        if Arc::ptr_eq(&self.chunks, &other.chunks) {
+            return true;
+        }
+        let at = |table: &Self| class.slot().and_then(|slot| table.at(slot)).map(ptr::from_ref);
+        at(self).is_some_and(|own| at(other) == Some(own))
     }
 
     fn at(&self, slot: u32) -> Option<&CompiledPodClass> {

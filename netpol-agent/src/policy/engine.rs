@@ -8,7 +8,7 @@ use super::{
     direction_verdict::{DecidedBy, DirectionVerdict},
     original_address::{OriginalAddress, addresses_before},
     query::{ConnectionPeer, Query},
-    rule::{Addresses, Match, Traffic},
+    rule::{EndpointIps, Match, Traffic},
     rule_endpoint::{RuleEndpoint, Subject},
     tiers::DirectionQuery,
     verdict::Verdict,
@@ -80,6 +80,23 @@ impl Engine {
         Verdict { egress, ingress, caveats }
     }
 
+    /// Whether another state surely gives the same verdict on connections between these two: it has the same there, and has
+    /// compiled the same for it. That costs no search. Where it is not sure, the verdicts may still be the same.
+    #[must_use]
+    pub fn is_same_for(
+        &self,
+        other: &Self,
+        source: ConnectionPeer<'_>,
+        destination: ConnectionPeer<'_>,
+    ) -> bool {
+        let peers = [source, destination];
+        let (Some(from), Some(to)) = (source.ip(), destination.ip()) else { return false };
+        let is_compiled = |peer: &ConnectionPeer<'_>| {
+            peer.pod().is_none_or(|pod| self.classes.is_same_for(&other.classes, &pod.class))
+        };
+        self.snapshot.is_same_at(&other.snapshot, [from, to]) && peers.iter().all(is_compiled)
+    }
+
     /// Whether the destination's policies would judge a node otherwise that may have taken the source's place. kube-proxy
     /// does that to all connections to a node's port or a load balancer's address, pods' own ones too, if they may go on
     /// to another node (`externalTrafficPolicy: Cluster`).
@@ -96,7 +113,7 @@ impl Engine {
             query.via_service.unwrap_or_default().iter().filter(|ip| !self.snapshot.is_cluster_ip(**ip));
         let mut nodes = used.filter_map(|ip| self.snapshot.node_by_ip(*ip).or_else(own));
         nodes.any(|node| {
-            let node = RuleEndpoint::new(Subject::Node(node), Addresses::Any(&node.ips));
+            let node = RuleEndpoint::new(Subject::Node(node), EndpointIps::Any(&node.ips));
             self.judge(PolicyDirection::Ingress, query, &node, destination).allowed != ingress.allowed
         })
     }
@@ -179,12 +196,12 @@ impl Engine {
 
     pub(super) fn end<'e>(&'e self, party: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
         match party {
-            ConnectionPeer::Pod(pod) => self.end_of_pod(pod, Addresses::Any(&pod.ips)),
-            ConnectionPeer::PodAt(pod, ip) => self.end_of_pod(pod, Addresses::One(ip.to_canonical())),
+            ConnectionPeer::Pod(pod) => self.end_of_pod(pod, EndpointIps::Any(&pod.ips)),
+            ConnectionPeer::PodAt(pod, ip) => self.end_of_pod(pod, EndpointIps::One(ip.to_canonical())),
             ConnectionPeer::Ip(ip) => {
                 let ip = ip.to_canonical();
                 if let Some(pod) = self.snapshot.pod_by_ip(ip) {
-                    return self.end_of_pod(pod, Addresses::One(ip));
+                    return self.end_of_pod(pod, EndpointIps::One(ip));
                 }
                 let node = self.snapshot.node_by_ip(ip);
                 RuleEndpoint::at(ip, node.map_or(Subject::Outside, |node| Subject::Node(node)))
@@ -193,7 +210,7 @@ impl Engine {
         }
     }
 
-    fn end_of_pod<'e>(&'e self, pod: &'e Arc<Pod>, ips: Addresses<'e>) -> RuleEndpoint<'e> {
+    fn end_of_pod<'e>(&'e self, pod: &'e Arc<Pod>, ips: EndpointIps<'e>) -> RuleEndpoint<'e> {
         if pod.is_finished() {
             return RuleEndpoint::unselectable(ips, Caveat::FinishedPod);
         }

@@ -31,3 +31,23 @@ pub enum ConnectionPeer<'a> {
     /// A node, by an address of its own that the API does not list.
     NodeAt(&'a Arc<Node>, IpAddr),
 }
+
+impl<'a> ConnectionPeer<'a> {
+    /// The pod, where it is known to be one.
+    #[must_use]
+    pub const fn pod(&self) -> Option<&'a Arc<Pod>> {
+        match self {
+            Self::Pod(pod) | Self::PodAt(pod, _) => Some(pod),
+            Self::Ip(_) | Self::NodeAt(..) => None,
+        }
+    }
+
+    /// The address, where one is meant.
+    #[must_use]
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Pod(_) => None,
+            Self::PodAt(_, ip) | Self::Ip(ip) | Self::NodeAt(_, ip) => Some(*ip),
+        }
+    }
+}

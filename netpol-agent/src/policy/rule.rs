@@ -114,7 +114,7 @@ pub enum Mismatch {
 pub(super) struct Traffic<'e> {
     /// The sets of pods that the other end is in.
     pub(super) peer_sets: &'e [PeerId],
-    pub(super) peer_ips: Addresses<'e>,
+    pub(super) peer_ips: EndpointIps<'e>,
     /// The node whose address the other end has.
     pub(super) peer_node: Option<&'e Node>,
     pub(super) peer_is_pod: bool,
@@ -126,12 +126,12 @@ pub(super) struct Traffic<'e> {
 
 /// The addresses of an end: the one that was seen, or all that it has.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Addresses<'e> {
+pub(super) enum EndpointIps<'e> {
     One(IpAddr),
     Any(&'e [IpAddr]),
 }
 
-impl Addresses<'_> {
+impl EndpointIps<'_> {
     fn any(&self, mut test: impl FnMut(IpAddr) -> bool) -> bool {
         match self {
             Self::One(ip) => test(*ip),

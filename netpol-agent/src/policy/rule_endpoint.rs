@@ -6,7 +6,7 @@ use super::{
     caveat::{Caveat, Caveats},
     compiled_pod_class::CompiledPodClass,
     peers::PeerId,
-    rule::Addresses,
+    rule::EndpointIps,
 };
 use crate::model::{ContainerPort, Node, Pod};
 
@@ -14,7 +14,7 @@ use crate::model::{ContainerPort, Node, Pod};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RuleEndpoint<'e> {
     pub(super) who: Subject<'e>,
-    pub(super) ips: Addresses<'e>,
+    pub(super) ips: EndpointIps<'e>,
     /// What the lookup has to say.
     pub(super) caveats: Caveats,
 }
@@ -33,19 +33,19 @@ pub(super) enum Subject<'e> {
 }
 
 impl<'e> RuleEndpoint<'e> {
-    pub(super) fn new(who: Subject<'e>, ips: Addresses<'e>) -> Self {
+    pub(super) fn new(who: Subject<'e>, ips: EndpointIps<'e>) -> Self {
         Self { who, ips, caveats: Caveats::default() }
     }
 
     /// A pod that no policy can select, for the reason in the note.
-    pub(super) fn unselectable(ips: Addresses<'e>, caveat: Caveat) -> Self {
+    pub(super) fn unselectable(ips: EndpointIps<'e>, caveat: Caveat) -> Self {
         let mut end = Self::new(Subject::Outside, ips);
         end.caveats.add(caveat);
         end
     }
 
     pub(super) fn at(ip: IpAddr, who: Subject<'e>) -> Self {
-        Self::new(who, Addresses::One(ip))
+        Self::new(who, EndpointIps::One(ip))
     }
 
     pub(super) fn pod(&self) -> Option<&'e Arc<Pod>> {

@@ -2,11 +2,12 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use tokio::{sync::mpsc, time::Instant};
+use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::{
     kernel::{AttachError, AttachMode, InterfaceEvent, Programs, monotonic_now},
+    model::Monotonic,
     pipeline::InterfaceChange,
     sink::metrics::Metrics,
 };
@@ -14,8 +15,8 @@ use crate::{
 /// An interface that the programs are to be attached to.
 struct Unattached {
     name: Arc<str>,
-    /// When it was heard of, where it came while the agent was watching.
-    heard: Option<Instant>,
+    /// When the interface was created, if the agent was watching by then.
+    created_at: Option<Monotonic>,
     /// Whether a refusal was logged.
     is_logged: bool,
 }
@@ -53,17 +54,17 @@ impl Interfaces {
     /// Does what an event asks for, and hands out the changes that come of it.
     pub(super) fn handle(&mut self, event: InterfaceEvent, out: &mut impl FnMut(InterfaceChange)) {
         match event {
-            InterfaceEvent::Added { ifindex, name, heard } => {
-                let heard = self.is_synced.then_some(heard.into());
-                self.attach(ifindex, Unattached { name, heard, is_logged: false }, out);
+            InterfaceEvent::Added { ifindex, name, at } => {
+                let created_at = self.is_synced.then_some(at);
+                self.attach(ifindex, Unattached { name, created_at, is_logged: false }, out);
             }
             InterfaceEvent::Addresses { ifindex, addresses } => {
                 out(InterfaceChange::Addresses { ifindex, addresses });
             }
-            InterfaceEvent::Removed { ifindex } => {
+            InterfaceEvent::Removed { ifindex, at } => {
                 self.unattached.remove(&ifindex);
                 self.programs.forget(ifindex);
-                out(InterfaceChange::Removed { ifindex, at: monotonic_now() });
+                out(InterfaceChange::Removed { ifindex, at });
             }
             InterfaceEvent::Host(addresses) => out(InterfaceChange::Host(addresses)),
             InterfaceEvent::Synced => {
@@ -81,9 +82,8 @@ impl Interfaces {
     fn attach(&mut self, ifindex: u32, mut interface: Unattached, out: &mut impl FnMut(InterfaceChange)) {
         match self.programs.attach(ifindex) {
             Ok(()) => {
-                let at = monotonic_now();
-                let created_at = interface.heard.map(|heard| at - heard.elapsed());
-                return out(InterfaceChange::Attached { ifindex, name: interface.name, at, created_at });
+                let Unattached { name, created_at, .. } = interface;
+                return out(InterfaceChange::Attached { ifindex, name, at: monotonic_now(), created_at });
             }
             Err(error @ AttachError::Refused { .. }) if !interface.is_logged => {
                 warn!("{error}: connections of its pod are not seen until the kernel agrees");

@@ -107,6 +107,12 @@ impl AttemptContext<'_> {
 }
 
 impl StateView<'_> {
+    /// Whether another state surely sees the same, and says the same of it. The endpoints of a Service are not compared.
+    pub(super) fn is_same_in(&self, other: &Engine, case: &AttemptContext<'_>) -> bool {
+        !matches!(case.destination, Endpoint::Service(_))
+            && self.state.is_same_for(other, self.source, self.destination)
+    }
+
     /// Whether no policy tells the pods in it from those that another has at the same address.
     pub(super) fn has_like_pods(&self, other: &Self) -> bool {
         let are_alike = |a: ConnectionPeer<'_>, b: ConnectionPeer<'_>| match (a, b) {

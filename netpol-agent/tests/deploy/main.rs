@@ -4,5 +4,6 @@
 
 mod alerts;
 mod chart;
+mod examples;
 mod image;
 mod objects;

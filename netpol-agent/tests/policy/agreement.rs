@@ -165,6 +165,54 @@ fn incremental_and_from_nothing_are_the_same() {
     });
 }
 
+/// Two states that are said to be the same for two addresses give the same verdicts there.
+#[test]
+fn what_states_share_decides_the_same() {
+    let (shared, asked) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    on_all_cores(400, |seed| {
+        let random = &mut Random::new(seed + 2_000_000);
+        let mut index = index_of(cluster(random));
+        let mut compiler = Compiler::new();
+        let mut before = compiler.update(&index.publish());
+        for _ in 0..20 {
+            let object = object(random);
+            if random.chance(35) {
+                index.delete(&object.reference())
+            } else {
+                index.apply(object)
+            }
+            let after = compiler.update(&index.publish());
+            let pods = pods(before.snapshot());
+            for _ in 0..if pods.is_empty() { 0 } else { 10 } {
+                let query = query(random, &pods);
+                let Some(ips) = query.source.ip().zip(query.destination.ip()) else { continue };
+                asked.fetch_add(1, Ordering::Relaxed);
+                let peer = |ip| match before.snapshot().pod_by_ip(ip) {
+                    Some(pod) => ConnectionPeer::PodAt(pod, ip),
+                    None => ConnectionPeer::Ip(ip),
+                };
+                let query = Query { source: peer(ips.0), destination: peer(ips.1), ..query };
+                if before.is_same_for(&after, query.source, query.destination) {
+                    shared.fetch_add(1, Ordering::Relaxed);
+                    let by_ip = Query {
+                        source: ConnectionPeer::Ip(ips.0),
+                        destination: ConnectionPeer::Ip(ips.1),
+                        ..query
+                    };
+                    assert_eq!(
+                        answer_of(&before.evaluate(&query)),
+                        answer_of(&after.evaluate(&by_ip)),
+                        "seed {seed}: {query:?}"
+                    );
+                }
+            }
+            before = after;
+        }
+    });
+    let [shared, asked] = [shared, asked].map(|count| count.load(Ordering::Relaxed));
+    assert!(shared * 4 > asked, "{shared} of {asked}: most changes concern neither end");
+}
+
 /// What a snapshot was made of.
 fn objects(snapshot: &Snapshot) -> Vec<Object> {
     use netpol_agent::model::object::NamespaceOrigin;

@@ -32,7 +32,7 @@ const PORT: u16 = 8080;
 const LOOK: Duration = Duration::from_millis(2);
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {
+pub(super) struct ClusterArgs {
     /// Pods in the cluster
     #[arg(long, default_value_t = 50_000)]
     pods: u32,
@@ -50,7 +50,7 @@ pub(super) struct Args {
     seconds: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
+pub(super) fn run(args: &ClusterArgs) -> Result<()> {
     let lab = Lab::new()?;
     let client = lab.add_pod(PodSpec::new("bench", "client"))?;
     let server = lab.add_pod(PodSpec::new("bench", "server"))?;
@@ -112,8 +112,8 @@ fn agent(lab: &Lab, kubeconfig: &Path, address: SocketAddr) -> Result<Agent> {
 }
 
 /// What the API has: the cluster, and in it the two pods of the lab.
-fn objects(args: &Args, client: &Pod, server: &Pod) -> Objects {
-    let Args { pods, namespaces, policies, .. } = *args;
+fn objects(args: &ClusterArgs, client: &Pod, server: &Pod) -> Objects {
+    let ClusterArgs { pods, namespaces, policies, .. } = *args;
     let namespace = |number: u32| json!({ "metadata": { "name": format!("team-{number}"), "labels": { "team": format!("t{}", number % 50) } } });
     let node = json!({
         "metadata": { "name": Lab::NODE },
@@ -132,7 +132,7 @@ fn objects(args: &Args, client: &Pod, server: &Pod) -> Objects {
 }
 
 /// A pod as a Deployment's usually is; `change` tells one of its versions from another, in a label.
-fn pod(args: &Args, number: u32, change: u32) -> Value {
+fn pod(args: &ClusterArgs, number: u32, change: u32) -> Value {
     let (app, hash) = (format!("app-{}", number / 10 % 500), "7c5ddbdf54");
     let address = Ipv4Addr::from(u32::from(Ipv4Addr::new(10, 128, 0, 0)) + number);
     json!({
@@ -196,7 +196,7 @@ fn closed() -> Value {
 /// Pods that change at an even rate.
 struct Changes<'a> {
     stream: &'a Stream,
-    args: &'a Args,
+    args: &'a ClusterArgs,
     made: u32,
 }
 

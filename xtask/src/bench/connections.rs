@@ -27,7 +27,7 @@ const PORT: u16 = 8080;
 const BYTES: usize = 128;
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {
+pub(super) struct ConnectionsArgs {
     /// Pairs of measurements, agent off and on
     #[arg(long, default_value_t = 5)]
     pairs: usize,
@@ -36,8 +36,8 @@ pub(super) struct Args {
     connections: u32,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let Args { pairs, connections } = *args;
+pub(super) fn run(args: &ConnectionsArgs) -> Result<()> {
+    let ConnectionsArgs { pairs, connections } = *args;
     let subject = Subject::new(2, &admitting(PORT))?;
     let server = Closing::start(&subject.pods[1])?;
     let pairs = subject.pairs(pairs, |subject, agent| {

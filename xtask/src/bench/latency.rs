@@ -21,14 +21,14 @@ use super::{
 const PORT: u16 = 8080;
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {
+pub(super) struct LatencyArgs {
     /// How often to measure
     #[arg(long, default_value_t = 5)]
     rounds: usize,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let Args { rounds } = *args;
+pub(super) fn run(args: &LatencyArgs) -> Result<()> {
+    let LatencyArgs { rounds } = *args;
     // Nobody is admitted, and nobody enforces it.
     let subject = Subject::new(2, &policy("[]"))?;
     let _server = Server::tcp(&subject.pods[1], PORT)?;

@@ -19,7 +19,7 @@ use super::{
 const ROUND: u32 = 100;
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {
+pub(super) struct MemoryArgs {
     /// Pods that talk to each other
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(2..=1000))]
     pods: u16,
@@ -31,8 +31,8 @@ pub(super) struct Args {
     soak: u64,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let Args { pods, connections, soak } = *args;
+pub(super) fn run(args: &MemoryArgs) -> Result<()> {
+    let MemoryArgs { pods, connections, soak } = *args;
     let subject = Subject::new(usize::from(pods), &admitting(8080))?;
     let servers = subject.pods.iter().map(Closing::start).collect::<Result<Vec<_>>>()?;
     let agent = subject.agent()?;

@@ -17,7 +17,7 @@ use clap::{Parser, Subcommand};
 use crate::{build, setup, stage::Stages, tool};
 
 #[derive(Debug, Parser)]
-pub(crate) struct Args {
+pub(crate) struct BenchArgs {
     #[command(subcommand)]
     bench: Option<Bench>,
 }
@@ -25,11 +25,11 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Bench {
     /// CPU time for each TCP connect-request-close between two pods, agent off and on
-    Connections(connections::Args),
+    Connections(connections::ConnectionsArgs),
     /// Bits per second through one TCP connection between two pods, agent off and on
-    Throughput(throughput::Args),
+    Throughput(throughput::ThroughputArgs),
     /// Resident memory of the agent after many connections among many pods
-    Memory(memory::Args),
+    Memory(memory::MemoryArgs),
     /// Time from a pod's interface to the programs on it
     Attach,
     /// Nanoseconds for each run of the TC programs, against a program that does nothing
@@ -39,14 +39,14 @@ enum Bench {
     /// How fast policies compile and judge, and what they take of memory
     Policy,
     /// A large cluster: memory, first sync, CPU time, and how soon a change counts in verdicts
-    Cluster(cluster::Args),
+    Cluster(cluster::ClusterArgs),
     /// Time from a connection that should not be to the finding in /metrics
-    Latency(latency::Args),
+    Latency(latency::LatencyArgs),
 }
 
 /// Runs one benchmark, or all of them with their defaults.
-pub(crate) fn run(args: Args) -> Result<()> {
-    let Args { bench } = args;
+pub(crate) fn run(args: BenchArgs) -> Result<()> {
+    let BenchArgs { bench } = args;
     ensure!(nix::unistd::geteuid().is_root(), "benchmarks run in network namespaces: run this as root");
     let stages = Stages::start();
     stages.run("set up", setup::run)?;

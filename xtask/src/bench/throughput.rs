@@ -18,7 +18,7 @@ use super::{
 const PORT: u16 = 5201;
 
 #[derive(Debug, Parser)]
-pub(super) struct Args {
+pub(super) struct ThroughputArgs {
     /// Pairs of measurements, agent off and on
     #[arg(long, default_value_t = 5)]
     pairs: usize,
@@ -27,8 +27,8 @@ pub(super) struct Args {
     seconds: u32,
 }
 
-pub(super) fn run(args: &Args) -> Result<()> {
-    let Args { pairs, seconds } = *args;
+pub(super) fn run(args: &ThroughputArgs) -> Result<()> {
+    let ThroughputArgs { pairs, seconds } = *args;
     let subject = Subject::new(2, &admitting(PORT))?;
     let _server = Server::start(&subject.pods[0], &subject.pods[1])?;
     let pairs = subject.pairs(pairs, |subject, _| measure(&subject.pods[0], &subject.pods[1], seconds))?;

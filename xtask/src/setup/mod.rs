@@ -1,7 +1,10 @@
 //! `setup`: installs what is missing, and says what it is for.
 
 mod auditable;
+mod cross;
+mod cyclonedx;
 mod debian;
+mod deny;
 mod helm;
 mod kernel;
 mod linker;
@@ -48,6 +51,30 @@ pub(crate) fn fuzzing() -> Result<()> {
         tool::run(tool::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
     }
     Ok(())
+}
+
+/// What checking the crates that netpol is built of needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn dependency_check() -> Result<()> {
+    deny::install()
+}
+
+/// What building for aarch64 needs beside that.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn cross_compiling() -> Result<()> {
+    cross::install()
+}
+
+/// What listing the parts of a release needs.
+///
+/// # Errors
+/// As for [`run`].
+pub(crate) fn sbom() -> Result<()> {
+    cyclonedx::install()
 }
 
 /// What a virtual machine needs beside that.

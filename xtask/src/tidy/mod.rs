@@ -2,6 +2,7 @@
 
 mod form;
 mod layers;
+mod names;
 mod source;
 mod top;
 mod unsafety;
@@ -43,13 +44,18 @@ impl fmt::Display for Problem {
 pub(crate) fn run() -> Result<()> {
     let files = files()?;
     let mut problems = top::check(&files);
+    let mut names = names::Names::default();
     for path in &files {
         let bytes = fs::read(tool::root().join(path)).with_context(|| format!("reading {path}"))?;
         // What is not text has no form to speak of.
         if let Ok(text) = String::from_utf8(bytes) {
             problems.extend(check(path, &text));
+            if path.ends_with(".rs") {
+                names.add(path, &source::strip(&text));
+            }
         }
     }
+    problems.extend(names.clashes());
     for problem in &problems {
         eprintln!("{problem}");
     }

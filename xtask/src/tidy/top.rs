@@ -4,24 +4,30 @@ use std::collections::BTreeSet;
 
 use super::Problem;
 
-const ALLOWED: [&str; 19] = [
+const ALLOWED: [&str; 25] = [
     ".cargo",
     ".ci",
     ".dockerignore",
+    ".editorconfig",
     ".gitattributes",
     ".github",
     ".gitignore",
+    "CHANGELOG.md",
+    "CONTRIBUTING.md",
     "Cargo.lock",
     "Cargo.toml",
     "LICENSE-APACHE",
     "LICENSE-MIT",
     "README.md",
+    "SECURITY.md",
     "clippy.toml",
+    "deny.toml",
     "deploy",
     "docs",
     "netpol-agent",
     "netpol-common",
     "netpol-ebpf",
+    "rust-toolchain.toml",
     "rustfmt.toml",
     "xtask",
 ];

@@ -15,14 +15,14 @@ use super::Pod;
 type Labels = BTreeMap<String, String>;
 
 /// What a Node object says.
-pub(super) struct Node<'a> {
+pub(super) struct NodeObject<'a> {
     pub(super) name: &'a str,
     pub(super) ips: [IpAddr; 2],
     pub(super) cidrs: [String; 2],
 }
 
 /// One YAML document for each object.
-pub(super) fn render(node: &Node<'_>, namespaces: &BTreeMap<String, Labels>, pods: &[Pod]) -> String {
+pub(super) fn render(node: &NodeObject<'_>, namespaces: &BTreeMap<String, Labels>, pods: &[Pod]) -> String {
     let mut text = String::new();
     // Writing to a String can't fail.
     let _ = write_node(&mut text, node);
@@ -42,7 +42,7 @@ pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
     fs::rename(&draft, path).with_context(|| format!("replacing {}", path.display()))
 }
 
-fn write_node(out: &mut String, node: &Node<'_>) -> fmt::Result {
+fn write_node(out: &mut String, node: &NodeObject<'_>) -> fmt::Result {
     let [cidr4, cidr6] = &node.cidrs;
     writeln!(out, "apiVersion: v1\nkind: Node\nmetadata:\n  name: {}", quoted(node.name))?;
     writeln!(out, "spec:\n  podCIDR: {}\n  podCIDRs:", quoted(cidr4))?;
@@ -59,7 +59,7 @@ fn write_namespace(out: &mut String, name: &str, labels: &Labels) -> fmt::Result
     write_labels(out, labels)
 }
 
-fn write_pod(out: &mut String, node: &Node<'_>, pod: &Pod) -> fmt::Result {
+fn write_pod(out: &mut String, node: &NodeObject<'_>, pod: &Pod) -> fmt::Result {
     let spec = &pod.inner.spec;
     writeln!(out, "---\napiVersion: v1\nkind: Pod\nmetadata:")?;
     writeln!(out, "  name: {}\n  namespace: {}", quoted(pod.name()), quoted(pod.namespace()))?;

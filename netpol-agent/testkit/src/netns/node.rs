@@ -155,7 +155,7 @@ impl Lab {
     /// The folder can't be written to.
     pub fn write_manifests(&self, folder: &Path) -> Result<()> {
         let pods = self.pods();
-        let node = manifest::Node {
+        let node = manifest::NodeObject {
             name: Self::NODE,
             ips: [self.node_ipv4().into(), self.node_ipv6().into()],
             cidrs: [self.pod_cidr4(), self.pod_cidr6()],

@@ -1,17 +1,17 @@
-//! The addresses of the host's own interfaces: what the node itself sends comes from them.
+//! The addresses of the host's own interfaces. The node's own packets have them as their source.
 
 use std::{collections::BTreeSet, net::IpAddr};
 
 use netlink_packet_route::address::{AddressAttribute, AddressMessage};
 
-/// By interface index: with the CNI's `ptp` plugin, the host's ends of all pairs have the same address.
+/// Kept by interface index: with the CNI plugin `ptp`, all interfaces on the host have the same address.
 #[derive(Debug, Default)]
 pub(super) struct HostAddresses {
     by_interface: BTreeSet<(u32, IpAddr)>,
 }
 
 impl HostAddresses {
-    /// Adds the address of a message; whether there is one more now.
+    /// Adds the address of a message; returns whether the host did not have it before.
     pub(super) fn add(&mut self, message: &AddressMessage) -> bool {
         let Some(address) = own_address(message) else { return false };
         let is_new = !self.contains(address);
@@ -19,13 +19,13 @@ impl HostAddresses {
         is_new
     }
 
-    /// Removes the address of a message; whether there is one less now.
+    /// Removes the address of a message; returns whether no interface has it any more.
     pub(super) fn remove(&mut self, message: &AddressMessage) -> bool {
         let Some(address) = own_address(message) else { return false };
         self.by_interface.remove(&(message.header.index, address)) && !self.contains(address)
     }
 
-    /// All of them, each once.
+    /// All addresses, each once.
     pub(super) fn all(&self) -> Vec<IpAddr> {
         let addresses: BTreeSet<_> = self.by_interface.iter().map(|(_, address)| *address).collect();
         addresses.into_iter().collect()
@@ -36,8 +36,8 @@ impl HostAddresses {
     }
 }
 
-/// The interface's own address: `IFA_LOCAL` where there is one, for on a point-to-point link `IFA_ADDRESS` is the
-/// other side's (rtnetlink(7)).
+/// The interface's own address. It is `IFA_LOCAL` if there is one: on a point-to-point link, `IFA_ADDRESS` is the
+/// address of the other side (rtnetlink(7)).
 pub(super) fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let mut address = None;
     for attribute in &message.attributes {
