@@ -27,6 +27,9 @@ const NODE_LOCAL: [[u8; 4]; 2] = [[169, 254, 20, 10], [169, 254, 25, 10]];
 /// The namespaces of clusters' own DNS.
 const NAMESPACES: [&str; 2] = ["kube-system", "openshift-dns"];
 
+/// The Services of clusters' own DNS, wherever they are.
+const SERVICES: [&str; 3] = ["kube-dns", "coredns", "dns-default"];
+
 /// A pod that answers queries, and its port.
 type Server<'a> = (&'a Arc<Pod>, u16);
 
@@ -134,7 +137,8 @@ fn servers<'a>(cluster: &LintInput<'a>) -> Vec<Server<'a>> {
 }
 
 fn is_dns_service(service: &Service) -> bool {
-    NAMESPACES.contains(&&*service.namespace)
+    let name = service.key.split_once('/').map_or(&*service.key, |(_, name)| name);
+    (NAMESPACES.contains(&&*service.namespace) || SERVICES.contains(&name))
         && service.ports.iter().any(|port| (port.protocol, port.port) == DNS)
 }
 

@@ -1,7 +1,10 @@
 //! What lint finds.
 
-use crate::model::FieldPath;
+use std::str::FromStr;
+
 use serde::{Serialize, Serializer};
+
+use crate::{declared::distance, model::FieldPath};
 
 /// A mistake, where it is, and how to mend it.
 #[derive(Clone, Debug, Serialize)]
@@ -89,11 +92,13 @@ pub enum LintCode {
     TemplatePlaceholder,
     /// A workload that no policy selects, in a namespace with policies.
     WorkloadNotSelected,
+    /// An annotation that ignores findings and does not say why.
+    IgnoreWithoutReason,
 }
 
 impl LintCode {
     /// All of them.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidObject,
         Self::SelectorMatchesNoPod,
         Self::NamespaceSelectorMatchesNothing,
@@ -119,6 +124,7 @@ impl LintCode {
         Self::YamlBoolean,
         Self::TemplatePlaceholder,
         Self::WorkloadNotSelected,
+        Self::IgnoreWithoutReason,
     ];
 
     /// Its name in output.
@@ -150,6 +156,7 @@ impl LintCode {
             Self::YamlBoolean => "yaml-boolean",
             Self::TemplatePlaceholder => "template-placeholder",
             Self::WorkloadNotSelected => "workload-not-selected",
+            Self::IgnoreWithoutReason => "ignore-without-reason",
         }
     }
 
@@ -201,7 +208,23 @@ impl LintCode {
             Self::YamlBoolean => "A word that YAML reads as a boolean, where a string is needed.",
             Self::TemplatePlaceholder => "A placeholder of a template that was not rendered.",
             Self::WorkloadNotSelected => "A workload that no policy selects, in a namespace with policies.",
+            Self::IgnoreWithoutReason => "An annotation that ignores findings and does not say why.",
         }
+    }
+}
+
+/// A word that is no code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no finding {0:?}; nearest is {1:?}")]
+pub struct UnknownLintCode(String, &'static str);
+
+impl FromStr for LintCode {
+    type Err = UnknownLintCode;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|code| code.name() == name);
+        let nearest = || Self::ALL.iter().map(|code| code.name()).min_by_key(|known| distance(known, name));
+        found.ok_or_else(|| UnknownLintCode(name.to_owned(), nearest().unwrap_or_default()))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     cluster::{DIRECTIONS, LintInput, peers_path, some_of},
-    finding::{LintCode, LintFinding},
+    finding::{LintCode, LintFinding, Severity},
 };
 use crate::model::{NetworkPolicy, network_policy::Peer};
 
@@ -38,7 +38,11 @@ fn of_subject(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFin
         first.key
     );
     let (code, path) = (LintCode::HostNetworkPodSelected, "spec.podSelector");
-    Some(cluster.finding(code, &policy.id, path, reason, remedy))
+    let finding = cluster.finding(code, &policy.id, path, reason, remedy);
+    // A policy for such pods alone is written for them; one for others as well may be thought to hold for all.
+    let is_for_others =
+        policy.pods.is_empty() || !cluster.selected(&policy.namespace, &policy.pods).is_empty();
+    Some(LintFinding { severity: if is_for_others { finding.severity } else { Severity::Info }, ..finding })
 }
 
 /// A peer that means pods in their node's network and no others.

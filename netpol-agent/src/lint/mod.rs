@@ -11,6 +11,7 @@ mod dns;
 mod exposed;
 mod finding;
 mod host_network;
+mod ignored;
 mod pairs;
 mod ports;
 mod priority;
@@ -20,7 +21,8 @@ mod shadow;
 mod typo;
 mod written;
 
-pub use finding::{LintCode, LintFinding, Severity};
+pub use finding::{LintCode, LintFinding, Severity, UnknownLintCode};
+pub use ignored::{Baseline, IGNORE_ANNOTATION, KnownFinding, LintFilter};
 pub use sarif::sarif;
 
 use self::cluster::LintInput;
@@ -43,6 +45,7 @@ pub fn lint(state: &DeclaredState) -> Vec<LintFinding> {
     findings.extend(priority::findings(&input));
     findings.extend(complementary::findings(&input));
     findings.extend(written::findings(&input));
+    ignored::explained(&input, &mut findings);
     findings
         .sort_by(|a, b| (a.severity, &a.file, a.line, a.code).cmp(&(b.severity, &b.file, b.line, b.code)));
     findings

@@ -54,8 +54,10 @@ fn slips(a: &str, b: &str) -> Option<usize> {
         letters
     };
     let is_swapped = sorted(a) == sorted(b) && distance <= 2;
+    let is_longer = a.chars().count() != b.chars().count();
     let few = match shorter {
-        0..4 => 0,
+        0..3 => 0,
+        3 => usize::from(is_longer),
         4..8 => 1,
         _ => 2,
     };
@@ -97,6 +99,7 @@ mod tests {
             ("wbe", "web", true),
             ("shpo", "shop", true),
             ("fronted", "frontend", true),
+            ("apii", "api", true),
             ("kube-systm", "kube-system", true),
             ("team-a", "team-b", false),
             ("app1", "app2", false),

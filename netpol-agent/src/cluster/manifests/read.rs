@@ -222,8 +222,9 @@ impl Reader<'_> {
     fn add(&mut self, object: Object, document: Yaml) {
         let reference = object.reference();
         let line = document.line;
-        let document =
-            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_)).then_some(document);
+        let is_kept =
+            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_) | Object::Namespace(_));
+        let document = is_kept.then_some(document);
         let origin = Origin { file: self.file.clone(), line, document: document.map(Arc::new) };
         let first = self.manifests.origins.insert(reference.clone(), origin);
         match self.manifests.places.get(&reference).and_then(|&at| self.manifests.objects.get_mut(at)) {
