@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io::{BufReader, IsTerminal as _},
+    io::{BufReader, IsTerminal as _, Write as _},
     net::SocketAddr,
     path::PathBuf,
     process::ExitCode,
@@ -36,7 +36,7 @@ struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Watch this node until SIGTERM or SIGINT.
-    Run(Run),
+    Run(Box<Run>),
     /// Judge once more what a run took in (`run --capture FILE`), without a cluster and without rights.
     Replay(Replay),
 }
@@ -195,6 +195,8 @@ fn main() -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_env("NETPOL_LOG").unwrap_or_else(|_| EnvFilter::new(default)))
         .with_writer(std::io::stderr)
+        // Where standard error is closed, there is nobody to tell.
+        .log_internal_errors(false)
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
@@ -205,7 +207,7 @@ fn main() -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("netpol-agent: {error:#}");
+            let _ = writeln!(std::io::stderr(), "netpol-agent: {error:#}");
             ExitCode::FAILURE
         }
     }

@@ -5,9 +5,8 @@ use serde_json::Value;
 use thiserror::Error;
 
 use crate::{
-    declared::{Answer, DeclaredState, EndpointName, UnknownEndpoint},
-    model::{Protocol, UnknownProtocol},
-    policy::Query,
+    declared::{Answer, ConnectionQuestion, DeclaredState, EndpointName, UnknownEndpoint},
+    model::UnknownProtocol,
 };
 
 /// One question, as it is written.
@@ -23,9 +22,9 @@ pub struct CheckQuery {
     /// The protocol; TCP where there is none.
     #[serde(default)]
     pub protocol: Option<String>,
-    /// The destination's port.
+    /// The destination's port; all ports where there is none.
     #[serde(default)]
-    pub port: u16,
+    pub port: Option<u16>,
     /// Whether the connection is made to a Service's address.
     #[serde(default)]
     pub via_service: bool,
@@ -42,6 +41,20 @@ pub enum ExpectedAnswer {
     Allow,
     /// The connection is denied.
     Deny,
+    /// The API leaves it to the implementation.
+    Undefined,
+}
+
+impl ExpectedAnswer {
+    /// Whether an answer is as expected. One that is undefined is what most implementations do.
+    #[must_use]
+    pub fn is_met(self, answer: &Answer) -> bool {
+        match self {
+            Self::Allow => answer.allowed,
+            Self::Deny => !answer.allowed,
+            Self::Undefined => !answer.defined,
+        }
+    }
 }
 
 /// What came of one line: with `id` first, as JSON.
@@ -59,7 +72,7 @@ pub struct CheckResult {
 #[serde(untagged)]
 pub enum CheckOutcome {
     /// It could be answered.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// It could not.
     Failed {
         /// Why.
@@ -83,32 +96,36 @@ pub enum CheckError {
 pub struct CheckSummary {
     /// Queries that were answered.
     pub answered: usize,
-    /// Lines that were not.
+    /// Those of them that are allowed, and defined.
+    pub allowed: usize,
+    /// Those of them that are denied, and defined.
+    pub denied: usize,
+    /// Lines that were not answered.
     pub failed: usize,
     /// Answered queries that say what the answer should be.
     pub expected: usize,
     /// Those whose answer is another one, each as a line.
     pub mismatches: Vec<String>,
+    /// The namespace of names that have none.
+    pub namespace: Option<String>,
 }
 
 impl CheckQuery {
-    /// The answer.
+    /// The answer. Names without a namespace are of the one that is given here.
     ///
     /// # Errors
     ///
     /// An end or the protocol is unknown.
-    pub fn answer(&self, state: &DeclaredState) -> Result<Answer, CheckError> {
-        let protocol = self.protocol.as_deref().map_or(Ok(Protocol::Tcp), str::parse)?;
-        let destination = self.dst.find(state.snapshot())?;
-        let addresses = self.via_service.then(|| state.engine.service_addresses(destination));
-        let verdict = state.engine.evaluate(&Query {
-            source: self.src.find(state.snapshot())?,
-            destination,
+    pub fn answer(&self, state: &DeclaredState, namespace: Option<&str>) -> Result<Answer, CheckError> {
+        let protocol = self.protocol.as_deref().map(str::parse).transpose()?;
+        let question = ConnectionQuestion {
+            from: self.src.clone().in_namespace(namespace),
+            to: self.dst.clone().in_namespace(namespace),
             protocol,
             port: self.port,
-            via_service: addresses.as_deref(),
-        });
-        Ok(Answer::new(&verdict))
+            via_service: self.via_service,
+        };
+        Ok(Answer::to(state, &question)?)
     }
 }
 
@@ -127,20 +144,22 @@ impl CheckSummary {
                 return (self.fail(id.unwrap_or_default(), format!("{place}: not a query: {error}")), None);
             }
         };
-        let answer = match query.answer(state) {
+        let answer = match query.answer(state, self.namespace.as_deref()) {
             Ok(answer) => answer,
             Err(error) => return (self.fail(query.id.clone(), error.to_string()), Some(query)),
         };
         self.answered += 1;
+        self.allowed += usize::from(answer.allowed && answer.defined);
+        self.denied += usize::from(!answer.allowed && answer.defined);
         if let Some(expected) = query.expect {
             self.expected += 1;
-            if answer.allowed != (expected == ExpectedAnswer::Allow) {
+            if !expected.is_met(&answer) {
                 let got = if answer.allowed { "allow" } else { "deny" };
                 let mismatch = format!("{place}: id {}: expected {expected:?}, got {got}", query.id);
                 self.mismatches.push(mismatch.to_lowercase());
             }
         }
-        (CheckResult { id: query.id.clone(), outcome: CheckOutcome::Answered(answer) }, Some(query))
+        (CheckResult { id: query.id.clone(), outcome: CheckOutcome::Answered(Box::new(answer)) }, Some(query))
     }
 
     fn fail(&mut self, id: Value, error: String) -> CheckResult {

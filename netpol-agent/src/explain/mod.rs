@@ -3,25 +3,10 @@
 use serde::Serialize;
 
 use crate::{
-    declared::{Answer, DeclaredState, EndpointName, UnknownEndpoint},
+    declared::{Answer, ConnectionQuestion, DeclaredState, UnknownEndpoint, judge},
     model::{FieldPath, PolicyDirection, PolicyRef, Protocol},
-    policy::{CompiledTierRule, DecidedBy, DirectionVerdict, Mismatch, Query},
+    policy::{CompiledTierRule, DecidedBy, DirectionVerdict, Mismatch},
 };
-
-/// A connection that may be made.
-#[derive(Clone, Debug)]
-pub struct ConnectionQuestion {
-    /// Who opens it.
-    pub from: EndpointName,
-    /// Who answers.
-    pub to: EndpointName,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// The destination's port: the pod's own, not its Service's.
-    pub port: u16,
-    /// Whether it is made to a Service's address, or comes through a load balancer.
-    pub via_service: bool,
-}
 
 /// Whether one connection is allowed, and why.
 #[derive(Debug, Serialize)]
@@ -32,8 +17,9 @@ pub struct Explanation {
     pub to: String,
     /// The protocol.
     pub protocol: Protocol,
-    /// The destination's port.
-    pub port: u16,
+    /// The destination's port; all of them where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
     /// Whether it is made to a Service's address.
     pub via_service: bool,
     /// The verdict.
@@ -41,6 +27,22 @@ pub struct Explanation {
     pub answer: Answer,
     /// What leads to it, egress first.
     pub steps: Vec<ExplainStep>,
+    /// Which connection the steps are about, where the question stands for several.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explained: Option<ExplainedCase>,
+}
+
+/// One of the connections that a question stands for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ExplainedCase {
+    /// Who opens it.
+    pub from: String,
+    /// Who answers.
+    pub to: String,
+    /// The port of who answers.
+    pub port: u16,
+    /// Whether it is allowed.
+    pub allowed: bool,
 }
 
 /// One step of the explanation.
@@ -68,23 +70,27 @@ pub struct ExplainStep {
 /// One of its ends is unknown.
 pub fn explain(state: &DeclaredState, question: &ConnectionQuestion) -> Result<Explanation, UnknownEndpoint> {
     let ConnectionQuestion { from, to, protocol, port, via_service } = question;
-    let destination = to.find(state.snapshot())?;
-    let addresses = via_service.then(|| state.engine.service_addresses(destination));
-    let verdict = state.engine.evaluate(&Query {
-        source: from.find(state.snapshot())?,
-        destination,
-        protocol: *protocol,
-        port: *port,
-        via_service: addresses.as_deref(),
-    });
-    Ok(Explanation {
-        from: from.to_string(),
-        to: to.to_string(),
-        protocol: *protocol,
-        port: *port,
-        via_service: *via_service,
-        answer: Answer::new(&verdict),
-        steps: verdict.directions().into_iter().flat_map(|verdict| steps(state, verdict)).collect(),
+    judge(state, question, |cases| {
+        let (answer, at) = Answer::of(cases);
+        let case = cases.cases.get(at);
+        let directions = case.map(|case| case.verdict.directions()).into_iter().flatten();
+        let of_several = !answer.connections.is_empty() || port.is_none();
+        let explained = case.filter(|_| of_several).map(|case| ExplainedCase {
+            from: case.from.name.clone(),
+            to: case.to.name.clone(),
+            port: case.port,
+            allowed: case.allowed(),
+        });
+        Explanation {
+            from: from.to_string(),
+            to: to.to_string(),
+            protocol: protocol.or(case.map(|case| case.protocol)).unwrap_or(Protocol::Tcp),
+            port: *port,
+            via_service: *via_service,
+            steps: directions.flat_map(|verdict| steps(state, verdict)).collect(),
+            answer,
+            explained,
+        }
     })
 }
 

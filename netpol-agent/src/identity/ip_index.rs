@@ -136,6 +136,8 @@ mod tests {
                 ips: ["192.0.2.7".parse().unwrap()].into(),
                 cluster_ips: Box::default(),
                 is_choosy: false,
+                exposure: crate::model::object::Exposure::Inside,
+                is_headless: false,
                 selector: None,
                 ports: ports.iter().map(port).collect(),
             })

@@ -46,6 +46,10 @@ fn metadata(
     if !rule.ports.is_empty() && !rule.ports.iter().any(http) {
         return None;
     }
+    // A rule without peers and ports leaves egress open on purpose: nothing is less open than without the policy.
+    if rule.peers.is_empty() && rule.ports.is_empty() {
+        return None;
+    }
     let base = peers_path(PolicyDirection::Egress, index);
     let (path, address) = if rule.peers.is_empty() {
         (base.trim_end_matches(".to").to_owned(), *METADATA_ADDRESSES.first()?)
@@ -59,8 +63,15 @@ fn metadata(
         })?
     };
     let reason = format!("this admits {address}, where clouds hand out credentials");
-    let remedy = "add `except` for 169.254.0.0/16 and 100.100.100.200/32 (fd00:ec2::/32 and fd20:ce::/32 for IPv6), or name the peers that are needed";
-    Some(cluster.finding(LintCode::MetadataReachable, &policy.id, &path, reason, remedy.to_owned()))
+    let length = if address.is_ipv4() { 32 } else { 128 };
+    let remedy = if rule.peers.is_empty() {
+        "name the peers that are needed".to_owned()
+    } else {
+        format!(
+            "add {address}/{length} to `except`, unless the pods need it; a wider range may take node-local DNS away"
+        )
+    };
+    Some(cluster.finding(LintCode::MetadataReachable, &policy.id, &path, reason, remedy))
 }
 
 fn covers_cluster(

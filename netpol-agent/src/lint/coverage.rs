@@ -1,30 +1,24 @@
-//! What policies leave open: namespaces, directions, name resolution.
+//! What policies leave open or close without saying so: namespaces, directions, workloads.
 
-use std::collections::BTreeSet;
-
-use crate::{
-    cluster::ObjectRef,
-    model::{
-        FieldPath, LabelSelector, NetworkPolicy, Pod, PolicyDirection, Protocol,
-        network_policy::{PolicyTypes, Port, PortNumber},
-    },
-    policy::{ConnectionPeer, DecidedBy, Query, Verdict},
-};
+use std::collections::BTreeMap;
 
 use super::{
     cluster::{DIRECTIONS, LintInput},
     finding::{LintCode, LintFinding},
 };
+use crate::{
+    cluster::ObjectRef,
+    model::{FieldPath, LabelSelector, NetworkPolicy, network_policy::PolicyTypes},
+};
 
 /// Namespaces of the cluster's own, whose pods are not the user's to isolate.
 const SYSTEM: [&str; 3] = ["kube-system", "kube-public", "kube-node-lease"];
 
-const DNS: [(Protocol, u16); 2] = [(Protocol::Udp, 53), (Protocol::Tcp, 53)];
-
 pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = default_deny(cluster);
     findings.extend(cluster.policies.iter().filter_map(|policy| open_egress(cluster, policy)));
-    findings.extend(without_dns(cluster));
+    findings.extend(cluster.policies.iter().filter_map(|policy| closed_ingress(cluster, policy)));
+    findings.extend(unselected(cluster));
     findings
 }
 
@@ -32,9 +26,9 @@ fn default_deny(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for namespace in &cluster.namespaces {
         let has_pods = !cluster.selected(&namespace.name, &LabelSelector::default()).is_empty();
-        let here: Vec<_> =
-            cluster.policies.iter().filter(|policy| policy.namespace == namespace.name).collect();
-        if SYSTEM.contains(&&*namespace.name) || (!has_pods && here.is_empty()) {
+        let here = cluster.policies_of(&namespace.name);
+        // A namespace without pods may have its policy where its pods are.
+        if SYSTEM.contains(&&*namespace.name) || (!has_pods && (here.is_empty() || !cluster.is_whole())) {
             continue;
         }
         let isolates_all =
@@ -80,7 +74,10 @@ fn open_egress(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFi
     }
     let origin = cluster.state.manifests.origin(&ObjectRef::Policy(policy.id.clone()))?;
     let written = origin.has(&FieldPath::parse("spec.egress"));
-    let denies_all = policy.ingress.as_ref().is_some_and(Vec::is_empty) && policy.pods.is_empty();
+    // Who writes an empty list of ingress rules speaks of ingress.
+    let denies_all = policy.pods.is_empty()
+        && policy.ingress.as_ref().is_some_and(Vec::is_empty)
+        && !origin.has(&FieldPath::parse("spec.ingress"));
     let (path, reason) = match (written, denies_all) {
         (true, _) => (
             "spec.egress",
@@ -100,90 +97,78 @@ fn open_egress(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFi
     ))
 }
 
-/// Pods that policies isolate for egress, and that reach no DNS server over UDP or TCP.
-fn without_dns(cluster: &LintInput<'_>) -> Vec<LintFinding> {
-    let servers: Vec<_> = cluster.pods.iter().filter(|pod| serves_dns(pod)).collect();
-    let mut seen = BTreeSet::new();
+/// A policy that speaks of egress alone, and denies all ingress by it. Where another policy isolates the same pods for
+/// ingress anyway, it changes nothing.
+fn closed_ingress(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFinding> {
+    let is_meant = policy.types == PolicyTypes::Written
+        || policy.egress.as_ref().is_none_or(Vec::is_empty)
+        || policy.ingress.as_ref().is_none_or(|rules| !rules.is_empty());
+    if is_meant {
+        return None;
+    }
+    let origin = cluster.state.manifests.origin(&ObjectRef::Policy(policy.id.clone()));
+    let others: Vec<&NetworkPolicy> = cluster
+        .policies_of(&policy.namespace)
+        .iter()
+        .map(|other| &***other)
+        .filter(|other| other.id != policy.id && other.ingress.is_some())
+        .filter(|other| {
+            other.types == PolicyTypes::Written || !other.ingress.as_ref().is_none_or(Vec::is_empty)
+        })
+        .collect();
+    let covers = |other: &&NetworkPolicy| other.pods.is_empty() || other.pods == policy.pods;
+    let own = cluster.selected(&policy.namespace, &policy.pods);
+    let is_isolated = |labels: &crate::model::Labels| others.iter().any(|other| other.pods.matches(labels));
+    let changes_nothing =
+        others.iter().any(covers) || (!own.is_empty() && own.iter().all(|pod| is_isolated(pod.labels())));
+    if changes_nothing || origin.is_some_and(|origin| origin.has(&FieldPath::parse("spec.ingress"))) {
+        return None;
+    }
+    let reason = "it has egress rules only, but without policyTypes it is an ingress policy as well, and denies all ingress of its pods";
+    let remedy = "write policyTypes: [Egress] if egress alone is meant, or [Ingress, Egress] to say that all ingress is denied on purpose";
+    Some(cluster.finding(
+        LintCode::IngressDeniedByDefault,
+        &policy.id,
+        "spec",
+        reason.to_owned(),
+        remedy.to_owned(),
+    ))
+}
+
+/// Workloads that no policy selects, in namespaces where policies select others.
+fn unselected(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
-    for pod in &cluster.pods {
-        let missing: Vec<String> = DNS
-            .into_iter()
-            .filter(|(protocol, port)| {
-                let egress = |to: ConnectionPeer<'_>| {
-                    let verdict = ask(cluster, pod, to, *protocol, *port);
-                    verdict.egress.allowed || verdict.egress.decided_by == DecidedBy::Default
-                };
-                let to_server = servers.iter().any(|server| egress(ConnectionPeer::Pod(server)));
-                let to_some = servers.is_empty() && admits_somewhere(cluster, pod, *protocol, *port);
-                !to_server && !to_some
-            })
-            .map(|(protocol, port)| format!("{protocol} {port}"))
-            .collect();
-        let isolating: Vec<_> = cluster
-            .policies
-            .iter()
-            .filter(|policy| policy.namespace == *pod.namespace() && policy.egress.is_some())
-            .filter(|policy| policy.pods.matches(pod.labels()))
-            .collect();
-        let Some(first) = isolating.first().filter(|_| !missing.is_empty() && !serves_dns(pod)) else {
-            continue;
-        };
-        let names: Vec<String> = isolating.iter().map(|policy| policy.id.to_string()).collect();
-        if !seen.insert((names.clone(), missing.clone())) {
+    for namespace in &cluster.namespaces {
+        let policies = cluster.policies_of(&namespace.name);
+        if policies.is_empty() || SYSTEM.contains(&&*namespace.name) {
             continue;
         }
-        let reason = format!(
-            "egress to DNS ({}) denied by {}: names can't be resolved, by {} for one",
-            missing.join(" and "),
-            names.join(", "),
-            pod.key
-        );
-        let remedy = "allow egress to UDP and TCP 53 of the pods with k8s-app=kube-dns in namespace kube-system (TCP serves long answers)";
-        let path = "spec.policyTypes";
-        findings.push(cluster.finding(
-            LintCode::EgressWithoutDns,
-            &first.id,
-            path,
-            reason,
-            remedy.to_owned(),
-        ));
+        let mut open: BTreeMap<String, ObjectRef> = BTreeMap::new();
+        for pod in cluster.pods_of(&namespace.name) {
+            if !policies.iter().any(|policy| policy.pods.matches(pod.labels())) {
+                let name = match &pod.workload {
+                    Some(workload) => format!("{} {}/{}", workload.kind, pod.namespace(), workload.name),
+                    None => format!("Pod {}", pod.key),
+                };
+                open.entry(name).or_insert_with(|| ObjectRef::Pod(pod.key.clone()));
+            }
+        }
+        for (name, pod) in open {
+            let origin = cluster.state.manifests.origin(&pod);
+            findings.push(LintFinding {
+                code: LintCode::WorkloadNotSelected,
+                severity: LintCode::WorkloadNotSelected.severity(),
+                reason: format!(
+                    "no NetworkPolicy of namespace {} selects it: all its traffic is allowed",
+                    namespace.name
+                ),
+                remedy: "write a policy for it, or a default deny for the namespace".to_owned(),
+                object: Some(name),
+                path: FieldPath::default(),
+                file: origin.map(|origin| origin.file.to_string()).unwrap_or_default(),
+                line: origin.map_or(0, |origin| origin.line),
+            });
+        }
     }
     findings
-}
-
-fn ask<'a>(
-    cluster: &LintInput<'a>,
-    from: &'a std::sync::Arc<Pod>,
-    to: ConnectionPeer<'a>,
-    protocol: Protocol,
-    port: u16,
-) -> Verdict<'a> {
-    let query =
-        Query { source: ConnectionPeer::Pod(from), destination: to, protocol, port, via_service: None };
-    cluster.engine().evaluate(&query)
-}
-
-fn serves_dns(pod: &Pod) -> bool {
-    **pod.namespace() == *"kube-system"
-        && matches!(pod.labels().get("k8s-app"), Some("kube-dns" | "coredns" | "node-local-dns"))
-}
-
-/// Where no DNS server is known: whether any rule has the port, or no policy isolates the pod at all.
-fn admits_somewhere(cluster: &LintInput<'_>, pod: &Pod, protocol: Protocol, number: u16) -> bool {
-    let mut isolating = cluster
-        .policies
-        .iter()
-        .filter(|policy| policy.namespace == *pod.namespace() && policy.pods.matches(pod.labels()))
-        .filter_map(|policy| policy.rules(PolicyDirection::Egress))
-        .peekable();
-    let open = isolating.peek().is_none();
-    let has = |port: &Port| {
-        let number = match &port.number {
-            PortNumber::Any => true,
-            PortNumber::Range(first, last) => (*first..=*last).contains(&number),
-            PortNumber::Named(name) => name.contains("dns"),
-        };
-        port.protocol == protocol && number
-    };
-    open || isolating.flatten().any(|rule| rule.ports.is_empty() || rule.ports.iter().any(has))
 }

@@ -1,7 +1,10 @@
 //! What lint finds.
 
-use crate::model::FieldPath;
+use std::str::FromStr;
+
 use serde::{Serialize, Serializer};
+
+use crate::{declared::distance, model::FieldPath};
 
 /// A mistake, where it is, and how to mend it.
 #[derive(Clone, Debug, Serialize)]
@@ -67,11 +70,35 @@ pub enum LintCode {
     RuleShadowed,
     /// A peer of an unknown kind, so that its rule fails closed.
     UnknownPeer,
+    /// A rule whose address range admits nodes, for pods that are reached through nodes.
+    IpBlockAdmitsNodes,
+    /// A rule for clients whose addresses nodes replace on the way.
+    SourceRewritten,
+    /// A policy that selects a pod in its node's network.
+    HostNetworkPodSelected,
+    /// A peer that means pods in their node's network alone.
+    HostNetworkPeer,
+    /// A policy with egress rules only that denies all ingress since policyTypes is left out.
+    IngressDeniedByDefault,
+    /// Cluster-wide policies of one priority that contradict each other.
+    EqualPriority,
+    /// List items (OR) of which one admits what the other leaves out.
+    ComplementaryPeers,
+    /// An object that is given more than once.
+    DuplicateObject,
+    /// A word that YAML reads as a boolean, where a string is needed.
+    YamlBoolean,
+    /// A placeholder of a template that was not rendered.
+    TemplatePlaceholder,
+    /// A workload that no policy selects, in a namespace with policies.
+    WorkloadNotSelected,
+    /// An annotation that ignores findings and does not say why.
+    IgnoreWithoutReason,
 }
 
 impl LintCode {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 26] = [
         Self::InvalidObject,
         Self::SelectorMatchesNoPod,
         Self::NamespaceSelectorMatchesNothing,
@@ -86,6 +113,18 @@ impl LintCode {
         Self::OneSidedPair,
         Self::RuleShadowed,
         Self::UnknownPeer,
+        Self::IpBlockAdmitsNodes,
+        Self::SourceRewritten,
+        Self::HostNetworkPodSelected,
+        Self::HostNetworkPeer,
+        Self::IngressDeniedByDefault,
+        Self::EqualPriority,
+        Self::ComplementaryPeers,
+        Self::DuplicateObject,
+        Self::YamlBoolean,
+        Self::TemplatePlaceholder,
+        Self::WorkloadNotSelected,
+        Self::IgnoreWithoutReason,
     ];
 
     /// Its name in output.
@@ -106,6 +145,18 @@ impl LintCode {
             Self::OneSidedPair => "one-sided-pair",
             Self::RuleShadowed => "rule-shadowed",
             Self::UnknownPeer => "unknown-peer",
+            Self::IpBlockAdmitsNodes => "ipblock-admits-nodes",
+            Self::SourceRewritten => "source-rewritten",
+            Self::HostNetworkPodSelected => "host-network-pod-selected",
+            Self::HostNetworkPeer => "host-network-peer",
+            Self::IngressDeniedByDefault => "ingress-denied-by-default",
+            Self::EqualPriority => "equal-priority",
+            Self::ComplementaryPeers => "complementary-peers",
+            Self::DuplicateObject => "duplicate-object",
+            Self::YamlBoolean => "yaml-boolean",
+            Self::TemplatePlaceholder => "template-placeholder",
+            Self::WorkloadNotSelected => "workload-not-selected",
+            Self::IgnoreWithoutReason => "ignore-without-reason",
         }
     }
 
@@ -114,9 +165,10 @@ impl LintCode {
     pub fn severity(self) -> Severity {
         match self {
             Self::InvalidObject => Severity::Error,
-            Self::NamespaceWithoutDefaultDeny | Self::RuleShadowed | Self::CidrCoversCluster => {
-                Severity::Info
-            }
+            Self::NamespaceWithoutDefaultDeny
+            | Self::RuleShadowed
+            | Self::CidrCoversCluster
+            | Self::WorkloadNotSelected => Severity::Info,
             _ => Severity::Warning,
         }
     }
@@ -141,7 +193,38 @@ impl LintCode {
             Self::OneSidedPair => "A connection that one side admits and the other denies.",
             Self::RuleShadowed => "A rule that another one makes superfluous.",
             Self::UnknownPeer => "A peer of an unknown kind, so that its rule fails closed.",
+            Self::IpBlockAdmitsNodes => {
+                "A rule whose address range admits nodes, for pods that are reached through nodes."
+            }
+            Self::SourceRewritten => "A rule for clients whose addresses nodes replace on the way.",
+            Self::HostNetworkPodSelected => "A policy that selects a pod in its node's network.",
+            Self::HostNetworkPeer => "A peer that means pods in their node's network alone.",
+            Self::IngressDeniedByDefault => {
+                "A policy with egress rules only that denies all ingress since policyTypes is left out."
+            }
+            Self::EqualPriority => "Cluster-wide policies of one priority that contradict each other.",
+            Self::ComplementaryPeers => "List items (OR) of which one admits what the other leaves out.",
+            Self::DuplicateObject => "An object that is given more than once.",
+            Self::YamlBoolean => "A word that YAML reads as a boolean, where a string is needed.",
+            Self::TemplatePlaceholder => "A placeholder of a template that was not rendered.",
+            Self::WorkloadNotSelected => "A workload that no policy selects, in a namespace with policies.",
+            Self::IgnoreWithoutReason => "An annotation that ignores findings and does not say why.",
         }
+    }
+}
+
+/// A word that is no code.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no finding {0:?}; nearest is {1:?}")]
+pub struct UnknownLintCode(String, &'static str);
+
+impl FromStr for LintCode {
+    type Err = UnknownLintCode;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let found = Self::ALL.into_iter().find(|code| code.name() == name);
+        let nearest = || Self::ALL.iter().map(|code| code.name()).min_by_key(|known| distance(known, name));
+        found.ok_or_else(|| UnknownLintCode(name.to_owned(), nearest().unwrap_or_default()))
     }
 }
 

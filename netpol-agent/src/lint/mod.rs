@@ -5,15 +5,24 @@
 
 mod addresses;
 mod cluster;
+mod complementary;
 mod coverage;
+mod dns;
+mod exposed;
 mod finding;
+mod host_network;
+mod ignored;
 mod pairs;
 mod ports;
+mod priority;
 mod sarif;
 mod selectors;
 mod shadow;
+mod typo;
+mod written;
 
-pub use finding::{LintCode, LintFinding, Severity};
+pub use finding::{LintCode, LintFinding, Severity, UnknownLintCode};
+pub use ignored::{Baseline, IGNORE_ANNOTATION, KnownFinding, LintFilter};
 pub use sarif::sarif;
 
 use self::cluster::LintInput;
@@ -30,6 +39,13 @@ pub fn lint(state: &DeclaredState) -> Vec<LintFinding> {
     findings.extend(addresses::findings(&input));
     findings.extend(pairs::findings(&input));
     findings.extend(shadow::findings(&input));
+    findings.extend(dns::findings(&input));
+    findings.extend(exposed::findings(&input));
+    findings.extend(host_network::findings(&input));
+    findings.extend(priority::findings(&input));
+    findings.extend(complementary::findings(&input));
+    findings.extend(written::findings(&input));
+    ignored::explained(&input, &mut findings);
     findings
         .sort_by(|a, b| (a.severity, &a.file, a.line, a.code).cmp(&(b.severity, &b.file, b.line, b.code)));
     findings

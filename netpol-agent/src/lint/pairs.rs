@@ -2,17 +2,16 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use crate::{
-    model::{
-        NetworkPolicy, Pod, PolicyDirection, Protocol,
-        network_policy::{PortNumber, Rule},
-    },
-    policy::{ConnectionPeer, DirectionVerdict, Query},
-};
-
 use super::{
     cluster::{DIRECTIONS, LintInput, peers_path},
     finding::{LintCode, LintFinding},
+};
+use crate::{
+    model::{
+        NetworkPolicy, Pod, PolicyDirection, Protocol,
+        network_policy::{Peer, PortNumber, Rule},
+    },
+    policy::{ConnectionPeer, DirectionVerdict},
 };
 
 pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
@@ -27,8 +26,11 @@ pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     findings
 }
 
-/// The first pair that a rule admits in vain. A rule for everyone, or with a peer for all pods, promises nothing to
-/// anyone in particular.
+/// So many pairs of a rule are looked at: where labels are many, the first tell enough.
+const PAIRS: usize = 10_000;
+
+/// The first pair that a rule admits in vain. A rule for everyone, or for all pods of namespaces, promises nothing to
+/// anyone in particular; nor does a policy for all pods of its namespace, as long as it is of use to some.
 fn of_rule(
     cluster: &LintInput<'_>,
     policy: &NetworkPolicy,
@@ -38,25 +40,37 @@ fn of_rule(
 ) -> Option<LintFinding> {
     let own = one_of_each_class(cluster.selected(&policy.namespace, &policy.pods));
     for (j, peer) in rule.peers.iter().enumerate() {
-        for other in one_of_each_class(cluster.peers(policy, peer)) {
-            for pod in own.iter().filter(|pod| pod.key != other.key) {
-                let (from, to) = match direction {
-                    PolicyDirection::Ingress => (other, *pod),
-                    PolicyDirection::Egress => (*pod, other),
-                };
-                let (protocol, port) = some_port(rule, to)?;
-                let (source, destination) = (ConnectionPeer::Pod(from), ConnectionPeer::Pod(to));
-                let query = Query { source, destination, protocol, port, via_service: None };
-                let verdict = cluster.engine().evaluate(&query);
-                let (this, that) = match direction {
-                    PolicyDirection::Ingress => (&verdict.ingress, &verdict.egress),
-                    PolicyDirection::Egress => (&verdict.egress, &verdict.ingress),
-                };
-                if this.allowed && !that.allowed && verdict.defined() {
-                    let path = format!("{}[{j}]", peers_path(direction, index));
-                    return Some(finding(cluster, policy, &path, from, to, (protocol, port), that));
+        if matches!(peer, Peer::Pods { pods, .. } if pods.is_empty()) {
+            continue;
+        }
+        let others = one_of_each_class(cluster.peers(policy, peer));
+        let pairs = others.iter().flat_map(|other| own.iter().map(move |pod| (*pod, *other)));
+        let pairs = pairs.filter(|(pod, other)| pod.key != other.key).take(PAIRS);
+        let mut in_vain = None;
+        let mut is_of_use = false;
+        for (pod, other) in pairs {
+            let (from, to) = match direction {
+                PolicyDirection::Ingress => (other, pod),
+                PolicyDirection::Egress => (pod, other),
+            };
+            let Some(port) = some_port(rule, to) else { continue };
+            let verdict = cluster.ask(ConnectionPeer::Pod(from), ConnectionPeer::Pod(to), port);
+            let (this, that) = match direction {
+                PolicyDirection::Ingress => (&verdict.ingress, &verdict.egress),
+                PolicyDirection::Egress => (&verdict.egress, &verdict.ingress),
+            };
+            if this.allowed && !that.allowed && verdict.defined() {
+                in_vain = in_vain.or(Some((from, to, port, *that)));
+                if !policy.pods.is_empty() {
+                    break;
                 }
             }
+            is_of_use |= verdict.allowed();
+        }
+        let of_all = policy.pods.is_empty();
+        if let Some((from, to, port, denied)) = in_vain.filter(|_| !of_all || !is_of_use) {
+            let path = format!("{}[{j}]", peers_path(direction, index));
+            return Some(finding(cluster, policy, &path, from, to, port, &denied));
         }
     }
     None
@@ -83,7 +97,10 @@ fn finding(
         denied.direction,
         by.join(", ")
     );
-    let remedy = format!("add the {} rule for {subject}, or drop this one", denied.direction);
+    let remedy = format!(
+        "if the connection is meant, {subject} needs an {} rule for it; if not, this rule is of no use",
+        denied.direction
+    );
     cluster.finding(LintCode::OneSidedPair, &policy.id, path, reason, remedy)
 }
 

@@ -2,15 +2,13 @@
 
 use std::sync::Arc;
 
-use crate::model::{
-    NetworkPolicy, Pod, PolicyDirection,
-    network_policy::{Port, PortNumber, Rule},
-    object::TargetPort,
-};
-
 use super::{
     cluster::{DIRECTIONS, LintInput},
     finding::{LintCode, LintFinding},
+};
+use crate::model::{
+    NetworkPolicy, Pod, PolicyDirection, Protocol,
+    network_policy::{Peer, Port, PortNumber, Rule},
 };
 
 pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
@@ -38,7 +36,26 @@ fn destinations<'a>(
 ) -> Vec<&'a Arc<Pod>> {
     match direction {
         PolicyDirection::Ingress => cluster.selected(&policy.namespace, &policy.pods),
+        // Where a peer may mean pods that are not known, what the known ones declare says nothing.
+        PolicyDirection::Egress
+            if rule
+                .peers
+                .iter()
+                .any(|peer| !cluster.knows_pods_of(policy, peer) && !is_aimed(cluster, policy, peer)) =>
+        {
+            Vec::new()
+        }
         PolicyDirection::Egress => rule.peers.iter().flat_map(|peer| cluster.peers(policy, peer)).collect(),
+    }
+}
+
+/// Whether a peer is for pods that are known: it asks for labels, and there are pods of the namespaces that have them.
+fn is_aimed(cluster: &LintInput<'_>, policy: &NetworkPolicy, peer: &Peer) -> bool {
+    match peer {
+        Peer::Pods { namespaces: Some(namespaces), pods } => {
+            !namespaces.is_empty() && !pods.is_empty() && !cluster.peers(policy, peer).is_empty()
+        }
+        Peer::Pods { namespaces: None, .. } | Peer::Block(_) => true,
     }
 }
 
@@ -70,6 +87,9 @@ fn of_port(
         PortNumber::Range(first, last) => {
             // A pod may listen on ports that it does not declare; only one that declares some says what it serves.
             let silent = pods.iter().any(|pod| pod.class.ports.is_empty());
+            if silent && first == last {
+                return of_silent(cluster, policy, pods, (port.protocol, *first), path);
+            }
             if silent || declared.any(|d| d.protocol == port.protocol && (*first..=*last).contains(&d.port)) {
                 return None;
             }
@@ -78,7 +98,7 @@ fn of_port(
                 pods.len(),
                 port.protocol
             );
-            let remedy = service_target(cluster, pods, port, *first).unwrap_or_else(|| {
+            let remedy = service_target(cluster, pods, port.protocol, *first).unwrap_or_else(|| {
                 format!("a policy needs the pods' own port; declared are: {}", list(pods))
             });
             Some(cluster.finding(LintCode::PortNotExposed, &policy.id, path, reason, remedy))
@@ -86,24 +106,45 @@ fn of_port(
     }
 }
 
+/// Pods that declare nothing may serve anything; but where a Service leads from the rule's port to another one, that is
+/// the one that they serve.
+fn of_silent(
+    cluster: &LintInput<'_>,
+    policy: &NetworkPolicy,
+    pods: &[&Arc<Pod>],
+    (protocol, number): (Protocol, u16),
+    path: &str,
+) -> Option<LintFinding> {
+    let serves = |pod: &&Arc<Pod>| {
+        let declares = pod.class.ports.iter().any(|own| own.protocol == protocol && own.port == number);
+        let mut behind = cluster.service_ports(pod).filter(|(_, of, ..)| *of == protocol).peekable();
+        let is_unknown = behind.peek().is_none();
+        let leads_elsewhere = |(_, _, port, target): (_, _, u16, u16)| port == number && target != number;
+        let services: Vec<_> = behind.collect();
+        let is_target = services.iter().any(|(.., target)| *target == number);
+        declares || is_unknown || is_target || !services.into_iter().any(leads_elsewhere)
+    };
+    if pods.iter().any(serves) {
+        return None;
+    }
+    let reason = format!("none of the {} pods in question serves {protocol} port {number}", pods.len());
+    let remedy = service_target(cluster, pods, protocol, number)?;
+    Some(cluster.finding(LintCode::PortNotExposed, &policy.id, path, reason, remedy))
+}
+
 /// The pods' port, where the number is a Service's.
-fn service_target(cluster: &LintInput<'_>, pods: &[&Arc<Pod>], port: &Port, number: u16) -> Option<String> {
-    let mut services: Vec<_> = cluster.state.snapshot().services().collect();
-    services.sort_by(|a, b| a.key.cmp(&b.key));
-    services.into_iter().find_map(|service| {
-        let selector = service.selector.as_ref()?;
-        let behind = |pod: &&&Arc<Pod>| {
-            service.namespace == *pod.namespace()
-                && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
-        };
-        pods.iter().find(behind)?;
-        let target = service.ports.iter().find(|p| p.port == number && p.protocol == port.protocol)?;
-        let target = match &target.target {
-            TargetPort::Number(target) => target.to_string(),
-            TargetPort::Named(name) => name.to_string(),
-        };
-        Some(format!("{number} is the port of Service {}; write the pods' own port, {target}", service.key))
-    })
+fn service_target(
+    cluster: &LintInput<'_>,
+    pods: &[&Arc<Pod>],
+    protocol: Protocol,
+    number: u16,
+) -> Option<String> {
+    let mut ports = pods.iter().flat_map(|pod| cluster.service_ports(pod));
+    let (service, .., target) = ports.find(|(_, of, port, _)| (*of, *port) == (protocol, number))?;
+    Some(format!(
+        "{number} is the port of Service {}; a policy needs the pods' own port, {target}",
+        service.key
+    ))
 }
 
 fn list(pods: &[&Arc<Pod>]) -> String {

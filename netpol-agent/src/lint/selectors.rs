@@ -1,51 +1,63 @@
 //! Selectors that match nothing, and lists that may not mean what they look like.
 
+use std::collections::BTreeSet;
+
+use super::{
+    cluster::{DIRECTIONS, LintInput, peers_path},
+    finding::{LintCode, LintFinding, Severity},
+    typo::{self, Typo},
+};
 use crate::model::{
-    LabelSelector, Labels, NetworkPolicy, PolicyDirection, Requirement, Values,
+    ClusterPolicy, LabelSelector, Labels, Namespace, NetworkPolicy, PolicyDirection,
     cluster_policy::{PodSet, TierPeer},
     network_policy::Peer,
 };
 
-use super::{
-    cluster::{DIRECTIONS, LintInput, peers_path},
-    finding::{LintCode, LintFinding},
-};
-use crate::declared::distance;
-
 pub(super) fn findings(cluster: &LintInput<'_>) -> Vec<LintFinding> {
     let mut findings = Vec::new();
     for policy in &cluster.policies {
-        of_subject(cluster, policy, &mut findings);
+        findings.extend(of_subject(cluster, policy));
         for direction in DIRECTIONS {
             for (i, rule) in policy.rules(direction).unwrap_or_default().iter().enumerate() {
                 let path = peers_path(direction, i);
                 for (j, peer) in rule.peers.iter().enumerate() {
-                    of_peer(cluster, policy, peer, &format!("{path}[{j}]"), &mut findings);
+                    findings.extend(of_peer(cluster, policy, peer, &format!("{path}[{j}]")));
                 }
-                and_or(cluster, policy, &rule.peers, &path, &mut findings);
+                findings.extend(and_or(cluster, policy, &rule.peers, &path));
             }
         }
     }
     for policy in &cluster.cluster_policies {
-        of_set(cluster, policy, &policy.subject, "spec.subject", &mut findings);
+        findings.extend(of_set(cluster, policy, &policy.subject, "spec.subject"));
         for direction in DIRECTIONS {
             for (i, rule) in policy.rules(direction).iter().enumerate() {
-                of_tier_peers(cluster, policy, direction, i, &rule.peers, &mut findings);
+                findings.extend(of_tier_peers(cluster, policy, direction, i, &rule.peers));
             }
         }
     }
     findings
 }
 
-fn of_subject(cluster: &LintInput<'_>, policy: &NetworkPolicy, findings: &mut Vec<LintFinding>) {
-    if cluster.pods.is_empty() || !cluster.selected(&policy.namespace, &policy.pods).is_empty() {
-        return;
+/// A selector that matches nothing. A slip of the pen is a warning. In files, anything else may be meant: what it names may
+/// be elsewhere, or come later.
+fn severity(cluster: &LintInput<'_>, typo: Option<&Typo>) -> Severity {
+    if cluster.is_whole() || typo.is_some() { Severity::Warning } else { Severity::Info }
+}
+
+fn remedy(typo: Option<&Typo>, of: &str) -> String {
+    match typo {
+        Some(typo) => format!("{typo}: correct the selector if that is meant"),
+        None => format!("compare the selector with the labels of the {of} that are meant"),
     }
-    let here: Vec<&Labels> = cluster
-        .selected(&policy.namespace, &LabelSelector::default())
-        .iter()
-        .map(|pod| pod.labels())
-        .collect();
+}
+
+fn of_subject(cluster: &LintInput<'_>, policy: &NetworkPolicy) -> Option<LintFinding> {
+    let matches = !cluster.selected(&policy.namespace, &policy.pods).is_empty()
+        || !cluster.selected_host_pods(&policy.namespace, &policy.pods).is_empty();
+    let here = labels_of(cluster, &[&policy.namespace]);
+    if cluster.pods.is_empty() || matches || (here.is_empty() && !cluster.is_whole()) {
+        return None;
+    }
     let reason = if here.is_empty() {
         format!("namespace {} has no pod, so that the policy has no effect", policy.namespace)
     } else {
@@ -54,84 +66,96 @@ fn of_subject(cluster: &LintInput<'_>, policy: &NetworkPolicy, findings: &mut Ve
             policy.pods, policy.namespace
         )
     };
-    let remedy = remedy(&policy.pods, &here, "remove the policy, or name labels that its pods have");
-    findings.push(cluster.finding(
-        LintCode::SelectorMatchesNoPod,
-        &policy.id,
-        "spec.podSelector",
-        reason,
-        remedy,
-    ));
+    let typo = typo::find(&policy.pods, &here);
+    let remedy = remedy(typo.as_ref(), "pods");
+    let code = LintCode::SelectorMatchesNoPod;
+    let finding = cluster.finding(code, &policy.id, "spec.podSelector", reason, remedy);
+    Some(LintFinding { severity: severity(cluster, typo.as_ref()), ..finding })
 }
 
-fn of_peer(
-    cluster: &LintInput<'_>,
-    policy: &NetworkPolicy,
-    peer: &Peer,
-    path: &str,
-    findings: &mut Vec<LintFinding>,
-) {
-    let Peer::Pods { namespaces, pods } = peer else { return };
+/// The labels of the pods of some namespaces, each set once.
+fn labels_of<'a>(cluster: &LintInput<'a>, namespaces: &[&str]) -> Vec<&'a Labels> {
+    let pods = namespaces.iter().flat_map(|namespace| cluster.pods_of(namespace));
+    let mut seen = BTreeSet::new();
+    pods.filter(|pod| seen.insert(std::sync::Arc::as_ptr(&pod.class))).map(|pod| pod.labels()).collect()
+}
+
+fn of_peer(cluster: &LintInput<'_>, policy: &NetworkPolicy, peer: &Peer, path: &str) -> Option<LintFinding> {
+    let Peer::Pods { namespaces, pods } = peer else { return None };
+    let here = cluster.peer_namespaces(policy, peer);
     if let Some(selector) = namespaces
-        && !cluster.namespaces.iter().any(|namespace| selector.matches(&namespace.labels))
+        && here.is_empty()
     {
-        let labels: Vec<&Labels> = cluster.namespaces.iter().map(|namespace| &namespace.labels).collect();
-        let remedy =
-            remedy(selector, &labels, "label the namespace, or select it by kubernetes.io/metadata.name");
-        let reason = format!("no namespace matches {selector}, so that this peer matches nothing");
         let path = format!("{path}.namespaceSelector");
-        findings.push(cluster.finding(
-            LintCode::NamespaceSelectorMatchesNothing,
-            &policy.id,
-            &path,
-            reason,
-            remedy,
-        ));
-        return;
+        let reason = format!("no namespace matches {selector}, so that this peer matches nothing");
+        return of_namespaces(cluster, selector).map(|remedy| {
+            cluster.finding(LintCode::NamespaceSelectorMatchesNothing, &policy.id, &path, reason, remedy)
+        });
     }
-    if cluster.pods.is_empty() || !cluster.peers(policy, peer).is_empty() {
-        return;
+    if cluster.pods.is_empty()
+        || !cluster.peers(policy, peer).is_empty()
+        || !cluster.host_peers(policy, peer).is_empty()
+    {
+        return None;
     }
-    let all = Peer::Pods { namespaces: namespaces.clone(), pods: LabelSelector::default() };
-    let candidates = cluster.peers(policy, &all);
-    let labels: Vec<&Labels> = candidates.iter().map(|pod| pod.labels()).collect();
+    let names: Vec<&str> = here.iter().map(|namespace| &*namespace.name).collect();
+    let typo = typo::find(pods, &labels_of(cluster, &names));
+    if typo.is_none() && !cluster.knows_pods_of(policy, peer) {
+        return None;
+    }
     let of = namespaces
         .as_ref()
         .map_or_else(|| format!("namespace {}", policy.namespace), |s| format!("namespaces with {s}"));
     let reason = format!("{pods} matches no pod of {of}, so that this peer matches nothing");
-    let elsewhere = cluster.pods.iter().any(|pod| pods.matches(pod.labels()));
-    let hint = if elsewhere && namespaces.is_none() {
-        "pods of other namespaces match: add a namespaceSelector to the same list item"
-    } else {
-        "name labels that the pods have"
+    let elsewhere =
+        cluster.pods.iter().find(|pod| pods.matches(pod.labels())).filter(|_| namespaces.is_none());
+    let remedy = match elsewhere {
+        Some(pod) => format!(
+            "pods of other namespaces match, such as {}: if they are meant, add a namespaceSelector to the same list item",
+            pod.key
+        ),
+        None => remedy(typo.as_ref(), "pods"),
     };
     let field = if pods.is_empty() { "" } else { ".podSelector" };
-    let remedy =
-        if elsewhere && namespaces.is_none() { hint.to_owned() } else { remedy(pods, &labels, hint) };
-    findings.push(cluster.finding(
-        LintCode::SelectorMatchesNoPod,
-        &policy.id,
-        &format!("{path}{field}"),
-        reason,
-        remedy,
-    ));
+    let code = LintCode::SelectorMatchesNoPod;
+    let finding = cluster.finding(code, &policy.id, &format!("{path}{field}"), reason, remedy);
+    let is_warning = elsewhere.is_some();
+    let severity = if is_warning { Severity::Warning } else { severity(cluster, typo.as_ref()) };
+    Some(LintFinding { severity, ..finding })
 }
 
-/// An item with namespaces alone and one with pods alone: each admits far more than both in one item would.
-fn and_or(
-    cluster: &LintInput<'_>,
-    policy: &NetworkPolicy,
-    peers: &[Peer],
-    path: &str,
-    findings: &mut Vec<LintFinding>,
-) {
+/// What to do about a namespace selector that matches nothing; `None` where what it means may be elsewhere.
+fn of_namespaces(cluster: &LintInput<'_>, selector: &LabelSelector) -> Option<String> {
+    let labels: Vec<&Labels> = cluster.namespaces.iter().map(|namespace| &namespace.labels).collect();
+    let typo = typo::find(selector, &labels);
+    if typo.is_none() && !cluster.is_whole() {
+        return None;
+    }
+    Some(match typo {
+        Some(_) => remedy(typo.as_ref(), "namespaces"),
+        None => format!("label the namespace, or select it by {}", Namespace::NAME_LABEL),
+    })
+}
+
+/// An item with namespaces alone and one with pods alone, where both in one item would match something, too: that admits
+/// far less. With address ranges in the same list, the items are one each on purpose.
+fn and_or(cluster: &LintInput<'_>, policy: &NetworkPolicy, peers: &[Peer], path: &str) -> Vec<LintFinding> {
+    let mut findings = Vec::new();
+    if peers.iter().any(|peer| matches!(peer, Peer::Block(_))) {
+        return findings;
+    }
     for (j, pair) in peers.windows(2).enumerate() {
         let [Peer::Pods { namespaces: Some(namespaces), pods: all }, Peer::Pods { namespaces: None, pods }] =
             pair
         else {
             continue;
         };
-        if namespaces.is_empty() || !all.is_empty() || pods.is_empty() {
+        let both = Peer::Pods { namespaces: Some(namespaces.clone()), pods: pods.clone() };
+        if namespaces.is_empty()
+            || !all.is_empty()
+            || pods.is_empty()
+            || cluster.peers(policy, &both).is_empty()
+        {
             continue;
         }
         let reason = format!(
@@ -139,96 +163,63 @@ fn and_or(
             policy.namespace
         );
         let remedy = "if pods with that label in those namespaces are meant, remove the dash before podSelector; if not, put podSelector first".to_owned();
-        findings.push(cluster.finding(
-            LintCode::AndOrSuspicion,
-            &policy.id,
-            &format!("{path}[{}]", j + 1),
-            reason,
-            remedy,
-        ));
+        let path = format!("{path}[{}]", j + 1);
+        findings.push(cluster.finding(LintCode::AndOrSuspicion, &policy.id, &path, reason, remedy));
     }
+    findings
 }
 
 fn of_tier_peers(
     cluster: &LintInput<'_>,
-    policy: &crate::model::ClusterPolicy,
+    policy: &ClusterPolicy,
     direction: PolicyDirection,
     rule: usize,
     peers: &[TierPeer],
-    findings: &mut Vec<LintFinding>,
-) {
+) -> Vec<LintFinding> {
     let path = peers_path(direction, rule);
-    for (j, peer) in peers.iter().enumerate() {
+    let of_one = |(j, peer): (usize, &TierPeer)| {
         let path = format!("{path}[{j}]");
         match peer {
-            TierPeer::Pods(set) => of_set(cluster, policy, set, &path, findings),
+            TierPeer::Pods(set) => of_set(cluster, policy, set, &path),
             TierPeer::Unknown => {
                 let reason = "this kind of peer is not known, so that the rule fails closed: an accepting rule matches nothing, any other denies all".to_owned();
                 let remedy = "use namespaces, pods, and for egress networks, nodes or domainNames".to_owned();
-                findings.push(cluster.finding(LintCode::UnknownPeer, &policy.id, &path, reason, remedy));
+                Some(cluster.finding(LintCode::UnknownPeer, &policy.id, &path, reason, remedy))
             }
-            TierPeer::Networks(_) | TierPeer::Nodes(_) | TierPeer::DomainNames(_) => {}
+            TierPeer::Networks(_) | TierPeer::Nodes(_) | TierPeer::DomainNames(_) => None,
         }
-    }
+    };
+    peers.iter().enumerate().filter_map(of_one).collect()
 }
 
-fn of_set(
-    cluster: &LintInput<'_>,
-    policy: &crate::model::ClusterPolicy,
-    set: &PodSet,
-    path: &str,
-    findings: &mut Vec<LintFinding>,
-) {
-    let namespaces: Vec<_> =
-        cluster.namespaces.iter().filter(|n| set.namespaces.matches(&n.labels)).collect();
-    if namespaces.is_empty() && !cluster.namespaces.is_empty() {
-        let labels: Vec<&Labels> = cluster.namespaces.iter().map(|namespace| &namespace.labels).collect();
-        let remedy = remedy(
-            &set.namespaces,
-            &labels,
-            "label the namespace, or select it by kubernetes.io/metadata.name",
-        );
+fn of_set(cluster: &LintInput<'_>, policy: &ClusterPolicy, set: &PodSet, path: &str) -> Option<LintFinding> {
+    let namespaces: Vec<&str> = cluster
+        .namespaces
+        .iter()
+        .filter(|n| set.namespaces.matches(&n.labels))
+        .map(|namespace| &*namespace.name)
+        .collect();
+    if namespaces.is_empty() {
+        let remedy = of_namespaces(cluster, &set.namespaces).filter(|_| !cluster.namespaces.is_empty())?;
         let reason = format!("no namespace matches {}", set.namespaces);
-        findings.push(cluster.finding(
+        return Some(cluster.finding(
             LintCode::NamespaceSelectorMatchesNothing,
             &policy.id,
             path,
             reason,
             remedy,
         ));
-        return;
     }
-    let candidates: Vec<_> =
-        namespaces.iter().flat_map(|n| cluster.selected(&n.name, &LabelSelector::default())).collect();
-    if cluster.pods.is_empty()
-        || set.pods.is_empty()
-        || candidates.iter().any(|pod| set.pods.matches(pod.labels()))
+    let labels = labels_of(cluster, &namespaces);
+    if cluster.pods.is_empty() || set.pods.is_empty() || labels.iter().any(|labels| set.pods.matches(labels))
     {
-        return;
+        return None;
     }
-    let labels: Vec<&Labels> = candidates.iter().map(|pod| pod.labels()).collect();
+    let typo = typo::find(&set.pods, &labels);
+    if typo.is_none() && !cluster.is_whole() {
+        return None;
+    }
     let reason = format!("{} matches no pod of the namespaces with {}", set.pods, set.namespaces);
-    let remedy = remedy(&set.pods, &labels, "name labels that the pods have");
-    findings.push(cluster.finding(LintCode::SelectorMatchesNoPod, &policy.id, path, reason, remedy));
-}
-
-/// What to do about a selector that matches none of these: the nearest label that one of them has.
-fn remedy(selector: &LabelSelector, candidates: &[&Labels], otherwise: &str) -> String {
-    let unmet = |requirement: &&Requirement| !candidates.iter().any(|labels| requirement.matches(labels));
-    let wanted =
-        selector.requirements().iter().filter(unmet).find_map(|requirement| match &requirement.values {
-            Values::In(values) => values.first().map(|value| (&*requirement.key, &**value)),
-            Values::Exists => Some((&*requirement.key, "")),
-            Values::NotIn(_) | Values::DoesNotExist => None,
-        });
-    let Some((key, value)) = wanted else { return otherwise.to_owned() };
-    let there = candidates.iter().flat_map(|labels| labels.iter());
-    let cost =
-        |(k, v): (&str, &str)| distance(key, k) + if value.is_empty() { 0 } else { distance(value, v) };
-    match there.map(|label| (cost(label), label)).min() {
-        Some((cost, (k, v))) if cost <= 1 + (key.len() + value.len()) / 3 => {
-            format!("the nearest label that is there is {k}={v}: write that if it is meant")
-        }
-        _ => otherwise.to_owned(),
-    }
+    let remedy = remedy(typo.as_ref(), "pods");
+    Some(cluster.finding(LintCode::SelectorMatchesNoPod, &policy.id, path, reason, remedy))
 }

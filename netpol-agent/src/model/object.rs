@@ -167,10 +167,28 @@ pub struct Service {
     /// Whether the Service itself may refuse connections: it accepts only some source ranges, or forwards only to
     /// endpoints on the client's node.
     pub is_choosy: bool,
+    /// Whether it is reached from outside of the cluster.
+    #[serde(default)]
+    pub exposure: Exposure,
+    /// Whether it has no address on purpose (`clusterIP: None`): its name stands for the pods themselves.
+    #[serde(default)]
+    pub is_headless: bool,
     /// The labels of the pods behind it; `None` for a Service without a selector.
     pub selector: Option<Labels>,
     /// The ports.
     pub ports: Box<[ServicePort]>,
+}
+
+/// Whether a Service is reached from outside of the cluster, by node ports, load balancers or external addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Exposure {
+    /// By its cluster addresses alone.
+    #[default]
+    Inside,
+    /// From outside; the pods see the address of the client (`externalTrafficPolicy: Local`).
+    KeepsSource,
+    /// From outside; a node may put its own address in the client's place (`externalTrafficPolicy: Cluster`, the default).
+    NodeTakesSource,
 }
 
 /// A port of a Service.

@@ -6,7 +6,6 @@ use super::{ConntrackQuery, Finding, Flow, Status, Summary};
 
 /// One output of the pipeline.
 #[derive(Clone, Debug)]
-#[expect(clippy::large_enum_variant, reason = "flows are by far the most, and they pass through by value")]
 pub enum Output {
     /// A judged connection.
     Flow(Flow),

@@ -112,7 +112,7 @@ impl World {
     }
 
     fn flows(&self) -> Vec<&Flow> {
-        let flow = |output| if let &Output::Flow(ref flow) = output { Some(flow) } else { None };
+        let flow = |output| if let Output::Flow(flow) = output { Some(flow) } else { None };
         self.out.iter().filter_map(flow).collect()
     }
 

@@ -210,7 +210,7 @@ impl Engine {
         })
     }
 
-    fn endpoint<'e>(&'e self, peer: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
+    pub(super) fn endpoint<'e>(&'e self, peer: ConnectionPeer<'e>) -> RuleEndpoint<'e> {
         match peer {
             ConnectionPeer::Pod(pod) => self.pod_endpoint(pod, EndpointIps::Any(&pod.ips)),
             ConnectionPeer::PodAt(pod, ip) => self.pod_endpoint(pod, EndpointIps::One(ip.to_canonical())),

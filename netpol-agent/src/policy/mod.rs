@@ -21,6 +21,7 @@ mod matrix;
 mod original_address;
 mod peers;
 mod policies;
+mod port_boundaries;
 mod ports;
 mod query;
 mod rule;

@@ -63,6 +63,26 @@ impl Ports {
         Self::Some { ranges, names: named.collect() }
     }
 
+    /// The ports of a protocol at which the answer of [`Self::contains`] may change: where a range begins, and after it ends.
+    pub(super) fn boundaries<'a>(
+        &'a self,
+        protocol: Protocol,
+        declared: &'a [ContainerPort],
+    ) -> impl Iterator<Item = u16> + 'a {
+        let (ranges, names): (&[_], &[_]) = match self {
+            Self::All => (&[], &[]),
+            Self::Some { ranges, names } => (ranges, names),
+        };
+        let numbered = ranges
+            .iter()
+            .filter(move |(of, ..)| *of == protocol)
+            .flat_map(|(_, first, last)| [Some(*first), last.checked_add(1)]);
+        let is_named = |port: &&ContainerPort| names.iter().any(|(_, name)| port.name.as_ref() == Some(name));
+        let named = declared.iter().filter(move |port| port.protocol == protocol).filter(is_named);
+        let named = named.flat_map(|port| [Some(port.port), port.port.checked_add(1)]);
+        numbered.chain(named).flatten()
+    }
+
     /// Returns true if the rule matches the port. `declared` is the destination's container ports: they resolve the
     /// names.
     pub(super) fn contains(&self, protocol: Protocol, port: u16, declared: &[ContainerPort]) -> bool {

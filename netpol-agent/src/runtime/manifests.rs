@@ -107,6 +107,9 @@ impl ManifestSource {
         for error in &loaded.errors {
             warn!("{error}");
         }
+        for duplicate in &loaded.duplicates {
+            warn!("{duplicate}");
+        }
         for note in &loaded.notes {
             info!("{}:{}: {}", note.file, note.line, note.text);
         }

@@ -10,7 +10,7 @@ use netpol_agent::{
         PodPhase, PolicyKind, PolicyRef, Protocol, Requirement, Service, Values,
         cluster_policy::{Action, PodSet, Tier, TierPeer, TierPort, TierRule},
         network_policy::{IpBlock, Peer, PolicyTypes, Port, PortNumber, Rule},
-        object::NamespaceOrigin,
+        object::{Exposure, NamespaceOrigin},
     },
 };
 
@@ -145,6 +145,8 @@ fn service(random: &mut Random, i: usize) -> Object {
         ips: [format!("10.96.0.{i}").parse().unwrap()].into(),
         cluster_ips: [format!("10.96.0.{i}").parse().unwrap()].into(),
         is_choosy: false,
+        exposure: Exposure::Inside,
+        is_headless: false,
         selector: random.chance(70).then(|| labels(random)),
         ports: Box::default(),
     }))

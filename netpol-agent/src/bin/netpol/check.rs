@@ -1,5 +1,7 @@
 //! `netpol check`: many queries at once, and unit tests for policies.
 
+mod junit;
+
 use std::{
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, Write},
@@ -8,28 +10,31 @@ use std::{
 };
 
 use anstream::AutoStream;
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use netpol_agent::{
-    check::{CheckOutcome, CheckQuery, CheckResult, CheckSummary},
-    declared::Answer,
-};
+use netpol_agent::check::{CheckOutcome, CheckQuery, CheckResult, CheckSummary};
 
 use crate::{
     input::Source,
+    print::say,
     style::{bad, good, unsure},
 };
 
 /// Answer many queries at once, one result line each, in the order of the queries.
 ///
 /// A query is a JSON object in one line: {"id": 1, "src": {"pod": "shop/web"}, "dst": {"ip": "8.8.8.8"}, "protocol":
-/// "TCP", "port": 443, "via_service": false}; protocol, port and via_service may be left out. With --expect a query
-/// may carry "expect": "allow" or "deny". The exit status is 1 where a query can't be answered or is answered
-/// otherwise than expected, and 2 where nothing can be answered.
+/// "TCP", "port": 443, "via_service": false}; protocol, port and via_service may be left out. Without a port the query is
+/// about any port. An end is an object with `pod`, `ip`, `cidr`, `node`, `service`, `workload` or `labels`, and if need be
+/// `namespace`, or a text as `netpol explain` takes it. With --expect a query may carry "expect": "allow", "deny" or
+/// "undefined". The exit status is 1 where a query can't be answered or is answered otherwise than expected, or an object
+/// can't be read, and 2 where nothing can be answered.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
     source: Source,
+    /// The namespace of ends that name none.
+    #[arg(long, short)]
+    namespace: Option<String>,
     /// The queries, one JSON object a line; `-` for standard input.
     #[arg(long, short, value_name = "FILE")]
     queries: PathBuf,
@@ -45,30 +50,45 @@ pub(crate) struct Check {
 enum Output {
     Text,
     Json,
+    /// A report as test runners write it.
+    Junit,
 }
 
 impl Check {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Self { source, queries, expect, output } = &self;
+        let Self { source, namespace, queries, expect, output } = &self;
+        if source.reads_stdin() && queries == Path::new("-") {
+            bail!("manifests and queries can't both come from standard input: put one of them into a file");
+        }
         let state = source.load_and_report()?;
         let mut out = BufWriter::new(AutoStream::auto(io::stdout().lock()));
-        let mut summary = CheckSummary::default();
+        let mut summary = CheckSummary { namespace: namespace.clone(), ..CheckSummary::default() };
+        let mut cases = Vec::new();
         for (number, line) in (1_usize..).zip(open(queries)?.lines()) {
             let line = line.with_context(|| format!("can't read queries from {}", queries.display()))?;
-            if !line.trim().is_empty() {
-                let place = format!("{}:{number}", queries.display());
-                let (result, query) = summary.check(&state, &line, &place);
-                print(&place, *output, &result, query.as_ref(), &mut out)?;
+            if line.trim().is_empty() {
+                continue;
             }
+            let place = format!("{}:{number}", queries.display());
+            let (result, query) = summary.check(&state, &line, &place);
+            match output {
+                Output::Junit => cases.push(junit::Case::new(&place, &result, query.as_ref(), *expect)),
+                Output::Json => writeln!(out, "{}", serde_json::to_string(&result)?)?,
+                Output::Text => text(&place, &result, query.as_ref(), &mut out)?,
+            }
+        }
+        if *output == Output::Junit {
+            out.write_all(junit::report(&cases).as_bytes())?;
         }
         out.flush()?;
         drop(out);
-        if *expect {
-            report(&summary);
+        report(&summary, *expect);
+        if summary.answered + summary.failed == 0 {
+            bail!("no query in {}: nothing was checked", queries.display());
         }
-        let untrusted = *expect && !state.manifests.errors.is_empty();
         let differs = *expect && !summary.mismatches.is_empty();
-        Ok(ExitCode::from(u8::from(summary.failed > 0 || differs || untrusted)))
+        let failed = summary.failed > 0 || differs || !state.manifests.errors.is_empty();
+        Ok(ExitCode::from(u8::from(failed)))
     }
 }
 
@@ -80,40 +100,43 @@ fn open(path: &Path) -> Result<Box<dyn BufRead>> {
     Ok(Box::new(BufReader::new(file)))
 }
 
-fn print(
-    place: &str,
-    output: Output,
-    result: &CheckResult,
-    query: Option<&CheckQuery>,
-    out: &mut impl Write,
-) -> Result<()> {
-    match (output, &result.outcome, query) {
-        (Output::Json, ..) => writeln!(out, "{}", serde_json::to_string(result)?)?,
-        (Output::Text, CheckOutcome::Answered(answer), Some(query)) => text(query, answer, out)?,
-        (Output::Text, CheckOutcome::Failed { error }, _) => writeln!(out, "{place}: error: {error}")?,
-        (Output::Text, CheckOutcome::Answered(_), None) => {}
+fn text(place: &str, result: &CheckResult, query: Option<&CheckQuery>, out: &mut impl Write) -> Result<()> {
+    match (&result.outcome, query) {
+        (CheckOutcome::Answered(answer), Some(query)) => {
+            let word = if answer.allowed { good("allow") } else { bad("deny ") };
+            let unsure = if answer.defined { String::new() } else { unsure(" (undefined)") };
+            writeln!(out, "{word} {}{unsure}", title(query))?;
+        }
+        (CheckOutcome::Failed { error }, _) => writeln!(out, "{place}: error: {error}")?,
+        (CheckOutcome::Answered(_), None) => {}
     }
     Ok(())
 }
 
-fn text(query: &CheckQuery, answer: &Answer, out: &mut impl Write) -> Result<()> {
-    let word = if answer.allowed { good("allow") } else { bad("deny ") };
-    let unsure = if answer.defined { String::new() } else { unsure(" (undefined)") };
-    let protocol = query.protocol.as_deref().unwrap_or("TCP");
+/// A query in a line.
+fn title(query: &CheckQuery) -> String {
     let id = query.id.as_str().map_or_else(|| query.id.to_string(), str::to_owned);
-    writeln!(out, "{word} {id}: {} -> {} {protocol} {}{unsure}", query.src, query.dst, query.port)?;
-    Ok(())
+    let port = match (query.protocol.as_deref(), query.port) {
+        (protocol, Some(port)) => format!("{} {port}", protocol.unwrap_or("TCP")),
+        (Some(protocol), None) => format!("{protocol} any port"),
+        (None, None) => "any port".to_owned(),
+    };
+    format!("{id}: {} -> {} {port}", query.src, query.dst)
 }
 
-fn report(summary: &CheckSummary) {
-    for mismatch in &summary.mismatches {
-        eprintln!("{mismatch}");
+/// The summary, on standard error.
+fn report(summary: &CheckSummary, expect: bool) {
+    let CheckSummary { answered, allowed, denied, failed, expected, mismatches, namespace: _ } = summary;
+    if !expect {
+        let undefined = answered - allowed - denied;
+        let text =
+            format!("allowed: {allowed}, denied: {denied}, undefined: {undefined}, not answered: {failed}");
+        return say(text);
     }
-    let met = summary.expected - summary.mismatches.len();
-    eprintln!(
-        "{met} of {} expectations met, {} queries without one, {} not answered",
-        summary.expected,
-        summary.answered - summary.expected,
-        summary.failed
-    );
+    mismatches.iter().for_each(say);
+    let met = expected - mismatches.len();
+    let others = answered - expected;
+    say(format_args!(
+        "{met} of {expected} expectations met, {others} queries without one, {failed} not answered"
+    ));
 }

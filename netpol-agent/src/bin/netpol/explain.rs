@@ -2,40 +2,52 @@
 
 use std::{fmt::Write as _, process::ExitCode};
 
-use anstream::{print, println};
 use anyhow::Result;
 use clap::{Args, ValueEnum};
 use netpol_agent::{
-    declared::EndpointName,
-    explain::{ConnectionQuestion, Explanation, explain},
+    check::ExpectedAnswer,
+    declared::{CaseAnswer, ConnectionQuestion, EndpointName, PortAnswer},
+    explain::{ExplainedCase, Explanation, explain},
     model::{PolicyDirection, Protocol},
 };
 
 use crate::{
     input::Source,
+    print::print,
     style::{bad, good, strong, unsure, wrapped},
 };
 
 /// Explain, step by step, whether one connection is allowed, with the place of each rule that matters.
+///
+/// An END is a pod as NAMESPACE/NAME, a workload as deploy/NAME (sts, ds, job, cronjob …), a Service as svc/NAME, a node as
+/// node/NAME, any pod with some labels as label:KEY=VALUE,ns=NAMESPACE, an IP address, a CIDR, or `world` for public
+/// addresses. A connection to a Service, by name or address, is one to the pods behind it. Where an end stands for several,
+/// all of them are judged.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
     source: Source,
-    /// Who opens the connection: NAMESPACE/POD or an IP address.
+    /// The namespace of ends that name none.
+    #[arg(long, short)]
+    namespace: Option<String>,
+    /// Who opens the connection.
     #[arg(long, value_name = "END")]
     from: EndpointName,
-    /// Who answers: NAMESPACE/POD or an IP address.
+    /// Who answers.
     #[arg(long, value_name = "END")]
     to: EndpointName,
-    /// The destination's port (the pod's own, not its Service's).
+    /// The destination's port: a Service's own where it is one, else the pod's. All ports where it is left out.
     #[arg(long, short)]
-    port: u16,
-    /// TCP, UDP, SCTP, ICMP, ICMPv6 or an IP protocol number.
-    #[arg(long, default_value = "TCP")]
-    protocol: Protocol,
-    /// The connection is made to a Service's address, or comes through a load balancer.
+    port: Option<u16>,
+    /// TCP, UDP, SCTP, ICMP, ICMPv6 or an IP protocol number [default: TCP, and without a port TCP, UDP and SCTP]
+    #[arg(long)]
+    protocol: Option<Protocol>,
+    /// The connection is made to a Service's address, or comes through a node port or a load balancer.
     #[arg(long)]
     via_service: bool,
+    /// Exit with status 1 unless this is the answer.
+    #[arg(long, value_name = "ANSWER")]
+    expect: Option<Expect>,
     /// How to print it.
     #[arg(long, short, default_value = "text")]
     output: Output,
@@ -47,25 +59,74 @@ enum Output {
     Json,
 }
 
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Expect {
+    Allow,
+    Deny,
+    Undefined,
+}
+
+impl From<Expect> for ExpectedAnswer {
+    fn from(expect: Expect) -> Self {
+        match expect {
+            Expect::Allow => Self::Allow,
+            Expect::Deny => Self::Deny,
+            Expect::Undefined => Self::Undefined,
+        }
+    }
+}
+
 impl Explain {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Self { source, from, to, port, protocol, via_service, output } = self;
+        let Self { source, namespace, from, to, port, protocol, via_service, expect, output } = self;
         let state = source.load_and_report()?;
+        let namespace = namespace.as_deref();
+        let (from, to) = (from.in_namespace(namespace), to.in_namespace(namespace));
         let question = ConnectionQuestion { from, to, protocol, port, via_service };
         let explanation = explain(&state, &question)?;
-        match output {
-            Output::Json => println!("{}", serde_json::to_string_pretty(&explanation)?),
-            Output::Text => print!("{}", text(&explanation)),
-        }
-        Ok(ExitCode::SUCCESS)
+        print(&match output {
+            Output::Json => serde_json::to_string_pretty(&explanation)? + "\n",
+            Output::Text => text(&explanation),
+        })?;
+        let is_met = expect.is_none_or(|expect| ExpectedAnswer::from(expect).is_met(&explanation.answer));
+        Ok(ExitCode::from(u8::from(!is_met)))
+    }
+}
+
+/// So many connections of a question are listed.
+const SHOWN: usize = 20;
+
+fn port_range(ports: &PortAnswer) -> String {
+    let PortAnswer { protocol, first, last, defined } = ports;
+    let unsure = if *defined { "" } else { " (up to the implementation)" };
+    match (first, last) {
+        (first, last) if first == last => format!("{protocol} {first}{unsure}"),
+        (1, 65535) => format!("{protocol} all{unsure}"),
+        (first, last) => format!("{protocol} {first}-{last}{unsure}"),
     }
 }
 
 fn text(explanation: &Explanation) -> String {
-    let Explanation { from, to, protocol, port, answer, .. } = explanation;
+    let Explanation { from, to, protocol, port, answer, explained, .. } = explanation;
     let outcome = if answer.allowed { good("allowed") } else { bad("denied") };
     let sure = if answer.defined { String::new() } else { unsure(", but up to the implementation") };
-    let mut text = format!("{from} -> {to} {protocol} {port}: {outcome}{sure}\n");
+    let port = port.map_or_else(|| "any port".to_owned(), |port| format!("{protocol} {port}"));
+    let mut text = format!("{from} -> {to} {port}: {outcome}{sure}\n");
+    if !answer.ports.is_empty() {
+        let ports = answer.ports.iter().map(port_range).collect::<Vec<_>>().join(", ");
+        let _ = writeln!(text, "allowed ports: {}", wrapped(&ports, 15));
+    }
+    for CaseAnswer { from, to, allowed, defined } in answer.connections.iter().take(SHOWN) {
+        let outcome = if *allowed { good("allowed") } else { bad("denied") };
+        let sure = if *defined { String::new() } else { unsure(", but up to the implementation") };
+        let _ = writeln!(text, "  {from} -> {to}: {outcome}{sure}");
+    }
+    if let Some(more) = answer.connections.len().checked_sub(SHOWN).filter(|more| *more > 0) {
+        let _ = writeln!(text, "  and {more} more (-o json lists all)");
+    }
+    if let Some(ExplainedCase { from, to, port, .. }) = explained {
+        let _ = writeln!(text, "\nfor {from} -> {to} {protocol} {port}:");
+    }
     let directions = [(PolicyDirection::Egress, &answer.egress), (PolicyDirection::Ingress, &answer.ingress)];
     for (direction, verdict) in directions {
         let word = if verdict.verdict == "allow" { good("allowed") } else { bad("denied") };

@@ -1,25 +1,36 @@
 //! What the commands have in common: where the policies come from.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 use clap::Args;
 use netpol_agent::{
     cluster::{
         ObjectRef,
-        manifests::{self, ManifestError, Manifests},
+        manifests::{self, Completeness, ManifestError, ManifestFile, Manifests},
         watch::{Credentials, Forbidden, Listing, WatchError, connect, list},
     },
     declared::DeclaredState,
     model::{FieldPath, ObjectKind},
 };
 
+use crate::print::say;
+
 /// Where the declared state comes from.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// A file or folder of Kubernetes manifests (YAML or JSON), instead of the live cluster; may be given more than once.
-    #[arg(long, short = 'f', value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
+    /// A file or folder of Kubernetes manifests (YAML, JSON, JSON lines, packed with gzip or not), or `-` for standard
+    /// input, instead of the live cluster; may be given more than once. Workloads count as their pods. In folders, other
+    /// files are passed over.
+    #[arg(long, short = 'f', alias = "filename", value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     manifests: Vec<PathBuf>,
+
+    /// List what is passed over, being no input of network policy.
+    #[arg(long, short)]
+    verbose: bool,
 
     /// The kubeconfig that names the live cluster; without it, the one that kubectl would use.
     #[arg(long, value_name = "FILE")]
@@ -33,7 +44,7 @@ pub(crate) struct Source {
 impl Source {
     /// Loads everything that can be loaded.
     pub(crate) fn load(&self) -> Result<DeclaredState> {
-        let Self { manifests: paths, kubeconfig, context } = self;
+        let Self { manifests: paths, verbose: _, kubeconfig, context } = self;
         let manifests = if paths.is_empty() {
             live(&Credentials { kubeconfig: kubeconfig.clone(), context: context.clone() })?
         } else {
@@ -42,24 +53,56 @@ impl Source {
         Ok(DeclaredState::new(manifests))
     }
 
-    /// Loads everything that can be loaded, and says on standard error what can't.
+    /// Loads everything that can be loaded, and says on standard error what can't, what is there twice and what is passed
+    /// over.
     pub(crate) fn load_and_report(&self) -> Result<DeclaredState> {
         let state = self.load()?;
         for error in &state.manifests.errors {
-            eprintln!("netpol: {error}");
+            say(format_args!("netpol: {error}"));
         }
         if !state.manifests.errors.is_empty() {
             let n = state.manifests.errors.len();
-            eprintln!("netpol: {n} of the objects could not be loaded; what follows is without them");
+            say(format_args!("netpol: {n} of the objects could not be loaded; what follows is without them"));
         }
+        for duplicate in &state.manifests.duplicates {
+            say(format_args!("netpol: {duplicate}"));
+        }
+        self.report_passed_over(&state);
         Ok(state)
+    }
+
+    /// Says in one line how much was passed over, or, if asked, what.
+    pub(crate) fn report_passed_over(&self, state: &DeclaredState) {
+        let notes = &state.manifests.notes;
+        if self.verbose {
+            for note in notes {
+                say(format_args!("netpol: passed over {note}"));
+            }
+        } else if !notes.is_empty() {
+            let n = notes.len();
+            say(format_args!("netpol: passed over what is no input of network policy: {n} (-v lists it)"));
+        }
+    }
+
+    /// Whether the manifests come from standard input.
+    pub(crate) fn reads_stdin(&self) -> bool {
+        self.manifests.iter().any(|path| path == Path::new("-"))
     }
 }
 
 fn files(paths: &[PathBuf]) -> Result<Manifests> {
-    let manifests = manifests::load(paths)?;
+    let (stdin, paths): (Vec<PathBuf>, Vec<PathBuf>) =
+        paths.iter().cloned().partition(|path| path == Path::new("-"));
+    let mut files = manifests::sources(&paths)?;
+    if !stdin.is_empty() {
+        let mut bytes = Vec::new();
+        let read = io::stdin().lock().read_to_end(&mut bytes);
+        let file = read.and_then(|_| ManifestFile::new("-", bytes));
+        files.push(file.context("can't read manifests from standard input")?);
+    }
+    let manifests = manifests::read(&files);
     if manifests.objects.is_empty() && manifests.errors.is_empty() {
-        let names: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let names: Vec<String> = paths.iter().chain(&stdin).map(|path| path.display().to_string()).collect();
         bail!(
             "no Kubernetes object in {}: name files or folders with *.yaml, *.yml or *.json",
             names.join(", ")
@@ -84,10 +127,14 @@ fn live(credentials: &Credentials) -> Result<Manifests> {
         if kind.is_essential() || kind == ObjectKind::Namespace {
             bail!("no {} from the cluster: {why} (for manifests in files, use --manifests)", kind.plural());
         }
-        eprintln!("netpol: no {} from the cluster: {why}; what follows is without them", kind.plural());
+        say(format_args!(
+            "netpol: no {} from the cluster: {why}; what follows is without them",
+            kind.plural()
+        ));
     }
     let mut manifests = Manifests::default();
     manifests.objects = objects;
+    manifests.completeness = Completeness::Whole;
     manifests.errors = unreadable.into_iter().map(|(object, reason)| unread(&object, reason)).collect();
     Ok(manifests)
 }

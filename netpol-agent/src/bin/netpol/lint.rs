@@ -1,27 +1,72 @@
 //! `netpol lint`: mistakes in policies that no API server refuses.
 
-use std::{fmt::Write as _, process::ExitCode};
+use std::{
+    fmt::Write as _,
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anstream::{print, println};
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::{Args, ValueEnum};
-use netpol_agent::lint::{LintFinding, Severity, lint, sarif};
+use netpol_agent::lint::{Baseline, LintCode, LintFilter, LintFinding, Severity, lint, sarif};
 
 use crate::{
     input::Source,
+    print::print,
     style::{bad, strong, unsure, wrapped},
 };
 
 /// Find mistakes in policies: selectors that match nothing, forgotten directions, ports that nobody serves …
 ///
-/// The exit status says how bad it is: 0 where there is at most information, 1 for warnings, 2 for errors.
+/// The exit status says how bad it is: 0 where there is at most information, 1 for warnings, 2 for errors. What files leave
+/// out may be elsewhere: input from a cluster is judged more strictly.
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
     #[command(flatten)]
     source: Source,
+    /// Only these findings, by code; may be given more than once, or with commas.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    select: Vec<LintCode>,
+    /// All findings but these. An annotation `netpol/lint-ignore: "CODE: REASON"` does so for one object.
+    #[arg(long, value_name = "CODE", value_delimiter = ',')]
+    ignore: Vec<LintCode>,
+    /// A file of findings that are known and do not count; see --write-baseline.
+    #[arg(long, value_name = "FILE")]
+    baseline: Option<PathBuf>,
+    /// Write the findings to a file for --baseline, and exit with status 0.
+    #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
+    write_baseline: Option<PathBuf>,
+    /// From which severity on the exit status is not 0.
+    #[arg(long, value_name = "SEVERITY", default_value = "warning")]
+    fail_on: FailOn,
     /// How to print findings.
     #[arg(long, short, default_value = "text")]
     output: Output,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+impl FailOn {
+    /// The exit status where the worst finding is this one.
+    fn status(self, worst: Option<Severity>) -> u8 {
+        let fails = match (self, worst) {
+            (Self::Never, _) | (_, None) => false,
+            (Self::Info, Some(_)) => true,
+            (Self::Warning, Some(severity)) => severity <= Severity::Warning,
+            (Self::Error, Some(severity)) => severity == Severity::Error,
+        };
+        match worst {
+            Some(Severity::Error) if fails => 2,
+            _ => u8::from(fails),
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -33,19 +78,30 @@ enum Output {
 
 impl Lint {
     pub(crate) fn run(self) -> Result<ExitCode> {
-        let Self { source, output } = self;
-        let findings = lint(&source.load()?);
-        match output {
-            Output::Text => print!("{}", text(&findings)),
-            Output::Json => println!("{}", serde_json::to_string_pretty(&findings)?),
-            Output::Sarif => println!("{}", serde_json::to_string_pretty(&sarif(&findings))?),
+        let Self { source, select, ignore, baseline, write_baseline, fail_on, output } = self;
+        let state = source.load()?;
+        source.report_passed_over(&state);
+        let mut findings = lint(&state);
+        let baseline = baseline.as_deref().map(read_baseline).transpose()?.unwrap_or_default();
+        LintFilter { select, ignore, baseline }.apply(&mut findings);
+        if let Some(path) = write_baseline {
+            let text = serde_json::to_string_pretty(&Baseline::of(&findings))? + "\n";
+            fs::write(&path, text).with_context(|| format!("can't write {}", path.display()))?;
+            return Ok(ExitCode::SUCCESS);
         }
-        Ok(ExitCode::from(match findings.iter().map(|finding| finding.severity).min() {
-            Some(Severity::Error) => 2,
-            Some(Severity::Warning) => 1,
-            Some(Severity::Info) | None => 0,
-        }))
+        print(&match output {
+            Output::Text => text(&findings),
+            Output::Json => serde_json::to_string_pretty(&findings)? + "\n",
+            Output::Sarif => serde_json::to_string_pretty(&sarif(&findings))? + "\n",
+        })?;
+        Ok(ExitCode::from(fail_on.status(findings.iter().map(|finding| finding.severity).min())))
     }
+}
+
+fn read_baseline(path: &Path) -> Result<Baseline> {
+    let text = fs::read(path).with_context(|| format!("can't read {}", path.display()))?;
+    let baseline = serde_json::from_slice(&text);
+    baseline.with_context(|| format!("{} is no baseline: write one with --write-baseline", path.display()))
 }
 
 fn text(findings: &[LintFinding]) -> String {

@@ -5,6 +5,7 @@ mod explain;
 mod input;
 mod lint;
 mod matrix;
+mod print;
 mod style;
 
 use std::process::ExitCode;
@@ -40,7 +41,7 @@ fn main() -> ExitCode {
         // Whoever reads the output has seen enough.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("netpol: {error:#}");
+            print::say(format_args!("netpol: {error:#}"));
             ExitCode::from(2)
         }
     }

@@ -4,12 +4,11 @@ mod render;
 
 use std::process::ExitCode;
 
-use anstream::{print, println};
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
 use netpol_agent::{matrix::WorkloadMatrix, model::Protocol};
 
-use crate::input::Source;
+use crate::{input::Source, print::print};
 
 /// Show who may reach whom on one port, pods of one workload in one row.
 #[derive(Debug, Args)]
@@ -52,13 +51,13 @@ impl Matrix {
                 }
             }
         }
-        match output {
-            Output::Table => print!("{}", render::table(&matrix)),
-            Output::Csv => print!("{}", render::csv(&matrix)),
-            Output::Json => println!("{}", serde_json::to_string_pretty(&matrix)?),
-            Output::Mermaid => print!("{}", render::mermaid(&matrix)),
-            Output::Dot => print!("{}", render::dot(&matrix)),
-        }
+        print(&match output {
+            Output::Table => render::table(&matrix),
+            Output::Csv => render::csv(&matrix),
+            Output::Json => serde_json::to_string_pretty(&matrix)? + "\n",
+            Output::Mermaid => render::mermaid(&matrix),
+            Output::Dot => render::dot(&matrix),
+        })?;
         Ok(ExitCode::SUCCESS)
     }
 }

@@ -11,6 +11,7 @@ use crate::model::{Labels, Workload};
 #[serde(rename_all = "camelCase", default)]
 pub(super) struct ObjectMeta {
     name: Option<String>,
+    generate_name: Option<String>,
     namespace: Option<String>,
     pub(super) uid: Option<String>,
     labels: Option<BTreeMap<String, Option<String>>>,
@@ -35,6 +36,15 @@ impl ObjectMeta {
             Some(name) if is_dns_subdomain(name) => Ok(name.into()),
             Some(name) => Err(at.invalid(format!("{name:?} is no object name: use a-z, 0-9, - and ."))),
             None => Err(at.invalid("an object needs a name")),
+        }
+    }
+
+    /// The name, or the beginning of the one that the API server will make up (`generateName`).
+    pub(super) fn name_or_generated(&self) -> Result<Arc<str>, Invalid> {
+        let generated = self.generate_name.as_deref().map(|name| name.trim_end_matches('-'));
+        match generated {
+            Some(name) if self.name.is_none() && is_dns_subdomain(name) => Ok(name.into()),
+            _ => self.name(),
         }
     }
 

@@ -17,6 +17,7 @@ mod peer;
 mod pod;
 mod selector;
 mod service;
+mod workload;
 
 pub use admin_policy::{ApiAdminNetworkPolicy, ApiBaselineAdminNetworkPolicy};
 pub use check::Invalid;
@@ -28,3 +29,4 @@ pub use node::ApiNode;
 pub use object::object;
 pub use pod::ApiPod;
 pub use service::ApiService;
+pub use workload::{PodTemplate, pod_template, workload_kind};

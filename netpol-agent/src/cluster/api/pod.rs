@@ -15,18 +15,26 @@ use crate::model::{self, ContainerPort, PodClass, PodPhase};
 pub struct ApiPod {
     metadata: ObjectMeta,
     #[serde(default)]
-    spec: Option<Spec>,
+    spec: Option<PodSpec>,
     #[serde(default)]
     status: Option<Status>,
 }
 
+/// The spec of a pod, in a pod or in a workload's template.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
-struct Spec {
+pub(super) struct PodSpec {
     host_network: Option<bool>,
     node_name: Option<String>,
     containers: Option<Vec<Container>>,
     init_containers: Option<Vec<Container>>,
+}
+
+impl PodSpec {
+    /// Whether the pod lives in its node's network.
+    pub(super) fn host_network(&self) -> bool {
+        self.host_network.unwrap_or(false)
+    }
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -68,16 +76,12 @@ impl TryFrom<ApiPod> for model::Pod {
     fn try_from(api: ApiPod) -> Result<Self, Invalid> {
         let (namespace, name) = (api.metadata.namespace()?, api.metadata.name()?);
         let spec = api.spec.unwrap_or_default();
-        let host_network = spec.host_network.unwrap_or(false);
-        let node = spec.node_name.filter(|node| !node.is_empty()).map(Arc::from);
+        let host_network = spec.host_network();
+        let node = spec.node_name.clone().filter(|node| !node.is_empty()).map(Arc::from);
         Ok(Self {
             key: format!("{namespace}/{name}").into(),
             uid: api.metadata.uid.as_deref().unwrap_or_default().into(),
-            class: Arc::new(PodClass::new(
-                namespace,
-                api.metadata.labels()?,
-                ports(spec.containers, spec.init_containers)?.into(),
-            )),
+            class: Arc::new(PodClass::new(namespace, api.metadata.labels()?, declared_ports(spec)?.into())),
             phase: phase(api.status.as_ref())?,
             ips: ips(api.status.unwrap_or_default())?.into(),
             host_network,
@@ -89,11 +93,9 @@ impl TryFrom<ApiPod> for model::Pod {
     }
 }
 
-/// An init container that restarts runs beside the others and serves as they do.
-fn ports(
-    containers: Option<Vec<Container>>,
-    init_containers: Option<Vec<Container>>,
-) -> Result<Vec<ContainerPort>, Invalid> {
+/// The ports that its containers declare. An init container that restarts runs beside the others and serves as they do.
+pub(super) fn declared_ports(written: PodSpec) -> Result<Vec<ContainerPort>, Invalid> {
+    let PodSpec { containers, init_containers, .. } = written;
     let spec = At::root("spec");
     let declared = |list: &str, containers: Option<Vec<Container>>, all: bool| {
         let lists = each(spec.key(list), containers.unwrap_or_default(), |container, at| {

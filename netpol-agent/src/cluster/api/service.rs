@@ -11,7 +11,7 @@ use super::{
 };
 use crate::model::{
     self,
-    object::{ServicePort, TargetPort},
+    object::{Exposure, ServicePort, TargetPort},
 };
 
 /// `v1` Service.
@@ -38,9 +38,22 @@ struct Spec {
     internal_traffic_policy: Option<String>,
     external_traffic_policy: Option<String>,
     load_balancer_source_ranges: Option<Vec<String>>,
+    #[serde(rename = "type")]
+    type_: Option<String>,
 }
 
 impl Spec {
+    /// How it is reached from outside of the cluster, and whose address its pods then see.
+    fn exposure(&self) -> Exposure {
+        let is_external = self.external_ips.as_ref().is_some_and(|ips| !ips.is_empty())
+            || matches!(self.type_.as_deref(), Some("NodePort" | "LoadBalancer"));
+        match (is_external, self.external_traffic_policy.as_deref()) {
+            (false, _) => Exposure::Inside,
+            (true, Some("Local")) => Exposure::KeepsSource,
+            (true, _) => Exposure::NodeTakesSource,
+        }
+    }
+
     /// Service proxies drop what these keep out (KEP-2086 for the traffic policies).
     fn is_choosy(&self) -> bool {
         let policies = [&self.internal_traffic_policy, &self.external_traffic_policy];
@@ -88,6 +101,8 @@ impl TryFrom<ApiService> for model::Service {
         let spec = At::root("spec");
         let written = api.spec.unwrap_or_default();
         let is_choosy = written.is_choosy();
+        let exposure = written.exposure();
+        let is_headless = written.cluster_ip.as_deref() == Some("None");
         let balancer = api.status.unwrap_or_default().load_balancer.unwrap_or_default();
         let cluster_ips = addresses(written.cluster_ips.into_iter().flatten().chain(written.cluster_ip));
         let balanced = balancer.ingress.into_iter().flatten().filter_map(|entry| entry.ip);
@@ -105,6 +120,8 @@ impl TryFrom<ApiService> for model::Service {
             ips: ips.into(),
             cluster_ips: cluster_ips.into(),
             is_choosy,
+            exposure,
+            is_headless,
             selector,
             ports: each(spec.key("ports"), written.ports.unwrap_or_default(), service_port)?.into(),
         })

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, fmt, sync::Arc};
 
+use super::workloads::WrittenWorkload;
 use crate::{
     cluster::{Index, Object, ObjectRef, Snapshot, yaml::Yaml},
-    model::FieldPath,
+    model::{FieldPath, Workload},
 };
 
 /// What came of loading manifests.
@@ -14,12 +15,32 @@ pub struct Manifests {
     pub objects: Vec<Object>,
     /// What could not be loaded.
     pub errors: Vec<ManifestError>,
-    /// What was left out or looks odd, without being wrong.
+    /// What was passed over, being no input of network policy.
     pub notes: Vec<ManifestNote>,
+    /// Objects that were given more than once.
+    pub duplicates: Vec<DuplicateObject>,
+    /// Words that `kubectl` reads as booleans, in objects that are read all the same.
+    pub booleans: Vec<WordForBoolean>,
+    /// Whether there may be more objects than these.
+    pub completeness: Completeness,
+    /// The workloads, until their pods are added.
+    pub(super) workloads: Vec<WrittenWorkload>,
+    /// Where in `workloads` each is, by its namespace.
+    pub(super) workload_places: HashMap<(Arc<str>, Workload), usize>,
     /// Where each object is written.
     pub(super) origins: HashMap<ObjectRef, Origin>,
     /// Where in `objects` each is.
     pub(super) places: HashMap<ObjectRef, usize>,
+}
+
+/// Whether all objects of the cluster are known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Completeness {
+    /// Files: one repository of many. What is not there may be elsewhere.
+    #[default]
+    Partial,
+    /// A cluster: what is not there does not exist.
+    Whole,
 }
 
 /// Where an object is written.
@@ -48,7 +69,7 @@ pub struct ManifestError {
     pub reason: String,
 }
 
-/// Something that was left out or looks odd.
+/// Something that was passed over.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ManifestNote {
     /// The file.
@@ -57,6 +78,36 @@ pub struct ManifestNote {
     pub line: u32,
     /// What it is.
     pub text: String,
+}
+
+/// An object that was given twice. The later one counts, as for `kubectl apply`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuplicateObject {
+    /// The object, such as `Pod shop/web`.
+    pub object: String,
+    /// The file of the later one.
+    pub file: Arc<str>,
+    /// Its line, from 1.
+    pub line: u32,
+    /// Where the earlier one is, as `file:line`.
+    pub earlier: String,
+    /// Whether both say the same.
+    pub is_same: bool,
+}
+
+/// An unquoted word such as `y` where a string is needed. In anything but a policy it is taken for the word.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WordForBoolean {
+    /// The object, such as `Pod shop/web`.
+    pub object: String,
+    /// The file.
+    pub file: Arc<str>,
+    /// The line, from 1.
+    pub line: u32,
+    /// The field.
+    pub path: FieldPath,
+    /// The word.
+    pub word: String,
 }
 
 impl Manifests {
@@ -76,6 +127,11 @@ impl Manifests {
 }
 
 impl Origin {
+    /// What is written, of policies.
+    pub(crate) fn document(&self) -> Option<&Yaml> {
+        self.document.as_deref()
+    }
+
     /// Whether a field is written, be it empty.
     #[must_use]
     pub fn has(&self, path: &FieldPath) -> bool {
@@ -103,6 +159,15 @@ impl fmt::Display for ManifestError {
             write!(f, "{}: ", self.path)?;
         }
         f.write_str(&self.reason)
+    }
+}
+
+/// `file:line: object is given twice …`.
+impl fmt::Display for DuplicateObject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, file, line, earlier, is_same } = self;
+        let what = if *is_same { "says the same as" } else { "replaces" };
+        write!(f, "{file}:{line}: {object} is given twice: this one {what} the one in {earlier}")
     }
 }
 

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use super::{ManifestError, ManifestFile, ManifestNote, Manifests, Origin};
+use super::{
+    DuplicateObject, ManifestError, ManifestFile, ManifestNote, Manifests, Origin, WordForBoolean,
+    workloads::WrittenWorkload,
+};
 use crate::{
     cluster::{
         Object,
-        api::{self, Invalid},
+        api::{self, Invalid, PodTemplate, workload_kind},
         yaml::{self, Value, Yaml},
     },
     model::{ApiKind, FieldPath},
@@ -14,6 +17,7 @@ use crate::{
 
 /// Reads a file into the manifests.
 pub(super) fn source(source: &ManifestFile, manifests: &mut Manifests) {
+    let mut reader = Reader { file: &source.name, manifests, has_object: false, untyped: Vec::new() };
     let text = match std::str::from_utf8(&source.bytes) {
         Ok(text) => text,
         Err(error) => {
@@ -21,21 +25,37 @@ pub(super) fn source(source: &ManifestFile, manifests: &mut Manifests) {
             let line = 1 + before.iter().filter(|&&byte| byte == b'\n').count();
             let line = u32::try_from(line).unwrap_or(u32::MAX);
             let reason = "not UTF-8 text: save the file as UTF-8".to_owned();
-            return Reader { file: &source.name, manifests }.fail(line, None, FieldPath::default(), reason);
+            return reader.fail(line, None, FieldPath::default(), reason);
         }
     };
-    let mut reader = Reader { file: &source.name, manifests };
+    let is_meant = !source.is_found || mentions_object(text);
     for document in yaml::documents(text) {
         match document {
-            Ok(document) => reader.document(document, None),
-            Err(error) => reader.fail(error.line, None, FieldPath::default(), error.to_string()),
+            Ok(document) => reader.document(document),
+            Err(error) if is_meant => reader.fail(error.line, None, FieldPath::default(), error.to_string()),
+            Err(error) => reader.note(error.line, format!("no Kubernetes object, and {error}")),
         }
     }
+    reader.finish();
+}
+
+/// Whether any line looks like one of a Kubernetes object.
+fn mentions_object(text: &str) -> bool {
+    let keys = ["apiVersion:", "kind:", "\"apiVersion\"", "\"kind\""];
+    let starts = |line: &str| {
+        let line = line.trim_start_matches(['-', ' ', '\t', '{', '[']);
+        keys.iter().any(|key| line.starts_with(key))
+    };
+    text.lines().any(starts)
 }
 
 struct Reader<'a> {
     file: &'a Arc<str>,
     manifests: &'a mut Manifests,
+    /// Whether any document was an object of some kind.
+    has_object: bool,
+    /// The lines of documents that are no objects.
+    untyped: Vec<u32>,
 }
 
 /// What the API calls the type of an object.
@@ -46,8 +66,24 @@ struct Type {
 }
 
 impl Reader<'_> {
-    /// Reads an object, or a list of them, whose items may leave out the type that the list's own type implies.
-    fn document(&mut self, document: Yaml, implied: Option<&Type>) {
+    /// Reads an object, or a list of them. Anything else is passed over: values and settings lie beside manifests.
+    fn document(&mut self, document: Yaml) {
+        if let Value::List(items) = document.value {
+            if items.iter().all(is_object) && !items.is_empty() {
+                items.into_iter().for_each(|item| self.item(item, None));
+            } else {
+                self.untyped.push(document.line);
+            }
+        } else if is_object(&document) || lacks_half(&document) {
+            self.item(document, None);
+        } else {
+            self.untyped.push(document.line);
+        }
+    }
+
+    /// Reads what has to be an object. One in a list may leave out the type that the list's own type implies.
+    fn item(&mut self, document: Yaml, implied: Option<&Type>) {
+        self.has_object = true;
         let written = |key: &str| document.get(key).and_then(Yaml::as_str).map(str::to_owned);
         let api_version = written("apiVersion").or_else(|| implied.map(|t| t.api_version.clone()));
         let kind = written("kind").or_else(|| implied.map(|t| t.kind.clone()));
@@ -62,6 +98,18 @@ impl Reader<'_> {
         }
     }
 
+    /// Documents without a type are a note each, unless the whole file is no manifest.
+    fn finish(mut self) {
+        let lines = std::mem::take(&mut self.untyped);
+        if self.has_object {
+            for line in lines {
+                self.note(line, "not a Kubernetes object: it has no `apiVersion` and `kind`".to_owned());
+            }
+        } else if let Some(first) = lines.first() {
+            self.note(*first, "no Kubernetes object in this file".to_owned());
+        }
+    }
+
     fn list(&mut self, list: Yaml, type_: &Type, item: &str) {
         let implied = Type { api_version: type_.api_version.clone(), kind: item.to_owned() };
         let implied = (!item.is_empty()).then_some(&implied);
@@ -70,7 +118,7 @@ impl Reader<'_> {
         for (key, value) in entries {
             match value.value {
                 _ if key.text != "items" => {}
-                Value::List(items) => items.into_iter().for_each(|item| self.document(item, implied)),
+                Value::List(items) => items.into_iter().for_each(|item| self.item(item, implied)),
                 Value::Null => {}
                 _ => {
                     let reason = "must be a list of objects".to_owned();
@@ -80,17 +128,81 @@ impl Reader<'_> {
         }
     }
 
-    fn object(&mut self, document: Yaml, type_: &Type) {
+    fn object(&mut self, mut document: Yaml, type_: &Type) {
+        if let Some(kind) = workload_kind(&type_.api_version, &type_.kind) {
+            return self.workload(document, kind);
+        }
         let Some(api) = ApiKind::find(&type_.api_version, &type_.kind) else {
             return self.other(&document, type_);
         };
-        let object = api::object(api.kind, &document);
+        let mut object = api::object(api.kind, &document);
+        while let Err(error) = &object
+            && !api.kind.is_policy()
+            && self.take_word(&mut document, &error.path, &type_.kind)
+        {
+            object = api::object(api.kind, &document);
+        }
         let object = object.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match object {
             Ok(object) => self.add(object, document),
             Err(Invalid { path, reason }) => {
                 let line = document.line_of(&path);
                 self.fail(line, Some(name(&document, &type_.kind)), path, reason);
+            }
+        }
+    }
+
+    /// Makes a string of a word that is a boolean, where a string is needed; whether there was such a word.
+    fn take_word(&mut self, document: &mut Yaml, path: &FieldPath, kind: &str) -> bool {
+        let (line, object) = (document.line_of(path), name(document, kind));
+        let Some(node) = document.get_mut(path) else { return false };
+        let Value::OldBool(_, word) = &node.value else { return false };
+        let word = word.clone();
+        node.value = Value::String(word.clone());
+        let file = self.file.clone();
+        self.manifests.booleans.push(WordForBoolean { object, file, line, path: path.clone(), word });
+        true
+    }
+
+    fn workload(&mut self, mut document: Yaml, kind: &'static str) {
+        let mut template = api::pod_template(kind, &document);
+        while let Err(error) = &template
+            && self.take_word(&mut document, &error.path, kind)
+        {
+            template = api::pod_template(kind, &document);
+        }
+        let document = &document;
+        let template =
+            template.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
+        match template {
+            Ok(Some(template)) => self.add_workload(template, document.line),
+            Ok(None) => self.note(document.line, format!("{} has no pod template", name(document, kind))),
+            Err(Invalid { path, reason }) => {
+                let line = document.line_of(&path);
+                self.fail(line, Some(name(document, kind)), path, reason);
+            }
+        }
+    }
+
+    fn add_workload(&mut self, template: PodTemplate, line: u32) {
+        let origin = Origin { file: self.file.clone(), line, document: None };
+        let key = (template.pod.namespace().clone(), template.workload.clone());
+        let workloads = &mut self.manifests.workloads;
+        match self.manifests.workload_places.get(&key).and_then(|&at| workloads.get_mut(at)) {
+            Some(known) => {
+                let duplicate = DuplicateObject {
+                    object: format!("{} {}", template.workload.kind, template.pod.key),
+                    file: self.file.clone(),
+                    line,
+                    earlier: format!("{}:{}", known.origin.file, known.origin.line),
+                    is_same: known.template == template,
+                };
+                *known = WrittenWorkload { template, origin };
+                self.manifests.duplicates.push(duplicate);
+            }
+            None => {
+                self.manifests.workload_places.insert(key, workloads.len());
+                workloads.push(WrittenWorkload { template, origin });
             }
         }
     }
@@ -110,15 +222,23 @@ impl Reader<'_> {
     fn add(&mut self, object: Object, document: Yaml) {
         let reference = object.reference();
         let line = document.line;
-        let document =
-            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_)).then_some(document);
+        let is_kept =
+            matches!(object, Object::NetworkPolicy(_) | Object::ClusterPolicy(_) | Object::Namespace(_));
+        let document = is_kept.then_some(document);
         let origin = Origin { file: self.file.clone(), line, document: document.map(Arc::new) };
-        if let Some(first) = self.manifests.origins.insert(reference.clone(), origin) {
-            let text = format!("{reference} replaces the one in {}:{}", first.file, first.line);
-            self.note(line, text);
-        }
+        let first = self.manifests.origins.insert(reference.clone(), origin);
         match self.manifests.places.get(&reference).and_then(|&at| self.manifests.objects.get_mut(at)) {
-            Some(earlier) => *earlier = object,
+            Some(earlier) => {
+                let duplicate = DuplicateObject {
+                    object: reference.to_string(),
+                    file: self.file.clone(),
+                    line,
+                    earlier: first.map(|first| format!("{}:{}", first.file, first.line)).unwrap_or_default(),
+                    is_same: *earlier == object,
+                };
+                *earlier = object;
+                self.manifests.duplicates.push(duplicate);
+            }
             None => {
                 self.manifests.places.insert(reference, self.manifests.objects.len());
                 self.manifests.objects.push(object);
@@ -134,6 +254,44 @@ impl Reader<'_> {
         self.manifests.notes.push(ManifestNote { file: self.file.clone(), line, text });
     }
 }
+
+/// Whether a document says what it is.
+fn is_object(document: &Yaml) -> bool {
+    let has = |key: &str| document.get(key).and_then(Yaml::as_str).is_some();
+    has("apiVersion") && has("kind")
+}
+
+/// Whether a document is an object of which one half of the type is missing. A chart has an `apiVersion`, too, and many
+/// settings have a `kind`.
+fn lacks_half(document: &Yaml) -> bool {
+    let word = |key: &str| document.get(key).and_then(Yaml::as_str);
+    match (word("apiVersion"), word("kind")) {
+        (None, Some(kind)) => KINDS.contains(&kind),
+        (Some(_), None) => document.get("metadata").is_some() || document.get("spec").is_some(),
+        _ => false,
+    }
+}
+
+/// The kinds that are read, or hold such.
+const KINDS: [&str; 17] = [
+    "Pod",
+    "Namespace",
+    "Node",
+    "Service",
+    "EndpointSlice",
+    "NetworkPolicy",
+    "ClusterNetworkPolicy",
+    "AdminNetworkPolicy",
+    "BaselineAdminNetworkPolicy",
+    "Deployment",
+    "StatefulSet",
+    "DaemonSet",
+    "ReplicaSet",
+    "ReplicationController",
+    "Job",
+    "CronJob",
+    "List",
+];
 
 /// Kind, namespace and name, as far as they are written.
 fn name(document: &Yaml, kind: &str) -> String {

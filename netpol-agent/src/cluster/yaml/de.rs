@@ -47,7 +47,7 @@ impl<'de> Deserializer<'de> for &'de Yaml {
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
         match &self.value {
             Value::Null => visitor.visit_unit(),
-            Value::Bool(bool) => visitor.visit_bool(*bool),
+            Value::Bool(bool) | Value::OldBool(bool, _) => visitor.visit_bool(*bool),
             Value::Int(int) => visitor.visit_i64(*int),
             Value::Float(float) => visitor.visit_f64(*float),
             Value::String(text) => visitor.visit_borrowed_str(text),
@@ -67,6 +67,11 @@ impl<'de> Deserializer<'de> for &'de Yaml {
     fn deserialize_str<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, DeError> {
         let unquoted = match &self.value {
             Value::Bool(bool) => bool.to_string(),
+            Value::OldBool(bool, text) => {
+                let reason =
+                    format_args!("must be a string: put {text} in quotes (unquoted, kubectl reads {bool})");
+                return Err(DeError::custom(reason));
+            }
             Value::Int(int) => int.to_string(),
             Value::Float(float) => float.to_string(),
             _ => return self.deserialize_any(visitor),

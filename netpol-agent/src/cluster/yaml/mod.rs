@@ -1,9 +1,11 @@
-//! YAML 1.2 (and so JSON) as a tree that knows its lines.
+//! YAML (and so JSON) as a tree that knows its lines. Scalars mean what they mean to `kubectl`: the core schema of YAML 1.2,
+//! and the booleans of YAML 1.1.
 //!
 //! Kubernetes reads a stream of documents; one that is broken must not hide the others, and an error is of use only
 //! with its line. So each document is parsed by itself into a [`Yaml`], and objects are deserialised from that.
 
 mod de;
+mod json;
 mod parse;
 mod scalar;
 
@@ -21,13 +23,15 @@ pub struct Yaml {
     pub value: Value,
 }
 
-/// What a node is, by the core schema of YAML 1.2.
+/// What a node is.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
     /// `null`, `~` or nothing at all.
     Null,
-    /// `true` or `false`; `yes` and `y` are strings.
+    /// `true` or `false`.
     Bool(bool),
+    /// A boolean of YAML 1.1, with its text: `y`, `yes`, `on`, `n`, `no` and `off`.
+    OldBool(bool, String),
     /// A whole number.
     Int(i64),
     /// Any other number.
@@ -54,6 +58,21 @@ impl Yaml {
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Self> {
         self.entry(key).map(|(_, value)| value)
+    }
+
+    /// A field.
+    pub fn get_mut(&mut self, path: &FieldPath) -> Option<&mut Self> {
+        let mut node = self;
+        for step in &path.0 {
+            node = match (step, &mut node.value) {
+                (Step::Key(key), Value::Map(entries)) => {
+                    entries.iter_mut().find(|(own, _)| *own.text == **key).map(|(_, value)| value)?
+                }
+                (Step::Index(index), Value::List(items)) => items.get_mut(*index)?,
+                _ => return None,
+            };
+        }
+        Some(node)
     }
 
     /// The string, where this is one.

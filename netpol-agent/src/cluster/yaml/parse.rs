@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use saphyr_parser::{Event, Parser, Span, StrInput};
 
-use super::{Key, Value, Yaml, scalar};
+use super::{Key, Value, Yaml, json, scalar};
 
 /// Deeper nesting than any Kubernetes object has.
 const MAX_DEPTH: usize = 100;
@@ -31,7 +31,9 @@ pub fn documents(text: &str) -> Vec<Document> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut documents = Vec::new();
     for (first_line, chunk) in chunks(text) {
-        Builder::new(chunk, first_line).run(&mut documents);
+        for (lines, value) in json::values(chunk) {
+            Builder::new(value, first_line + lines).run(&mut documents);
+        }
     }
     documents
 }
@@ -186,6 +188,8 @@ fn as_key(node: Yaml) -> Result<Key, SyntaxError> {
         Value::Int(int) => int.to_string(),
         Value::Float(float) => float.to_string(),
         Value::Bool(bool) => bool.to_string(),
+        // `kubectl` makes `true` or `false` of it; what is written says more.
+        Value::OldBool(_, text) => text,
         Value::Null => "null".to_owned(),
         Value::List(_) | Value::Map(_) => {
             let reason = "a key must be a string (a `{{ template }}` must be rendered first)".to_owned();

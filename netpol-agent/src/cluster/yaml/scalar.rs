@@ -1,4 +1,5 @@
-//! What a scalar means, by the core schema of YAML 1.2.
+//! What a scalar means to `kubectl`: the core schema of YAML 1.2, and of YAML 1.1 the booleans and octal numbers
+//! (sigs.k8s.io/yaml).
 
 use saphyr_parser::{ScalarStyle, Tag};
 
@@ -19,6 +20,8 @@ fn plain(text: &str) -> Value {
         "" | "~" | "null" | "Null" | "NULL" => Value::Null,
         "true" | "True" | "TRUE" => Value::Bool(true),
         "false" | "False" | "FALSE" => Value::Bool(false),
+        "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Value::OldBool(true, text.to_owned()),
+        "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Value::OldBool(false, text.to_owned()),
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Value::Float(f64::INFINITY),
         "-.inf" | "-.Inf" | "-.INF" => Value::Float(f64::NEG_INFINITY),
         ".nan" | ".NaN" | ".NAN" => Value::Float(f64::NAN),
@@ -33,6 +36,11 @@ fn number(text: &str) -> Option<Value> {
     }
     if let Some(digits) = text.strip_prefix("0o") {
         return i64::from_str_radix(unsigned(digits)?, 8).ok().map(Value::Int);
+    }
+    if let Some(digits) = text.strip_prefix('0').filter(|digits| !digits.is_empty())
+        && digits.bytes().all(|b| matches!(b, b'0'..=b'7'))
+    {
+        return i64::from_str_radix(digits, 8).ok().map(Value::Int);
     }
     let unsigned = text.strip_prefix(['-', '+']).unwrap_or(text);
     let numeric =
@@ -57,12 +65,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn plain_scalars_follow_yaml_1_2() {
+    fn plain_scalars_mean_what_kubectl_reads() {
         let string = |text: &str| Value::String(text.to_owned());
+        let old = |value: bool, text: &str| Value::OldBool(value, text.to_owned());
         for (text, expected) in [
-            ("y", string("y")),
-            ("no", string("no")),
-            ("on", string("on")),
+            ("y", old(true, "y")),
+            ("no", old(false, "no")),
+            ("On", old(true, "On")),
+            ("yEs", string("yEs")),
+            ("017", Value::Int(15)),
+            ("019", Value::Int(19)),
             ("true", Value::Bool(true)),
             ("~", Value::Null),
             ("80", Value::Int(80)),
@@ -83,5 +95,6 @@ mod tests {
             assert_eq!(value(text, ScalarStyle::Plain, None), expected, "{text}");
         }
         assert_eq!(value("80", ScalarStyle::DoubleQuoted, None), string("80"));
+        assert_eq!(value("y", ScalarStyle::SingleQuoted, None), string("y"));
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn dot(pairs: &WorkloadMatrix) -> String {
 }
 
 /// The pairs that are not denied, but for those of a workload with itself.
-fn arrows<'a>(pairs: &'a WorkloadMatrix) -> impl Iterator<Item = (usize, usize, &'a WorkloadPair)> {
+fn arrows(pairs: &WorkloadMatrix) -> impl Iterator<Item = (usize, usize, &WorkloadPair)> {
     let n = pairs.workloads.len().max(1);
     let numbered = pairs.pairs.iter().enumerate().map(move |(at, pair)| (at / n, at % n, pair));
     numbered.filter(|(i, j, pair)| i != j && (pair.allowed || !pair.defined))
