@@ -189,7 +189,7 @@ fn main() -> ExitCode {
     let Cli { command } = Cli::parse();
     // What libraries log of failures, the agent logs in its own words.
     let default = match &command {
-        Command::Run(Run { debug_programs: true, .. }) => "info,kube_client=off,netpol=debug",
+        Command::Run(run) if run.debug_programs => "info,kube_client=off,netpol=debug",
         _ => "info,kube_client=off,netlink_proto=error",
     };
     tracing_subscriber::fmt()
@@ -201,7 +201,7 @@ fn main() -> ExitCode {
         .with_target(false)
         .init();
     let done = match command {
-        Command::Run(run) => start(run),
+        Command::Run(run) => start(*run),
         Command::Replay(args) => play(args),
     };
     match done {

@@ -112,8 +112,10 @@ impl World {
     }
 
     fn flows(&self) -> Vec<&Flow> {
-        let flow = |output| if let Output::Flow(flow) = output { Some(flow) } else { None };
-        self.out.iter().filter_map(flow).collect()
+        self.out
+            .iter()
+            .filter_map(|output| if let Output::Flow(flow) = output { Some(flow) } else { None })
+            .collect()
     }
 
     fn queries(&self) -> Vec<crate::model::ConntrackQuery> {
