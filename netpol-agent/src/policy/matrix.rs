@@ -33,7 +33,7 @@ impl Matrix {
         protocol: Protocol,
         port: u16,
     ) -> Self {
-        let groups = group(engine, pods);
+        let groups = group_pods(engine, pods);
         let mut cells = Vec::with_capacity(groups.len() * groups.len());
         for from in groups.iter().filter_map(|group| group.first()) {
             for to in &groups {
@@ -73,8 +73,10 @@ impl Matrix {
     }
 }
 
-/// Pods that share their class, and are in the same of all address ranges that rules name.
-fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
+/// Pods that no policy tells apart: they share their class, and are in the same of all address ranges that rules name.
+/// Those that policies can't select are left out. Each group and all of them are sorted by name.
+#[must_use]
+pub fn group_pods(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
     let ranges = ranges(engine);
     let mut places: HashMap<(Arc<PodClass>, Vec<u32>), usize> = HashMap::new();
     let mut groups: Vec<Vec<Arc<Pod>>> = Vec::new();
