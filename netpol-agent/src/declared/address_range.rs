@@ -14,9 +14,9 @@ use crate::{
 
 /// Addresses from the first to the last, of one family, that no policy tells apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct AddressRange {
-    pub(super) first: IpAddr,
-    pub(super) last: IpAddr,
+pub(crate) struct AddressRange {
+    pub(crate) first: IpAddr,
+    pub(crate) last: IpAddr,
 }
 
 /// Ranges that are not of the public Internet (RFC 6890), but for those of examples.
@@ -56,31 +56,55 @@ pub(super) fn world(snapshot: &Snapshot) -> Vec<AddressRange> {
     ranges
 }
 
+/// All addresses, cut where ranges begin and end that policies name, each part with an address in it that is of no pod,
+/// node or Service. A part that has only such addresses is left out.
+pub(crate) fn outside(snapshot: &Snapshot) -> Vec<(AddressRange, IpAddr)> {
+    let has_v6 = snapshot.pods().flat_map(|pod| pod.ips.iter()).any(IpAddr::is_ipv6);
+    let all = ["0.0.0.0/0"].into_iter().chain(has_v6.then_some("::/0"));
+    let all = all.filter_map(|text| text.parse::<IpNet>().ok());
+    let is_known = |ip: IpAddr| {
+        snapshot.pod_by_ip(ip).is_some()
+            || snapshot.node_by_ip(ip).is_some()
+            || snapshot.service_by_ip(ip).is_some()
+    };
+    let ranges = all.flat_map(|all| cut_at(&all, &policy_ranges(snapshot), std::iter::empty()));
+    let with_address = ranges.filter_map(|range| {
+        // From the end: the first addresses are those that are given first.
+        let (first, last) = (number(range.first), number(range.last));
+        let mut tried =
+            (first..=last).rev().take(1 << 16).map(|number| address(number, range.first.is_ipv6()));
+        tried.find(|ip| !is_known(*ip)).map(|ip| (range, ip))
+    });
+    with_address.collect()
+}
+
 /// The parts of a range.
 pub(super) fn parts(snapshot: &Snapshot, range: &IpNet) -> Vec<AddressRange> {
     cut(snapshot, range, &[])
 }
 
-/// Cuts a range where a range begins or ends that a policy names, or that has one of these, or an address of a pod, a node
-/// or a Service.
+/// Cuts a range where a range begins or ends that a policy or a node names, or that has one of these, or an address of a
+/// pod, a node or a Service.
 fn cut(snapshot: &Snapshot, range: &IpNet, also: &[IpNet]) -> Vec<AddressRange> {
-    let (first, last) = (number(range.addr()), number(range.broadcast()));
-    let is_v6 = matches!(range, IpNet::V6(_));
-    let mut starts = BTreeSet::from([first]);
-    let mut add = |from: IpAddr, to: IpAddr| {
-        if from.is_ipv6() == is_v6 {
-            let after = number(to).checked_add(1);
-            let inside = [Some(number(from)), after].into_iter().flatten();
-            starts.extend(inside.filter(|start| (first..=last).contains(start)));
-        }
-    };
-    for network in named(snapshot).iter().chain(also) {
-        add(network.network(), network.broadcast());
-    }
+    let mut named = policy_ranges(snapshot);
+    named.extend(snapshot.nodes().flat_map(|node| node.pod_cidrs.iter().copied()));
+    named.extend(also);
     let pods = snapshot.pods().flat_map(|pod| pod.ips.iter());
     let nodes = snapshot.nodes().flat_map(|node| node.ips.iter());
     let services = snapshot.services().flat_map(|service| service.ips.iter());
-    pods.chain(nodes).chain(services).for_each(|ip| add(*ip, *ip));
+    cut_at(range, &named, pods.chain(nodes).chain(services).copied())
+}
+
+fn cut_at(range: &IpNet, named: &[IpNet], single: impl Iterator<Item = IpAddr>) -> Vec<AddressRange> {
+    let (first, last) = (number(range.network()), number(range.broadcast()));
+    let is_v6 = matches!(range, IpNet::V6(_));
+    let mut starts = BTreeSet::from([first]);
+    let ends = named.iter().map(|network| (network.network(), network.broadcast()));
+    for (from, to) in ends.chain(single.map(|ip| (ip, ip))).filter(|(from, _)| from.is_ipv6() == is_v6) {
+        let after = number(to).checked_add(1);
+        let inside = [Some(number(from)), after].into_iter().flatten();
+        starts.extend(inside.filter(|start| (first..=last).contains(start)));
+    }
     let starts: Vec<u128> = starts.into_iter().collect();
     let ends = starts.iter().skip(1).map(|start| start - 1).chain([last]);
     let address = |number| address(number, is_v6);
@@ -91,9 +115,9 @@ fn cut(snapshot: &Snapshot, range: &IpNet, also: &[IpNet]) -> Vec<AddressRange> 
         .collect()
 }
 
-/// The ranges that policies and nodes name.
-fn named(snapshot: &Snapshot) -> Vec<IpNet> {
-    let mut named: Vec<IpNet> = snapshot.nodes().flat_map(|node| node.pod_cidrs.iter().copied()).collect();
+/// The ranges that policies name.
+fn policy_ranges(snapshot: &Snapshot) -> Vec<IpNet> {
+    let mut named: Vec<IpNet> = Vec::new();
     for policy in snapshot.network_policies() {
         let rules = policy.ingress.iter().chain(&policy.egress).flatten();
         for peer in rules.flat_map(|rule| &rule.peers) {
@@ -130,14 +154,14 @@ fn address(number: u128, is_v6: bool) -> IpAddr {
 
 impl AddressRange {
     /// Both as one, where this one ends just before the other.
-    pub(super) fn joined(self, next: Self) -> Option<Self> {
+    pub(crate) fn joined(self, next: Self) -> Option<Self> {
         let touches = self.last.is_ipv6() == next.first.is_ipv6()
             && number(self.last).checked_add(1) == Some(number(next.first));
         touches.then_some(Self { first: self.first, last: next.last })
     }
 
     /// As CIDRs, or, where those would be many, as the first and the last address.
-    pub(super) fn text(self) -> String {
+    pub(crate) fn text(self) -> String {
         const MANY: usize = 4;
         let networks: Vec<String> = match (self.first, self.last) {
             (IpAddr::V4(first), IpAddr::V4(last)) => {

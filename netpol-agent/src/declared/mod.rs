@@ -9,6 +9,7 @@ mod ends;
 mod nearest;
 mod state;
 
+pub(crate) use address_range::{AddressRange, outside};
 pub use answer::{Answer, CaseAnswer, DirectionAnswer, PortAnswer};
 pub use connection::ConnectionQuestion;
 pub(crate) use connection::judge;

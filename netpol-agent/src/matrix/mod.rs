@@ -2,6 +2,8 @@
 
 mod workload;
 
+pub(crate) use workload::{names, workload};
+
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -45,7 +47,7 @@ impl WorkloadMatrix {
         let wanted = |pod: &&Arc<Pod>| namespace.is_none_or(|namespace| **pod.namespace() == *namespace);
         let pods: Vec<_> = state.snapshot().pods().filter(wanted).cloned().collect();
         let matrix = Matrix::new(&state.engine, pods, protocol, port);
-        let workloads: Vec<Arc<str>> = workload::names(&matrix).into_iter().map(Arc::from).collect();
+        let workloads: Vec<Arc<str>> = names(matrix.groups()).into_iter().map(Arc::from).collect();
         let mut pairs = Vec::with_capacity(workloads.len() * workloads.len());
         for (i, from) in workloads.iter().enumerate() {
             for (j, to) in workloads.iter().enumerate() {

@@ -35,7 +35,7 @@ impl Matrix {
         protocol: Protocol,
         port: u16,
     ) -> Self {
-        let groups = group(engine, pods);
+        let groups = group_pods(engine, pods);
         let mut cells = Vec::with_capacity(groups.len() * groups.len());
         for from in groups.iter().filter_map(|group| group.first()) {
             for to in &groups {
@@ -77,7 +77,10 @@ impl Matrix {
 }
 
 /// Groups the pods that have the same class and match the same `ipBlock`s of all rules.
-fn group(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
+///
+/// Pods that policies can't select are left out. Each group, and the list of groups, are sorted by name.
+#[must_use]
+pub fn group_pods(engine: &Engine, pods: impl IntoIterator<Item = Arc<Pod>>) -> Vec<Vec<Arc<Pod>>> {
     let ranges = ranges(engine);
     let mut places: HashMap<(Arc<PodClass>, Vec<u32>), usize> = HashMap::new();
     let mut groups: Vec<Vec<Arc<Pod>>> = Vec::new();

@@ -35,7 +35,7 @@ pub use cluster_view::ClusterView;
 pub use compiler::Compiler;
 pub use direction_verdict::{DecidedBy, DirectionVerdict};
 pub use engine::Engine;
-pub use matrix::{Cell, Matrix};
+pub use matrix::{Cell, Matrix, group_pods};
 pub use query::{ConnectionPeer, Query};
 pub use rule::{CompiledRule, CompiledTierRule, Mismatch};
 pub use verdict::Verdict;

@@ -5,9 +5,9 @@ use super::Problem;
 const SOURCE: &str = "netpol-agent/src/";
 
 /// In the order in which data goes through them; each may use those before it.
-const ORDER: [&str; 17] = [
+const ORDER: [&str; 19] = [
     "model", "kernel", "identity", "cluster", "decode", "flow", "policy", "declared", "explain", "check",
-    "matrix", "lint", "verify", "pipeline", "capture", "sink", "runtime",
+    "matrix", "list", "diff", "lint", "verify", "pipeline", "capture", "sink", "runtime",
 ];
 
 /// What wires the modules together may use all of them.

@@ -1,9 +1,11 @@
 //! `netpol`: questions about declared network policies, of a cluster or of manifests.
 
 mod check;
+mod diff;
 mod explain;
 mod input;
 mod lint;
+mod list;
 mod matrix;
 mod print;
 mod style;
@@ -24,6 +26,8 @@ struct Cli {
 enum Command {
     Explain(explain::Explain),
     Check(check::Check),
+    List(list::List),
+    Diff(diff::Diff),
     Matrix(matrix::Matrix),
     Lint(lint::Lint),
 }
@@ -33,6 +37,8 @@ fn main() -> ExitCode {
     let done = match command {
         Command::Explain(explain) => explain.run(),
         Command::Check(check) => check.run(),
+        Command::List(list) => list.run(),
+        Command::Diff(diff) => diff.run(),
         Command::Matrix(matrix) => matrix.run(),
         Command::Lint(lint) => lint.run(),
     };

@@ -92,14 +92,16 @@ fn walk(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) -> Result<(), Fil
         let Ok(metadata) = fs::metadata(&path) else { continue };
         if metadata.is_dir() && depth < MAX_DEPTH {
             walk(&path, depth + 1, files)?;
-        } else if metadata.is_file() && has_extension(&path) {
+        } else if metadata.is_file() && is_manifest(&path) {
             files.push(path);
         }
     }
     Ok(())
 }
 
-fn has_extension(path: &Path) -> bool {
+/// Whether a file of this name is read where it is found in a folder.
+#[must_use]
+pub fn is_manifest(path: &Path) -> bool {
     let packed = path.extension().is_some_and(|extension| extension == "gz");
     let name = if packed { path.with_extension("") } else { path.to_owned() };
     name.extension().and_then(|extension| extension.to_str()).is_some_and(|it| EXTENSIONS.contains(&it))

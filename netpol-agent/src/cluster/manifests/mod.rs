@@ -8,7 +8,7 @@ mod loaded;
 mod read;
 mod workloads;
 
-pub use files::{FileError, ManifestFile, sources};
+pub use files::{FileError, ManifestFile, is_manifest, sources};
 pub use loaded::{
     Completeness, DuplicateObject, ManifestError, ManifestNote, Manifests, Origin, WordForBoolean,
 };

@@ -12,7 +12,7 @@ use crate::{
         api::{self, Invalid, PodTemplate, workload_kind},
         yaml::{self, Value, Yaml},
     },
-    model::{ApiKind, FieldPath},
+    model::{ApiKind, FieldPath, Step},
 };
 
 /// Reads a file into the manifests.
@@ -137,7 +137,7 @@ impl Reader<'_> {
         };
         let mut object = api::object(api.kind, &document);
         while let Err(error) = &object
-            && !api.kind.is_policy()
+            && (!api.kind.is_policy() || !is_in_spec(&error.path))
             && self.take_word(&mut document, &error.path, &type_.kind)
         {
             object = api::object(api.kind, &document);
@@ -253,6 +253,11 @@ impl Reader<'_> {
     fn note(&mut self, line: u32, text: String) {
         self.manifests.notes.push(ManifestNote { file: self.file.clone(), line, text });
     }
+}
+
+/// Whether a field is in the spec: of a policy that decides what it means, and a guess may be wrong.
+fn is_in_spec(path: &FieldPath) -> bool {
+    path.0.first().is_some_and(|step| matches!(step, Step::Key(key) if **key == *"spec"))
 }
 
 /// Whether a document says what it is.

@@ -1,0 +1,286 @@
+//! Every connection that policies permit, workload to workload and with the outside, and on which ports.
+
+use std::{net::IpAddr, sync::Arc};
+
+use serde::Serialize;
+
+use crate::{
+    cluster::{Index, Object},
+    declared::{AddressRange, DeclaredState, PortAnswer, outside},
+    matrix,
+    model::{Labels, Pod, PodClass, PodPhase, Protocol},
+    policy::{ConnectionPeer, Engine, Query, group_pods},
+};
+
+/// The protocols that policies can name.
+const PROTOCOLS: [Protocol; 3] = [Protocol::Tcp, Protocol::Udp, Protocol::Sctp];
+
+/// The namespace of pods that stand for those of namespaces that are not known.
+const UNKNOWN_NAMESPACE: &str = "netpol-any-other-namespace";
+
+/// The name of pods that stand for those that are not known.
+const UNKNOWN_POD: &str = "netpol-any-other-pod";
+
+/// A connection that is permitted, on some ports.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct PermittedConnection {
+    /// Who opens it: a workload, a range of addresses outside of the cluster, or pods that are not known.
+    pub from: Arc<str>,
+    /// Who answers.
+    pub to: Arc<str>,
+    /// The ports, by protocol, in order.
+    pub ports: Vec<PortAnswer>,
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct ListOptions {
+    /// Only connections from or to workloads of this namespace.
+    pub namespace: Option<String>,
+    /// Only connections from or to this workload or pod, `namespace/name`.
+    pub focus: Option<String>,
+    /// Also connections with pods that are not known: any pod of a workload's own namespace, and of any other namespace.
+    pub exposure: bool,
+}
+
+/// Every connection that is permitted.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConnectionList {
+    /// By who opens them, then by who answers.
+    pub connections: Vec<PermittedConnection>,
+}
+
+/// Pods that no policy tells apart, or others that are judged alike.
+struct Party<'a> {
+    name: Arc<str>,
+    peer: ConnectionPeer<'a>,
+    /// Another one of them: what they may do among themselves is about two.
+    other: Option<ConnectionPeer<'a>>,
+    kind: PartyKind,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum PartyKind {
+    /// Pods that are known; whether they are among those that are asked for.
+    Workload(bool),
+    Outside(AddressRange),
+    Unknown,
+}
+
+impl ConnectionList {
+    /// All that is permitted.
+    #[must_use]
+    pub fn new(state: &DeclaredState, options: &ListOptions) -> Self {
+        let ListOptions { namespace, focus, exposure } = options;
+        let unknown = if *exposure { unknown_pods(state) } else { Vec::new() };
+        let engine = with_pods(state, &unknown);
+        let snapshot = engine.snapshot();
+        let known = snapshot.pods().filter(|pod| !is_unknown(pod)).cloned();
+        let groups = group_pods(&engine, known);
+        let is_asked = |pods: &[Arc<Pod>]| {
+            pods.iter().any(|pod| {
+                namespace.as_ref().is_none_or(|namespace| **pod.namespace() == **namespace)
+                    && focus
+                        .as_ref()
+                        .is_none_or(|focus| *pod.key == **focus || matrix::workload(pod) == *focus)
+            })
+        };
+        let mut parties: Vec<Party<'_>> = groups
+            .iter()
+            .zip(matrix::names(&groups))
+            .filter_map(|(pods, name)| {
+                let (peer, other) =
+                    (pods.first().map(ConnectionPeer::Pod)?, pods.get(1).map(ConnectionPeer::Pod));
+                Some(Party { name: name.into(), peer, other, kind: PartyKind::Workload(is_asked(pods)) })
+            })
+            .collect();
+        parties.extend(outside(snapshot).into_iter().map(|(range, ip)| of_range(range, ip)));
+        let mut made_up: Vec<&Arc<Pod>> = snapshot.pods().filter(|pod| is_unknown(pod)).collect();
+        made_up.sort_by(|a, b| a.key.cmp(&b.key));
+        parties.extend(made_up.into_iter().map(of_unknown));
+        Self { connections: permitted(&engine, &parties) }
+    }
+}
+
+fn of_range<'a>(range: AddressRange, ip: IpAddr) -> Party<'a> {
+    let (peer, kind) = (ConnectionPeer::Ip(ip), PartyKind::Outside(range));
+    Party { name: range.text().into(), peer, other: None, kind }
+}
+
+fn of_unknown(pod: &Arc<Pod>) -> Party<'_> {
+    let name = match &**pod.namespace() {
+        UNKNOWN_NAMESPACE => "any pod of any other namespace".to_owned(),
+        namespace => format!("any other pod of namespace {namespace}"),
+    };
+    Party { name: name.into(), peer: ConnectionPeer::Pod(pod), other: None, kind: PartyKind::Unknown }
+}
+
+/// A pod without labels in each namespace, and in one that has no labels but its name.
+fn unknown_pods(state: &DeclaredState) -> Vec<Arc<Pod>> {
+    let namespaces = state.snapshot().namespaces().map(|namespace| namespace.name.clone());
+    let all = namespaces.chain([Arc::from(UNKNOWN_NAMESPACE)]);
+    let pod = |namespace: Arc<str>| {
+        let key = format!("{namespace}/{UNKNOWN_POD}").into();
+        let class = PodClass::new(namespace, Labels::from_iter::<[(&str, &str); 0]>([]), Box::default());
+        Arc::new(Pod {
+            key,
+            uid: "".into(),
+            class: Arc::new(class),
+            ips: Box::default(),
+            host_network: false,
+            node: None,
+            phase: PodPhase::Declared,
+            workload: None,
+            created: None,
+            is_ending: false,
+        })
+    };
+    all.map(pod).collect()
+}
+
+fn is_unknown(pod: &Pod) -> bool {
+    pod.name() == UNKNOWN_POD
+}
+
+fn with_pods(state: &DeclaredState, pods: &[Arc<Pod>]) -> Arc<Engine> {
+    if pods.is_empty() {
+        return state.engine.clone();
+    }
+    let mut index = Index::new();
+    index.sync(state.manifests.objects.iter().cloned().chain(pods.iter().cloned().map(Object::Pod)));
+    Engine::compile(&index.publish())
+}
+
+fn permitted(engine: &Engine, parties: &[Party<'_>]) -> Vec<PermittedConnection> {
+    let mut connections = Vec::new();
+    for from in parties {
+        let mut of_from: Vec<(PermittedConnection, Option<AddressRange>)> = Vec::new();
+        for to in parties {
+            let is_listed = match (from.kind, to.kind) {
+                (PartyKind::Workload(from), PartyKind::Workload(to)) => from || to,
+                (PartyKind::Workload(asked), _) | (_, PartyKind::Workload(asked)) => asked,
+                _ => false,
+            };
+            let is_same = Arc::ptr_eq(&from.name, &to.name);
+            let destination = if is_same { to.other } else { Some(to.peer) };
+            let Some(destination) = destination.filter(|_| is_listed) else { continue };
+            let ports = permitted_ports(engine, from.peer, destination);
+            let range = match to.kind {
+                PartyKind::Outside(range) => Some(range),
+                PartyKind::Workload(_) | PartyKind::Unknown => None,
+            };
+            let connection = PermittedConnection { from: from.name.clone(), to: to.name.clone(), ports };
+            push_joined(&mut of_from, connection, range);
+        }
+        connections
+            .push((from.kind, of_from.into_iter().map(|(connection, _)| connection).collect::<Vec<_>>()));
+    }
+    joined_sources(connections).into_iter().filter(|connection| !connection.ports.is_empty()).collect()
+}
+
+/// Adds a connection, or extends the one before it, where its range of addresses follows that one's.
+fn push_joined(
+    connections: &mut Vec<(PermittedConnection, Option<AddressRange>)>,
+    next: PermittedConnection,
+    range: Option<AddressRange>,
+) {
+    if let Some((last, last_range)) = connections.last_mut()
+        && last.ports == next.ports
+        && let Some(joined) = last_range.zip(range).and_then(|(before, next)| before.joined(next))
+    {
+        last.to = joined.text().into();
+        *last_range = Some(joined);
+        return;
+    }
+    connections.push((next, range));
+}
+
+/// Ranges of addresses that lie next to one another, and reach the same workload on the same ports, are one.
+fn joined_sources(by_source: Vec<(PartyKind, Vec<PermittedConnection>)>) -> Vec<PermittedConnection> {
+    let mut joined: Vec<PermittedConnection> = Vec::new();
+    // The last connection of a range to each workload.
+    let mut last: std::collections::HashMap<Arc<str>, (usize, AddressRange)> =
+        std::collections::HashMap::new();
+    for (kind, connections) in by_source {
+        let PartyKind::Outside(range) = kind else {
+            joined.extend(connections);
+            continue;
+        };
+        for connection in connections {
+            let before = last.get(&connection.to).and_then(|(at, before)| Some((*at, before.joined(range)?)));
+            let extended = before.and_then(|(at, both)| {
+                let known = joined.get_mut(at).filter(|known| known.ports == connection.ports)?;
+                known.from = both.text().into();
+                Some((at, both))
+            });
+            let place = extended.unwrap_or((joined.len(), range));
+            last.insert(connection.to.clone(), place);
+            if extended.is_none() {
+                joined.push(connection);
+            }
+        }
+    }
+    joined
+}
+
+/// The ports on which a connection is permitted.
+#[must_use]
+pub fn permitted_ports(
+    engine: &Engine,
+    source: ConnectionPeer<'_>,
+    destination: ConnectionPeer<'_>,
+) -> Vec<PortAnswer> {
+    let mut permitted: Vec<PortAnswer> = Vec::new();
+    for protocol in PROTOCOLS {
+        let query = |port| Query { source, destination, protocol, port, via_service: None };
+        let starts: Vec<u16> = engine.port_boundaries(&query(1)).into_iter().collect();
+        let ends = starts.iter().skip(1).map(|start| start - 1).chain([u16::MAX]);
+        for (first, last) in starts.iter().copied().zip(ends) {
+            let verdict = engine.evaluate(&query(first));
+            if !verdict.allowed() {
+                continue;
+            }
+            let defined = verdict.defined();
+            match permitted.last_mut() {
+                Some(before)
+                    if before.protocol == protocol
+                        && before.defined == defined
+                        && before.last.checked_add(1) == Some(first) =>
+                {
+                    before.last = last;
+                }
+                _ => permitted.push(PortAnswer { protocol, first, last, defined }),
+            }
+        }
+    }
+    permitted
+}
+
+/// Ports in a few words: `all`, or such as `TCP 80,443,8000-8080 UDP 53`; with `?` where it is up to the implementation.
+#[must_use]
+pub fn port_text(ports: &[PortAnswer]) -> String {
+    let is_all = |protocol: Protocol| {
+        ports
+            .iter()
+            .any(|port| port.protocol == protocol && (port.first, port.last) == (1, u16::MAX) && port.defined)
+    };
+    if PROTOCOLS.into_iter().all(is_all) {
+        return "all".to_owned();
+    }
+    let of_protocol = |protocol: Protocol| {
+        let own: Vec<String> = ports
+            .iter()
+            .filter(|port| port.protocol == protocol)
+            .map(|PortAnswer { first, last, defined, .. }| {
+                let unsure = if *defined { "" } else { "?" };
+                match (*first, *last) {
+                    (1, u16::MAX) => format!("1-65535{unsure}"),
+                    (first, last) if first == last => format!("{first}{unsure}"),
+                    (first, last) => format!("{first}-{last}{unsure}"),
+                }
+            })
+            .collect();
+        (!own.is_empty()).then(|| format!("{protocol} {}", own.join(",")))
+    };
+    PROTOCOLS.into_iter().filter_map(of_protocol).collect::<Vec<_>>().join(" ")
+}
