@@ -82,7 +82,7 @@ struct Run {
     stale_after: u64,
 
     /// Look every so many seconds for kinds that the API server did not have, such as policies of a CRD.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30,
+    #[arg(long = "look-again", visible_alias = "rediscovery-interval", value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     rediscovery_interval: u64,
 
