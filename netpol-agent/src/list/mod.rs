@@ -1,6 +1,10 @@
 //! Every connection that policies permit, workload to workload and with the outside, and on which ports.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -48,6 +52,8 @@ pub struct ListOptions {
 pub struct ConnectionList {
     /// By who opens them, then by who answers.
     pub connections: Vec<PermittedConnection>,
+    /// The pods that each workload's name stands for here, `namespace/name`.
+    pub pods: BTreeMap<Arc<str>, Vec<Arc<str>>>,
 }
 
 /// Pods that no policy tells apart, or others that are judged alike.
@@ -85,20 +91,23 @@ impl ConnectionList {
                         .is_none_or(|focus| *pod.key == **focus || matrix::workload(pod) == *focus)
             })
         };
+        let names: Vec<Arc<str>> = matrix::names(&groups).into_iter().map(Arc::from).collect();
+        let keys = groups.iter().map(|pods| pods.iter().map(|pod| pod.key.clone()).collect());
+        let pods = names.iter().cloned().zip(keys).collect();
         let mut parties: Vec<Party<'_>> = groups
             .iter()
-            .zip(matrix::names(&groups))
+            .zip(&names)
             .filter_map(|(pods, name)| {
                 let (peer, other) =
                     (pods.first().map(ConnectionPeer::Pod)?, pods.get(1).map(ConnectionPeer::Pod));
-                Some(Party { name: name.into(), peer, other, kind: PartyKind::Workload(is_asked(pods)) })
+                Some(Party { name: name.clone(), peer, other, kind: PartyKind::Workload(is_asked(pods)) })
             })
             .collect();
         parties.extend(outside(snapshot).into_iter().map(|(range, ip)| of_range(range, ip)));
         let mut made_up: Vec<&Arc<Pod>> = snapshot.pods().filter(|pod| is_unknown(pod)).collect();
         made_up.sort_by(|a, b| a.key.cmp(&b.key));
         parties.extend(made_up.into_iter().map(of_unknown));
-        Self { connections: permitted(&engine, &parties) }
+        Self { connections: permitted(&engine, &parties), pods }
     }
 }
 

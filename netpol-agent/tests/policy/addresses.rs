@@ -1,7 +1,7 @@
 //! Addresses, nodes and the lives of pods, as NetworkPolicies see them.
 
 use crate::{
-    dsl::check,
+    dsl::{check, refused},
     shop::{PODS, egress, from, ingress, row},
 };
 
@@ -264,8 +264,12 @@ fn restartable_init_containers_declare_ports() {
 }
 
 #[test]
-fn unquoted_yes_and_no_are_strings() {
+fn quoted_yes_and_no_are_strings() {
     let cluster = "pod shop/a 10.0.0.1 on=y\npod shop/b 10.0.0.2\n
-        policy shop/p {ingress: [{from: [{podSelector: {matchLabels: {on: y}}}]}]}";
+        policy shop/p {ingress: [{from: [{podSelector: {matchLabels: {on: 'y'}}}]}]}";
     check(cluster, "shop/a -> shop/b:80", "allow");
+    refused(
+        "policy shop/p {ingress: [{from: [{podSelector: {matchLabels: {on: y}}}]}]}",
+        "matchLabels.on: must be a string: put y in quotes",
+    );
 }

@@ -209,8 +209,8 @@ fn networks_and_nodes() {
     );
     egress(&deny("{nodes: {}}"), "shop/a -> 192.168.0.2:80", "deny defined");
     egress(&deny("{nodes: {matchLabels: {zone: x}}}"), "shop/a -> 192.168.0.2:80", "allow");
-    egress(&deny("{nodes: {matchLabels: {zone: y}}}"), "shop/a -> 192.168.0.2:80", "deny");
-    egress(&deny("{nodes: {matchLabels: {zone: y}}}"), "shop/a -> ops/h:80", "deny undefined");
+    egress(&deny("{nodes: {matchLabels: {zone: 'y'}}}"), "shop/a -> 192.168.0.2:80", "deny");
+    egress(&deny("{nodes: {matchLabels: {zone: 'y'}}}"), "shop/a -> ops/h:80", "deny undefined");
     egress(&deny("{nodes: {}}"), "shop/a -> ops/c:80", "allow");
     egress(&deny("{nodes: {}}"), "shop/a -> 8.8.8.8:80", "allow");
 }

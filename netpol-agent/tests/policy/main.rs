@@ -12,6 +12,7 @@ mod agreement;
 mod cluster_policy;
 mod dsl;
 mod expected;
+mod list;
 mod naive;
 mod network_policy;
 mod random;

@@ -2,8 +2,12 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "helpers of tests fail as tests do")]
 
+mod ends;
 mod examples;
+mod input;
 mod lint;
+mod lint_rules;
+mod list;
 mod run;
 mod scenarios;
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::Path,
     process::{Command, Stdio},
 };
 
@@ -16,10 +17,19 @@ pub(crate) fn netpol(arguments: &[&str]) -> Run {
     netpol_with_input(arguments, "")
 }
 
+/// Runs it in another folder than that of the package.
+pub(crate) fn netpol_in(folder: &Path, arguments: &[&str]) -> Run {
+    run(folder, arguments, "")
+}
+
 pub(crate) fn netpol_with_input(arguments: &[&str], input: &str) -> Run {
+    run(Path::new(env!("CARGO_MANIFEST_DIR")), arguments, input)
+}
+
+fn run(folder: &Path, arguments: &[&str], input: &str) -> Run {
     let mut child = Command::new(env!("CARGO_BIN_EXE_netpol"))
         .args(arguments)
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .current_dir(folder)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -90,21 +90,39 @@ fn json_and_lists() {
     );
 }
 
+/// Values files and settings lie beside manifests: they are passed over. What is an object by half is broken.
 #[test]
 fn what_is_no_object() {
+    for text in [
+        "just text",
+        "- a\n- b\n",
+        "replicas: 3\n",
+        "{\"name\": \"shop\", \"version\": \"1.0.0\"}",
+        "apiVersion: v2\nname: chart\nversion: 1.2.3\n",
+        "kind: Cluster\nnodes: []\n",
+    ] {
+        let manifests = parse("f.yaml", text);
+        assert_eq!((objects(&manifests).len(), errors(&manifests)), (0, Vec::new()), "{text}");
+        assert_eq!(manifests.notes[0].to_string(), "f.yaml:1: no Kubernetes object in this file");
+    }
+    let beside = parse("f.yaml", &format!("{NS}---\na: 1\n"));
+    assert_eq!(objects(&beside), ["Namespace a"]);
+    assert!(beside.notes[0].to_string().starts_with("f.yaml:5: not a Kubernetes object"), "{beside:?}");
     let reason = "not a Kubernetes object: it needs `apiVersion` and `kind`";
-    check("just text", &[], &[&format!("f.yaml:1: {reason}")]);
-    check("- a\n- b\n", &[], &[&format!("f.yaml:1: {reason}")]);
-    check("replicas: 3\n", &[], &[&format!("f.yaml:1: {reason}")]);
     check("\n\nkind: Pod\n", &[], &[&format!("f.yaml:3: {reason}")]);
+    check("apiVersion: v1\nmetadata: {name: a}\n", &[], &[&format!("f.yaml:1: {reason}")]);
+    check("apiVersion: v1\nkind: List\nitems: [{a: 1}]\n", &[], &[&format!("f.yaml:3: {reason}")]);
 }
 
 #[test]
 fn kinds_that_are_not_read() {
-    let manifests =
-        parse("f.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n");
+    let manifests = parse(
+        "f.yaml",
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: shop}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\n",
+    );
     assert_eq!((manifests.objects.len(), manifests.errors.len()), (0, 0));
     assert!(manifests.notes[0].to_string().starts_with("f.yaml:1: Deployment shop/web is not read"));
+    assert!(manifests.notes[1].to_string().starts_with("f.yaml:5: ConfigMap c is not read"));
     // An old version of a policy would otherwise silently be missing.
     let old = "apiVersion: extensions/v1beta1\nkind: NetworkPolicy\nmetadata: {name: p}\n";
     check(
@@ -177,7 +195,12 @@ fn the_later_of_two_objects_with_one_name_counts() {
     let manifests = parse("f.yaml", &(pod("first") + &pod("second")));
     let snapshot = manifests.snapshot();
     assert_eq!(snapshot.pod("n/p").unwrap().labels().get("app"), Some("second"));
-    assert_eq!(manifests.notes[0].text, "Pod n/p replaces the one in f.yaml:2");
+    assert_eq!(
+        manifests.duplicates[0].to_string(),
+        "f.yaml:6: Pod n/p is given twice: this one replaces the one in f.yaml:2"
+    );
+    let same = parse("f.yaml", &(pod("first") + &pod("first")));
+    assert_eq!((same.duplicates.len(), same.duplicates[0].is_same), (1, true));
 }
 
 #[test]
@@ -309,4 +332,174 @@ fn other_objects_as_json() {
         let read: Object = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{text}: {error}"));
         assert_eq!(read, *object, "{text}");
     }
+}
+
+/// A workload of a kind, with a template whose pods have its name as a label.
+fn workload(kind: &str, name: &str, more: &str) -> String {
+    let version = match kind {
+        "ReplicationController" => "v1",
+        "Job" | "CronJob" => "batch/v1",
+        _ => "apps/v1",
+    };
+    let template =
+        format!("template: {{metadata: {{labels: {{app: {name}}}}}, spec: {{containers: [{{name: c}}]}}}}");
+    let spec = if kind == "CronJob" { format!("jobTemplate: {{spec: {{{template}}}}}") } else { template };
+    format!(
+        "---\napiVersion: {version}\nkind: {kind}\nmetadata: {{name: {name}, namespace: w{more}}}\nspec: {{{spec}}}\n"
+    )
+}
+
+#[test]
+fn workloads_count_as_their_pods() {
+    let kinds =
+        ["Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "ReplicationController", "Job", "CronJob"];
+    for kind in kinds {
+        let text = workload(kind, "one", "");
+        let manifests = parse("f.yaml", &text);
+        assert_eq!((objects(&manifests), errors(&manifests)), (owned(&["Pod w/one"]), Vec::new()), "{kind}");
+        let snapshot = manifests.snapshot();
+        let pod = snapshot.pod("w/one").unwrap();
+        assert_eq!(pod.labels().get("app"), Some("one"));
+        assert_eq!(pod.workload.as_ref().map(|workload| &*workload.kind), Some(kind));
+        let in_list = text.replace("---\n", "").replace('\n', "\n  ");
+        let list = format!("apiVersion: v1\nkind: List\nitems:\n- {in_list}");
+        assert_eq!(objects(&parse("f.yaml", &list)), ["Pod w/one"], "{kind}");
+    }
+}
+
+/// Neither a workload whose pods are there, nor what another workload has made.
+#[test]
+fn no_pod_counts_twice() {
+    let owned_by = |kind: &str, name: &str| {
+        format!(", ownerReferences: [{{kind: {kind}, name: {name}, controller: true}}]")
+    };
+    let pod = |name: &str, more: &str| {
+        format!("---\napiVersion: v1\nkind: Pod\nmetadata: {{name: {name}, namespace: w{more}}}\n")
+    };
+    for (text, wanted) in [
+        (
+            workload("StatefulSet", "db", "") + &pod("db-0", &owned_by("StatefulSet", "db")),
+            vec!["Pod w/db-0"],
+        ),
+        (
+            workload("Deployment", "web", "")
+                + &workload("ReplicaSet", "web-1", &owned_by("Deployment", "web")),
+            vec!["Pod w/web"],
+        ),
+        (
+            workload("CronJob", "night", "") + &workload("Job", "night-1", &owned_by("CronJob", "night")),
+            vec!["Pod w/night"],
+        ),
+        // The pod tells of its ReplicaSet alone, which tells of the Deployment.
+        (
+            workload("Deployment", "web", "")
+                + &workload("ReplicaSet", "web-1", &owned_by("Deployment", "web"))
+                + &pod("web-1-a", &owned_by("ReplicaSet", "web-1")),
+            vec!["Pod w/web-1-a"],
+        ),
+        (pod("web", "") + &workload("Deployment", "web", ""), vec!["Pod w/web", "Pod w/deployment/web"]),
+        (
+            workload("Deployment", "web", "") + &workload("DaemonSet", "web", ""),
+            vec!["Pod w/deployment/web", "Pod w/daemonset/web"],
+        ),
+    ] {
+        let manifests = parse("f.yaml", &text);
+        assert_eq!((objects(&manifests), errors(&manifests)), (owned(&wanted), Vec::new()), "{text}");
+    }
+    let twice = parse("f.yaml", &(workload("Deployment", "web", "") + &workload("Deployment", "web", "")));
+    assert_eq!((objects(&twice), twice.duplicates.len()), (owned(&["Pod w/web"]), 1));
+}
+
+#[test]
+fn errors_in_templates_have_their_place() {
+    let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec:\n  template:\n    metadata:\n      labels: {a: b-}\n    spec:\n      containers:\n      - ports:\n        - containerPort: 70000\n";
+    check(
+        text,
+        &[],
+        &[
+            "f.yaml:7: Deployment web: spec.template.metadata.labels.a: \"b-\" is no label value: at most 63 of A-Z, a-z, 0-9, -, _ and .",
+        ],
+    );
+    check(
+        &text.replace("a: b-", "a: b"),
+        &[],
+        &[
+            "f.yaml:11: Deployment web: spec.template.spec.containers[0].ports[0].containerPort: 70000 is no port: use 1 to 65535",
+        ],
+    );
+}
+
+#[test]
+fn json_values_one_after_another() {
+    let ns = |name: &str| {
+        format!("{{\"apiVersion\": \"v1\", \"kind\": \"Namespace\", \"metadata\": {{\"name\": \"{name}\"}}}}")
+    };
+    let names = ["Namespace a", "Namespace b"];
+    check(&format!("{}{}", ns("a"), ns("b")), &names, &[]);
+    check(&format!("{}\n{}\n", ns("a"), ns("b")), &names, &[]);
+    check(&format!("[{},\n{}]", ns("a"), ns("b")), &names, &[]);
+    check(&format!("---\n{}\n---\n{}\n", ns("a"), ns("b")), &names, &[]);
+    let broken = parse("f.json", &format!("{}\n{{\"apiVersion\": }}}}\n{}\n", ns("a"), ns("b")));
+    assert_eq!(
+        (objects(&broken), broken.errors.len(), broken.errors[0].line),
+        (owned(&names), 1, 2),
+        "{broken:?}"
+    );
+}
+
+/// `kubectl` reads booleans of YAML 1.1. A policy would mean something else; anything else is taken for the word.
+#[test]
+fn words_that_are_booleans() {
+    for word in ["y", "No", "on", "OFF"] {
+        let policy = format!(
+            "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {{name: p}}\nspec: {{podSelector: {{matchLabels: {{x: {word}}}}}}}\n"
+        );
+        let found = errors(&parse("f.yaml", &policy));
+        assert!(
+            found[0].contains(&format!("matchLabels.x: must be a string: put {word} in quotes")),
+            "{found:?}"
+        );
+        check(
+            &policy.replace(&format!("x: {word}"), &format!("x: '{word}'")),
+            &["NetworkPolicy default/p"],
+            &[],
+        );
+        let pod =
+            format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, labels: {{x: {word}, z: {word}}}}}\n");
+        let manifests = parse("f.yaml", &pod);
+        assert_eq!((objects(&manifests), errors(&manifests)), (owned(&["Pod default/p"]), Vec::new()));
+        assert_eq!(manifests.snapshot().pod("default/p").unwrap().labels().get("z"), Some(word));
+        assert_eq!(manifests.booleans.len(), 2);
+    }
+    let boolean = "apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec: {hostNetwork: yes}\n";
+    let manifests = parse("f.yaml", boolean);
+    assert!(manifests.snapshot().pod("default/p").unwrap().host_network && manifests.booleans.is_empty());
+}
+
+#[test]
+fn packed_files_and_other_files_in_a_folder() {
+    use std::io::Write as _;
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &[u8]| fs::write(folder.path().join(name), text).unwrap();
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    packed.write_all(NS.as_bytes()).unwrap();
+    let packed = packed.finish().unwrap();
+    write("a.yaml.gz", &packed);
+    write("values.yaml", b"image: {tag: v1}\n");
+    write("broken-values.yaml", b"a: [\n");
+    write("package.json", b"{\"name\": \"x\"}");
+    let manifests = load(&[folder.path().to_owned()]).unwrap();
+    assert_eq!((objects(&manifests), errors(&manifests)), (owned(&["Namespace a"]), Vec::new()));
+    assert_eq!(manifests.notes.len(), 3);
+    // One that is named is meant, and one that has an object in it, too.
+    let named = load(&[folder.path().join("broken-values.yaml")]).unwrap();
+    assert_eq!(named.errors.len(), 1);
+    write("broken-values.yaml", b"kind: Pod\napiVersion: v1\nspec: [\n");
+    assert_eq!(load(&[folder.path().to_owned()]).unwrap().errors.len(), 1);
+    // The same file by two names is no duplicate.
+    let again = load(&[folder.path().to_owned(), folder.path().join(".").join("a.yaml.gz")]).unwrap();
+    assert!(again.duplicates.is_empty(), "{again:?}");
+    write("a.yaml.gz", packed.get(..packed.len() - 9).unwrap());
+    let cut = load(&[folder.path().to_owned()]).unwrap_err();
+    assert!(cut.to_string().contains("a.yaml.gz"), "{cut}");
 }

@@ -57,7 +57,7 @@ spec:
   priority: 1
   subject: {namespaces: {}}
   egress:
-  - {action: Deny, to: [{networks: [169.254.0.0/16]}, {nodes: {matchLabels: {zone: y}}}]}
+  - {action: Deny, to: [{networks: [169.254.0.0/16]}, {nodes: {matchLabels: {zone: 'y'}}}]}
   - {action: Pass, to: [{namespaces: {}}], protocols: [{tcp: {destinationPort: {number: 8080}}}]}
 ---
 apiVersion: policy.networking.k8s.io/v1alpha1

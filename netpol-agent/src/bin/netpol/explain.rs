@@ -96,6 +96,31 @@ impl Explain {
 /// So many connections of a question are listed.
 const SHOWN: usize = 20;
 
+/// The connections that the question stands for. Where all come to the same, some names are enough; where they do not, those
+/// of which there are fewer.
+fn connections(all: &[CaseAnswer]) -> String {
+    const FEW: usize = 5;
+    let outcome = |case: &CaseAnswer| (case.allowed, case.defined);
+    let word = |(allowed, defined): (bool, bool)| {
+        let word = if allowed { good("allowed") } else { bad("denied") };
+        if defined { word } else { word + &unsure(", but up to the implementation") }
+    };
+    let count = |of: (bool, bool)| all.iter().filter(|case| outcome(case) == of).count();
+    let commonest = all.iter().map(outcome).max_by_key(|of| count(*of));
+    let Some(commonest) = commonest else { return String::new() };
+    let is_same = count(commonest) == all.len();
+    let is_short = all.len() <= SHOWN && (!is_same || all.len() <= FEW);
+    let mut text = String::new();
+    for case in all.iter().filter(|case| is_short || outcome(case) != commonest).take(SHOWN) {
+        let _ = writeln!(text, "  {} -> {}: {}", case.from, case.to, word(outcome(case)));
+    }
+    if !is_short {
+        let others = if is_same { "all" } else { "all others" };
+        let _ = writeln!(text, "  {others} ({}): {}", count(commonest), word(commonest));
+    }
+    text
+}
+
 fn port_range(ports: &PortAnswer) -> String {
     let PortAnswer { protocol, first, last, defined } = ports;
     let unsure = if *defined { "" } else { " (up to the implementation)" };
@@ -116,14 +141,7 @@ fn text(explanation: &Explanation) -> String {
         let ports = answer.ports.iter().map(port_range).collect::<Vec<_>>().join(", ");
         let _ = writeln!(text, "allowed ports: {}", wrapped(&ports, 15));
     }
-    for CaseAnswer { from, to, allowed, defined } in answer.connections.iter().take(SHOWN) {
-        let outcome = if *allowed { good("allowed") } else { bad("denied") };
-        let sure = if *defined { String::new() } else { unsure(", but up to the implementation") };
-        let _ = writeln!(text, "  {from} -> {to}: {outcome}{sure}");
-    }
-    if let Some(more) = answer.connections.len().checked_sub(SHOWN).filter(|more| *more > 0) {
-        let _ = writeln!(text, "  and {more} more (-o json lists all)");
-    }
+    text.push_str(&connections(&answer.connections));
     if let Some(ExplainedCase { from, to, port, .. }) = explained {
         let _ = writeln!(text, "\nfor {from} -> {to} {protocol} {port}:");
     }

@@ -176,7 +176,8 @@ impl Reader<'_> {
             template.unwrap_or_else(|error| Err(Invalid { path: error.path, reason: error.reason }));
         match template {
             Ok(Some(template)) => self.add_workload(template, document.line),
-            Ok(None) => self.note(document.line, format!("{} has no pod template", name(document, kind))),
+            Ok(None) => self
+                .note(document.line, format!("{} is not read: it has no pod template", name(document, kind))),
             Err(Invalid { path, reason }) => {
                 let line = document.line_of(&path);
                 self.fail(line, Some(name(document, kind)), path, reason);
