@@ -308,7 +308,7 @@ fn nodes_in_the_place_of_the_source() {
     // Perhaps that is where the nodes are.
     is_silent(&(wheel() + &exposed("") + &from("{cidr: 172.16.0.0/12}")), code);
     is_silent(
-        &(base.clone()
+        &(base
             + &exposed("")
             + &clients
             + &policy("nodes", "{podSelector: {}, ingress: [{from: [{ipBlock: {cidr: 172.20.0.0/24}}]}]}")),
