@@ -72,7 +72,7 @@ pub struct CheckResult {
 #[serde(untagged)]
 pub enum CheckOutcome {
     /// It could be answered.
-    Answered(Answer),
+    Answered(Box<Answer>),
     /// It could not.
     Failed {
         /// Why.
@@ -159,7 +159,7 @@ impl CheckSummary {
                 self.mismatches.push(mismatch.to_lowercase());
             }
         }
-        (CheckResult { id: query.id.clone(), outcome: CheckOutcome::Answered(answer) }, Some(query))
+        (CheckResult { id: query.id.clone(), outcome: CheckOutcome::Answered(Box::new(answer)) }, Some(query))
     }
 
     fn fail(&mut self, id: Value, error: String) -> CheckResult {
