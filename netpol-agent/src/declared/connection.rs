@@ -70,6 +70,8 @@ pub(crate) struct Channel {
 /// All that a question stands for.
 #[derive(Clone, Debug)]
 pub(crate) struct Cases<'e> {
+    /// The state that they are judged by.
+    pub(crate) snapshot: &'e Snapshot,
     pub(crate) channels: Vec<Channel>,
     pub(crate) cases: Vec<Case<'e>>,
     /// Whether the question names its port.
@@ -128,7 +130,7 @@ pub(crate) fn judge<R>(
         }
     };
     let cases = planned.iter().map(|planned| evaluate(engine, planned)).collect();
-    Ok(use_it(&Cases { channels, cases, has_port: question.port.is_some() }))
+    Ok(use_it(&Cases { snapshot, channels, cases, has_port: question.port.is_some() }))
 }
 
 /// A Service, and how it is reached.

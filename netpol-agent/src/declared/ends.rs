@@ -27,9 +27,9 @@ pub struct UnknownEndpoint(pub(super) String);
 #[derive(Clone, Debug)]
 pub(crate) struct NamedPeer<'a> {
     pub(crate) name: String,
-    pub(super) peer: ConnectionPeer<'a>,
+    pub(crate) peer: ConnectionPeer<'a>,
     /// Where it stands for a range of addresses, of which `peer` is the first.
-    pub(super) range: Option<AddressRange>,
+    pub(crate) range: Option<AddressRange>,
 }
 
 /// Whom an end stands for.

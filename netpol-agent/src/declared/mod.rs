@@ -7,6 +7,7 @@ mod connection;
 mod endpoint_name;
 mod ends;
 mod nearest;
+mod ports;
 mod state;
 
 pub(crate) use address_range::{AddressRange, outside};
@@ -17,4 +18,5 @@ pub use endpoint_name::EndpointName;
 pub use ends::UnknownEndpoint;
 pub(crate) use ends::{selects, target};
 pub use nearest::distance;
+pub use ports::{permitted_ports, port_text};
 pub use state::DeclaredState;

@@ -8,8 +8,8 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    declared::DeclaredState,
-    list::{ConnectionList, ListOptions, port_text},
+    declared::{DeclaredState, port_text},
+    list::{ConnectionList, ListOptions},
 };
 
 /// What became of a connection.

@@ -1,7 +1,10 @@
 //! One connection, step by step.
 
+mod why;
+
 use serde::Serialize;
 
+use self::why::Refused;
 use crate::{
     declared::{Answer, ConnectionQuestion, DeclaredState, UnknownEndpoint, judge},
     model::{FieldPath, PolicyDirection, PolicyRef, Protocol},
@@ -61,6 +64,9 @@ pub struct ExplainStep {
     /// File and line of that field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub place: Option<String>,
+    /// Why a rule does not admit the connection.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
 }
 
 /// Explains whether a connection is allowed.
@@ -74,6 +80,13 @@ pub fn explain(state: &DeclaredState, question: &ConnectionQuestion) -> Result<E
         let (answer, at) = Answer::of(cases);
         let case = cases.cases.get(at);
         let directions = case.map(|case| case.verdict.directions()).into_iter().flatten();
+        let refused = case.map(|case| Refused {
+            snapshot: cases.snapshot,
+            from: case.from.peer,
+            to: case.to.peer,
+            protocol: case.protocol,
+            port: case.port,
+        });
         let of_several = !answer.connections.is_empty() || port.is_none();
         let explained = case.filter(|_| of_several).map(|case| ExplainedCase {
             from: case.from.name.clone(),
@@ -87,7 +100,7 @@ pub fn explain(state: &DeclaredState, question: &ConnectionQuestion) -> Result<E
             protocol: protocol.or(case.map(|case| case.protocol)).unwrap_or(Protocol::Tcp),
             port: *port,
             via_service: *via_service,
-            steps: directions.flat_map(|verdict| steps(state, verdict)).collect(),
+            steps: directions.flat_map(|verdict| steps(state, verdict, refused.as_ref())).collect(),
             answer,
             explained,
         }
@@ -95,10 +108,20 @@ pub fn explain(state: &DeclaredState, question: &ConnectionQuestion) -> Result<E
 }
 
 /// What happened in one direction, in order.
-fn steps(state: &DeclaredState, verdict: &DirectionVerdict<'_>) -> Vec<ExplainStep> {
+fn steps(
+    state: &DeclaredState,
+    verdict: &DirectionVerdict<'_>,
+    refused: Option<&Refused<'_>>,
+) -> Vec<ExplainStep> {
     let direction = verdict.direction;
-    let says =
-        |text: &str| ExplainStep { direction, text: text.to_owned(), policy: None, path: None, place: None };
+    let says = |text: &str| ExplainStep {
+        direction,
+        text: text.to_owned(),
+        policy: None,
+        path: None,
+        place: None,
+        reasons: Vec::new(),
+    };
     let mut steps = Vec::new();
     if let Some(rule) = verdict.passed_by {
         steps.push(of_tier_rule(state, rule, "a rule of the Admin tier passes the decision on"));
@@ -115,7 +138,7 @@ fn steps(state: &DeclaredState, verdict: &DirectionVerdict<'_>) -> Vec<ExplainSt
                 steps.push(of_tier_rule(state, rule, &text));
             }
         }
-        DecidedBy::NetworkPolicy => steps.extend(of_network_policies(state, verdict)),
+        DecidedBy::NetworkPolicy => steps.extend(of_network_policies(state, verdict, refused)),
     }
     steps
 }
@@ -129,15 +152,27 @@ fn of_tier_rule(state: &DeclaredState, rule: &CompiledTierRule, text: &str) -> E
         place: state.place(policy, &path),
         policy: Some(policy.clone()),
         path: Some(path),
+        reasons: Vec::new(),
     }
 }
 
-fn of_network_policies(state: &DeclaredState, verdict: &DirectionVerdict<'_>) -> Vec<ExplainStep> {
+fn of_network_policies(
+    state: &DeclaredState,
+    verdict: &DirectionVerdict<'_>,
+    refused: Option<&Refused<'_>>,
+) -> Vec<ExplainStep> {
     let direction = verdict.direction;
     let step = |text: String, policy: &PolicyRef, path: &str| {
         let path = FieldPath::parse(path);
         let place = state.place(policy, &path);
-        ExplainStep { direction, text, place, policy: Some(policy.clone()), path: Some(path) }
+        ExplainStep {
+            direction,
+            text,
+            place,
+            policy: Some(policy.clone()),
+            path: Some(path),
+            reasons: Vec::new(),
+        }
     };
     let isolating = verdict.isolating().iter();
     let mut steps: Vec<ExplainStep> = isolating
@@ -161,7 +196,8 @@ fn of_network_policies(state: &DeclaredState, verdict: &DirectionVerdict<'_>) ->
             Mismatch::Both => ("other peers and other ports", peers),
         };
         let text = format!("rule {} of {} is for {text}", rule.index, rule.policy.id);
-        step(text, &rule.policy.id, &format!("spec.{direction}[{}].{field}", rule.index))
+        let step = step(text, &rule.policy.id, &format!("spec.{direction}[{}].{field}", rule.index));
+        ExplainStep { reasons: refused.map(|it| it.reasons(rule, why)).unwrap_or_default(), ..step }
     }));
     let why = if none { "none of them has a rule" } else { "no rule admits the connection" };
     steps.push(ExplainStep {
@@ -170,6 +206,7 @@ fn of_network_policies(state: &DeclaredState, verdict: &DirectionVerdict<'_>) ->
         policy: None,
         path: None,
         place: None,
+        reasons: Vec::new(),
     });
     steps
 }

@@ -1,6 +1,6 @@
 //! What lint looks at: the state, sorted, so that findings come in a definite order.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cell::RefCell, collections::HashMap, sync::Arc};
 
 use crate::{
     cluster::{ObjectRef, manifests::Completeness},
@@ -26,7 +26,12 @@ pub(super) struct LintInput<'a> {
     pub(super) services: Vec<&'a Arc<Service>>,
     pods_of: HashMap<&'a str, Vec<&'a Arc<Pod>>>,
     policies_of: HashMap<&'a str, Vec<&'a Arc<NetworkPolicy>>>,
+    /// The pods of peers that were looked for: several rules ask for the same.
+    peers: RefCell<HashMap<PeerScope, Vec<&'a Arc<Pod>>>>,
 }
+
+/// The namespaces, or the policy's own one, and the pods that a peer means.
+type PeerScope = (Result<LabelSelector, Arc<str>>, LabelSelector);
 
 impl<'a> LintInput<'a> {
     pub(super) fn new(state: &'a DeclaredState) -> Self {
@@ -62,6 +67,7 @@ impl<'a> LintInput<'a> {
             services,
             pods_of,
             policies_of,
+            peers: RefCell::default(),
         }
     }
 
@@ -107,9 +113,16 @@ impl<'a> LintInput<'a> {
 
     /// The pods that a peer of a policy means.
     pub(super) fn peers(&self, policy: &NetworkPolicy, peer: &Peer) -> Vec<&'a Arc<Pod>> {
-        let Peer::Pods { pods, .. } = peer else { return Vec::new() };
+        let Peer::Pods { namespaces, pods } = peer else { return Vec::new() };
+        let scope = namespaces.clone().ok_or_else(|| policy.namespace.clone());
+        let scope = (scope, pods.clone());
+        if let Some(known) = self.peers.borrow().get(&scope) {
+            return known.clone();
+        }
         let here = self.peer_namespaces(policy, peer);
-        here.iter().flat_map(|namespace| self.selected(&namespace.name, pods)).collect()
+        let found: Vec<_> = here.iter().flat_map(|namespace| self.selected(&namespace.name, pods)).collect();
+        self.peers.borrow_mut().insert(scope, found.clone());
+        found
     }
 
     /// The pods in their node's network that a peer of a policy means.

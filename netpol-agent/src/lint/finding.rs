@@ -86,8 +86,6 @@ pub enum LintCode {
     ComplementaryPeers,
     /// An object that is given more than once.
     DuplicateObject,
-    /// A word that YAML reads as a boolean, where a string is needed.
-    YamlBoolean,
     /// A placeholder of a template that was not rendered.
     TemplatePlaceholder,
     /// A workload that no policy selects, in a namespace with policies.
@@ -98,7 +96,7 @@ pub enum LintCode {
 
 impl LintCode {
     /// All of them.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 25] = [
         Self::InvalidObject,
         Self::SelectorMatchesNoPod,
         Self::NamespaceSelectorMatchesNothing,
@@ -121,7 +119,6 @@ impl LintCode {
         Self::EqualPriority,
         Self::ComplementaryPeers,
         Self::DuplicateObject,
-        Self::YamlBoolean,
         Self::TemplatePlaceholder,
         Self::WorkloadNotSelected,
         Self::IgnoreWithoutReason,
@@ -153,7 +150,6 @@ impl LintCode {
             Self::EqualPriority => "equal-priority",
             Self::ComplementaryPeers => "complementary-peers",
             Self::DuplicateObject => "duplicate-object",
-            Self::YamlBoolean => "yaml-boolean",
             Self::TemplatePlaceholder => "template-placeholder",
             Self::WorkloadNotSelected => "workload-not-selected",
             Self::IgnoreWithoutReason => "ignore-without-reason",
@@ -205,7 +201,6 @@ impl LintCode {
             Self::EqualPriority => "Cluster-wide policies of one priority that contradict each other.",
             Self::ComplementaryPeers => "List items (OR) of which one admits what the other leaves out.",
             Self::DuplicateObject => "An object that is given more than once.",
-            Self::YamlBoolean => "A word that YAML reads as a boolean, where a string is needed.",
             Self::TemplatePlaceholder => "A placeholder of a template that was not rendered.",
             Self::WorkloadNotSelected => "A workload that no policy selects, in a namespace with policies.",
             Self::IgnoreWithoutReason => "An annotation that ignores findings and does not say why.",

@@ -100,15 +100,16 @@ fn of_peer(cluster: &LintInput<'_>, policy: &NetworkPolicy, peer: &Peer, path: &
     }
     let names: Vec<&str> = here.iter().map(|namespace| &*namespace.name).collect();
     let typo = typo::find(pods, &labels_of(cluster, &names));
-    if typo.is_none() && !cluster.knows_pods_of(policy, peer) {
+    let elsewhere =
+        cluster.pods.iter().find(|pod| pods.matches(pod.labels())).filter(|_| namespaces.is_none());
+    // In files: whoever wants in may be anywhere.
+    if typo.is_none() && elsewhere.is_none() && !cluster.is_whole() {
         return None;
     }
     let of = namespaces
         .as_ref()
         .map_or_else(|| format!("namespace {}", policy.namespace), |s| format!("namespaces with {s}"));
     let reason = format!("{pods} matches no pod of {of}, so that this peer matches nothing");
-    let elsewhere =
-        cluster.pods.iter().find(|pod| pods.matches(pod.labels())).filter(|_| namespaces.is_none());
     let remedy = match elsewhere {
         Some(pod) => format!(
             "pods of other namespaces match, such as {}: if they are meant, add a namespaceSelector to the same list item",
@@ -119,9 +120,7 @@ fn of_peer(cluster: &LintInput<'_>, policy: &NetworkPolicy, peer: &Peer, path: &
     let field = if pods.is_empty() { "" } else { ".podSelector" };
     let code = LintCode::SelectorMatchesNoPod;
     let finding = cluster.finding(code, &policy.id, &format!("{path}{field}"), reason, remedy);
-    let is_warning = elsewhere.is_some();
-    let severity = if is_warning { Severity::Warning } else { severity(cluster, typo.as_ref()) };
-    Some(LintFinding { severity, ..finding })
+    Some(finding)
 }
 
 /// What to do about a namespace selector that matches nothing; `None` where what it means may be elsewhere.

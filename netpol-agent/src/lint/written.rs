@@ -42,7 +42,7 @@ fn duplicate(duplicate: &DuplicateObject) -> LintFinding {
 
 fn boolean(word: &WordForBoolean) -> LintFinding {
     let WordForBoolean { object, file, line, path, word } = word;
-    let code = LintCode::YamlBoolean;
+    let code = LintCode::InvalidObject;
     LintFinding {
         code,
         severity: code.severity(),
@@ -50,7 +50,9 @@ fn boolean(word: &WordForBoolean) -> LintFinding {
         path: path.clone(),
         file: file.to_string(),
         line: *line,
-        reason: format!("kubectl reads an unquoted {word} as a boolean, and the API server refuses it here"),
+        reason: format!(
+            "must be a string: kubectl reads an unquoted {word} as a boolean, which the API server refuses"
+        ),
         remedy: format!("put {word} in quotes"),
     }
 }

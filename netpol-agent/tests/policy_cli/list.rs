@@ -63,6 +63,23 @@ tea/front,tea/store,TCP,9100,9200,true
 }
 
 #[test]
+fn a_matrix_of_all_ports() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = write(&folder, "m.yaml", BEFORE);
+    let run = netpol(&["matrix", "-f", &file]);
+    let expected = "all ports: from the rows to the columns
++ allowed   - denied   ? up to the implementation   ~ some ports
+
+  from      1 2
+1 tea/front + ~
+2 tea/store - +
+";
+    assert_eq!((run.out.as_str(), run.status), (expected, 0), "{}", run.err);
+    let csv = netpol(&["matrix", "-f", &file, "--protocol", "TCP", "-o", "csv"]).out;
+    assert!(csv.contains("tea/front,tea/store,\"TCP 3306,9100-9200\"\ntea/store,tea/front,\n"), "{csv}");
+}
+
+#[test]
 fn what_a_change_permits_and_takes_away() {
     let folder = tempfile::tempdir().unwrap();
     let old = write(&folder, "old.yaml", BEFORE);

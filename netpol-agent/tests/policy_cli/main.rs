@@ -31,6 +31,7 @@ ingress of shop/api: denied
     spec.podSelector, {manifests}:55
   - rule 0 of shop/api is for other ports
     spec.ingress[0].ports, {manifests}:59
+    ports: TCP 8080 is not TCP 80
   - default deny: it is isolated, and no rule admits the connection
 "
     );

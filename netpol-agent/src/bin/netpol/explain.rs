@@ -156,6 +156,9 @@ fn text(explanation: &Explanation) -> String {
                 let place = step.place.as_ref().map(|place| format!(", {place}")).unwrap_or_default();
                 let _ = writeln!(text, "    {path}{place}");
             }
+            for reason in &step.reasons {
+                let _ = writeln!(text, "    {}", wrapped(reason, 6));
+            }
         }
     }
     if !answer.notes.is_empty() {

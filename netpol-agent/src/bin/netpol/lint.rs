@@ -112,7 +112,12 @@ fn text(findings: &[LintFinding]) -> String {
             Severity::Warning => unsure("warning"),
             Severity::Info => strong("info"),
         };
-        let _ = writeln!(text, "{severity}[{}] {}:{}", finding.code.name(), finding.file, finding.line);
+        // What is read from a cluster is written in no file.
+        let place = match &*finding.file {
+            "" => "in the cluster".to_owned(),
+            file => format!("{file}:{}", finding.line),
+        };
+        let _ = writeln!(text, "{severity}[{}] {place}", finding.code.name());
         let object = finding.object.as_deref().unwrap_or("(unnamed)");
         let path = finding.path.to_string();
         let _ = writeln!(text, "  {}", wrapped(&format!("{object} {path}"), 2));

@@ -4,7 +4,10 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Result, bail};
 use clap::{Args, ValueEnum};
-use netpol_agent::list::{ConnectionList, ListOptions, PermittedConnection, port_text};
+use netpol_agent::{
+    declared::port_text,
+    list::{ConnectionList, ListOptions, PermittedConnection},
+};
 
 use crate::{input::Source, print::print};
 

@@ -10,7 +10,7 @@ use netpol_agent::{matrix::WorkloadMatrix, model::Protocol};
 
 use crate::{input::Source, print::print};
 
-/// Show who may reach whom on one port, pods of one workload in one row.
+/// Show who may reach whom, on one port or on any, pods of one workload in one row.
 #[derive(Debug, Args)]
 pub(crate) struct Matrix {
     #[command(flatten)]
@@ -18,12 +18,12 @@ pub(crate) struct Matrix {
     /// Only pods of this namespace.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// The destination's port (the pod's own, not its Service's).
+    /// The destination's port (the pod's own, not its Service's); all ports where it is left out.
     #[arg(long, short)]
-    port: u16,
-    /// TCP, UDP or SCTP.
-    #[arg(long, default_value = "TCP")]
-    protocol: Protocol,
+    port: Option<u16>,
+    /// TCP, UDP or SCTP [default: TCP, and without a port all of them]
+    #[arg(long)]
+    protocol: Option<Protocol>,
     /// How to print it.
     #[arg(long, short, default_value = "table")]
     output: Output,
@@ -42,7 +42,11 @@ impl Matrix {
     pub(crate) fn run(self) -> Result<ExitCode> {
         let Self { source, namespace, port, protocol, output } = self;
         let state = source.load_and_report()?;
-        let matrix = WorkloadMatrix::new(&state, namespace.as_deref(), protocol, port);
+        let here = namespace.as_deref();
+        let matrix = match port {
+            Some(port) => WorkloadMatrix::new(&state, here, protocol.unwrap_or(Protocol::Tcp), port),
+            None => WorkloadMatrix::of_all_ports(&state, here, protocol),
+        };
         if matrix.workloads.is_empty() {
             match namespace {
                 Some(namespace) => bail!("no running pod in namespace {namespace:?} of the manifests"),

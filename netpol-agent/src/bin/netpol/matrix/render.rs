@@ -2,7 +2,11 @@
 
 use std::fmt::Write as _;
 
-use netpol_agent::matrix::{WorkloadMatrix, WorkloadPair};
+use netpol_agent::{
+    declared::{PortAnswer, port_text},
+    matrix::{WorkloadMatrix, WorkloadPair},
+    model::Protocol,
+};
 
 use crate::style::{bad, good, unsure};
 
@@ -15,10 +19,10 @@ pub(super) fn table(pairs: &WorkloadMatrix) -> String {
     let digits = n.to_string().len();
     let longest = pairs.workloads.iter().map(|name| name.chars().count()).max().unwrap_or(0).clamp(4, 50);
     let columns = ((WIDTH - digits - 1 - longest) / (digits + 1)).max(1);
+    let some = if pairs.port.is_none() { format!("   {} some ports", good("~")) } else { String::new() };
     let mut table = format!(
-        "{} {}: from the rows to the columns\n{} allowed   {} denied   {} up to the implementation\n",
-        pairs.protocol,
-        pairs.port,
+        "{}: from the rows to the columns\n{} allowed   {} denied   {} up to the implementation{some}\n",
+        title(pairs),
         good("+"),
         bad("-"),
         unsure("?"),
@@ -37,6 +41,7 @@ pub(super) fn table(pairs: &WorkloadMatrix) -> String {
                 let pad = " ".repeat(digits);
                 let _ = match (pair.defined, pair.allowed) {
                     (false, _) => write!(table, "{pad}{}", unsure("?")),
+                    (true, true) if is_partial(pair, pairs.protocol) => write!(table, "{pad}{}", good("~")),
                     (true, true) => write!(table, "{pad}{}", good("+")),
                     (true, false) => write!(table, "{pad}{}", bad("-")),
                 };
@@ -45,6 +50,22 @@ pub(super) fn table(pairs: &WorkloadMatrix) -> String {
         }
     }
     table
+}
+
+fn title(pairs: &WorkloadMatrix) -> String {
+    match (pairs.protocol, pairs.port) {
+        (Some(protocol), Some(port)) => format!("{protocol} {port}"),
+        (Some(protocol), None) => format!("{protocol}, all ports"),
+        (None, _) => "all ports".to_owned(),
+    }
+}
+
+/// Whether not all ports are allowed, of a matrix of all ports.
+fn is_partial(pair: &WorkloadPair, protocol: Option<Protocol>) -> bool {
+    let Some(ports) = &pair.ports else { return false };
+    let is_whole = |port: &PortAnswer| (port.first, port.last) == (1, u16::MAX);
+    let wanted = if protocol.is_some() { 1 } else { 3 };
+    ports.iter().filter(|port| is_whole(port)).count() < wanted
 }
 
 /// The end of a name says more than its start.
@@ -57,12 +78,20 @@ fn cut(name: &str, width: usize) -> String {
     format!("..{kept}")
 }
 
-/// One line a pair.
+/// One line a pair; of all ports, with the ports that are allowed.
 pub(super) fn csv(pairs: &WorkloadMatrix) -> String {
+    let (Some(protocol), Some(port)) = (pairs.protocol, pairs.port) else {
+        let mut csv = String::from("from,to,ports\n");
+        for WorkloadPair { from, to, ports, .. } in &pairs.pairs {
+            let ports = quoted(&port_text(ports.as_deref().unwrap_or_default()));
+            let _ = writeln!(csv, "{},{},{ports}", quoted(from), quoted(to));
+        }
+        return csv;
+    };
     let mut csv = String::from("from,to,protocol,port,allowed,defined\n");
-    for WorkloadPair { from, to, allowed, defined } in &pairs.pairs {
+    for WorkloadPair { from, to, allowed, defined, ports: _ } in &pairs.pairs {
         let (from, to) = (quoted(from), quoted(to));
-        let _ = writeln!(csv, "{from},{to},{},{},{allowed},{defined}", pairs.protocol, pairs.port);
+        let _ = writeln!(csv, "{from},{to},{protocol},{port},{allowed},{defined}");
     }
     csv
 }
