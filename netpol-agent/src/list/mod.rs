@@ -1,6 +1,10 @@
 //! Every connection that policies permit, workload to workload and with the outside, and on which ports.
 
-use std::{collections::BTreeMap, net::IpAddr, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+    sync::Arc,
+};
 
 use serde::Serialize;
 
