@@ -107,6 +107,9 @@ impl ManifestSource {
         for error in &loaded.errors {
             warn!("{error}");
         }
+        for word in &loaded.booleans {
+            warn!("{word}");
+        }
         for duplicate in &loaded.duplicates {
             warn!("{duplicate}");
         }

@@ -115,13 +115,17 @@ fn text(place: &str, result: &CheckResult, query: Option<&CheckQuery>, out: &mut
 
 /// A query in a line.
 fn title(query: &CheckQuery) -> String {
-    let id = query.id.as_str().map_or_else(|| query.id.to_string(), str::to_owned);
+    let id = match &query.id {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(id) => format!("{id}: "),
+        id => format!("{id}: "),
+    };
     let port = match (query.protocol.as_deref(), query.port) {
         (protocol, Some(port)) => format!("{} {port}", protocol.unwrap_or("TCP")),
         (Some(protocol), None) => format!("{protocol} any port"),
         (None, None) => "any port".to_owned(),
     };
-    format!("{id}: {} -> {} {port}", query.src, query.dst)
+    format!("{id}{} -> {} {port}", query.src, query.dst)
 }
 
 /// The summary, on standard error.

@@ -64,6 +64,9 @@ impl Source {
             let n = state.manifests.errors.len();
             say(format_args!("netpol: {n} of the objects could not be loaded; what follows is without them"));
         }
+        for word in &state.manifests.booleans {
+            say(format_args!("netpol: {word}"));
+        }
         for duplicate in &state.manifests.duplicates {
             say(format_args!("netpol: {duplicate}"));
         }

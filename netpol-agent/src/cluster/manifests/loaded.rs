@@ -162,6 +162,17 @@ impl fmt::Display for ManifestError {
     }
 }
 
+/// `file:line: object: field: …`.
+impl fmt::Display for WordForBoolean {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { object, file, line, path, word } = self;
+        write!(
+            f,
+            "{file}:{line}: {object}: {path}: put {word} in quotes: kubectl reads a boolean; taken for the word here"
+        )
+    }
+}
+
 /// `file:line: object is given twice …`.
 impl fmt::Display for DuplicateObject {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
