@@ -12,7 +12,7 @@ use super::{
 use crate::{
     cluster::Snapshot,
     model::{
-        ContainerPort, Labels, Pod, PodClass, PodPhase, Protocol, Service, SocketAddress,
+        ContainerPort, Labels, Pod, PodClass, Protocol, Service, SocketAddress,
         object::{Exposure, ServicePort, TargetPort},
     },
     policy::ConnectionPeer,
@@ -98,18 +98,8 @@ impl EndpointName {
             snapshot.pods().filter(is_like).flat_map(|pod| pod.class.ports.iter().cloned()).collect();
         ports.sort();
         ports.dedup();
-        Some(Pod {
-            key: self.hypothetical_key().into(),
-            uid: "".into(),
-            class: Arc::new(PodClass::new(namespace.as_str().into(), labels, ports.into())),
-            ips: Box::default(),
-            host_network: false,
-            node: None,
-            phase: PodPhase::Declared,
-            workload: None,
-            created: None,
-            is_ending: false,
-        })
+        let class = PodClass::new(namespace.as_str().into(), labels, ports.into());
+        Some(Pod::declared(self.hypothetical_key(), class))
     }
 }
 

@@ -12,15 +12,15 @@ use crate::{
     cluster::{Index, Object},
     declared::{AddressRange, DeclaredState, PortAnswer, outside, permitted_ports},
     matrix,
-    model::{Labels, Pod, PodClass, PodPhase},
+    model::{Labels, Pod, PodClass},
     policy::{ConnectionPeer, Engine, group_pods},
 };
 
-/// The namespace of pods that stand for those of namespaces that are not known.
-const UNKNOWN_NAMESPACE: &str = "netpol-any-other-namespace";
+/// The namespace of pods that stand for those of namespaces that are not known. No namespace can have this name.
+const UNKNOWN_NAMESPACE: &str = "*";
 
-/// The name of pods that stand for those that are not known.
-const UNKNOWN_POD: &str = "netpol-any-other-pod";
+/// The name of pods that stand for those that are not known. No pod can have this name.
+const UNKNOWN_POD: &str = "*";
 
 /// A connection that is permitted, on some ports.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -126,20 +126,9 @@ fn unknown_pods(state: &DeclaredState) -> Vec<Arc<Pod>> {
     let namespaces = state.snapshot().namespaces().map(|namespace| namespace.name.clone());
     let all = namespaces.chain([Arc::from(UNKNOWN_NAMESPACE)]);
     let pod = |namespace: Arc<str>| {
-        let key = format!("{namespace}/{UNKNOWN_POD}").into();
+        let key = format!("{namespace}/{UNKNOWN_POD}");
         let class = PodClass::new(namespace, Labels::from_iter::<[(&str, &str); 0]>([]), Box::default());
-        Arc::new(Pod {
-            key,
-            uid: "".into(),
-            class: Arc::new(class),
-            ips: Box::default(),
-            host_network: false,
-            node: None,
-            phase: PodPhase::Declared,
-            workload: None,
-            created: None,
-            is_ending: false,
-        })
+        Arc::new(Pod::declared(key, class))
     };
     all.map(pod).collect()
 }

@@ -72,6 +72,23 @@ pub struct Workload {
 }
 
 impl Pod {
+    /// Creates a pod that no cluster has, as a manifest declares it: without addresses, node or workload.
+    #[must_use]
+    pub fn declared(key: impl Into<Arc<str>>, class: PodClass) -> Self {
+        Self {
+            key: key.into(),
+            uid: "".into(),
+            class: Arc::new(class),
+            ips: Box::default(),
+            host_network: false,
+            node: None,
+            phase: PodPhase::Declared,
+            workload: None,
+            created: None,
+            is_ending: false,
+        }
+    }
+
     /// Returns the namespace.
     #[must_use]
     pub fn namespace(&self) -> &Arc<str> {

@@ -32,6 +32,31 @@ fn write(folder: &tempfile::TempDir, name: &str, text: &str) -> String {
     path.to_str().unwrap().to_owned()
 }
 
+/// Pods that `--exposure` makes up have names that no real pod can have: one of these was left out before.
+#[test]
+fn no_name_hides_a_pod() {
+    let folder = tempfile::tempdir().unwrap();
+    let names = ["netpol-any-other-pod", "any-other-pod", "unknown"];
+    for name in names {
+        let pod = format!(
+            "{{apiVersion: v1, kind: Pod, metadata: {{name: {name}, namespace: tea}}, spec: {{containers: []}}}}"
+        );
+        let file = write(&folder, "p.yaml", &pod);
+        for exposure in [&[][..], &["--exposure"]] {
+            let run = netpol(&[&["list", "-f", &file, "-o", "csv"], exposure].concat());
+            let expected = format!("tea/{name},0.0.0.0/0,TCP,1,65535,true");
+            assert!(run.out.contains(&expected), "{name} {exposure:?}: {} {}", run.out, run.err);
+        }
+    }
+    let strange = write(
+        &folder,
+        "s.yaml",
+        "{apiVersion: v1, kind: Pod, metadata: {name: '*', namespace: tea}, spec: {containers: []}}",
+    );
+    let run = netpol(&["list", "-f", &strange]);
+    assert!(run.err.contains("metadata.name"), "{}", run.err);
+}
+
 #[test]
 fn all_that_is_permitted() {
     let folder = tempfile::tempdir().unwrap();

@@ -3,13 +3,16 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use netpol_agent::{
     declared::port_text,
     list::{ConnectionList, ListOptions, PermittedConnection},
 };
 
-use crate::{input::Source, print::print};
+use crate::{
+    input::Source,
+    print::{PairFormat, print},
+};
 
 /// List every connection that policies permit, workload to workload and with the outside, and on which ports.
 #[derive(Debug, Args)]
@@ -27,16 +30,7 @@ pub(crate) struct List {
     exposure: bool,
     /// How to print it.
     #[arg(long, short, default_value = "table")]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Csv,
-    Json,
-    Mermaid,
-    Dot,
+    output: PairFormat,
 }
 
 impl List {
@@ -55,11 +49,11 @@ impl List {
         }
         let list = ConnectionList::new(&state, &ListOptions { namespace, focus, exposure });
         print(&match output {
-            Output::Table => table(&list.connections),
-            Output::Csv => csv(&list.connections),
-            Output::Json => serde_json::to_string_pretty(&list)? + "\n",
-            Output::Mermaid => graph(&list.connections, Graph::Mermaid),
-            Output::Dot => graph(&list.connections, Graph::Dot),
+            PairFormat::Table => table(&list.connections),
+            PairFormat::Csv => csv(&list.connections),
+            PairFormat::Json => serde_json::to_string_pretty(&list)? + "\n",
+            PairFormat::Mermaid => graph(&list.connections, Graph::Mermaid),
+            PairFormat::Dot => graph(&list.connections, Graph::Dot),
         })?;
         Ok(ExitCode::SUCCESS)
     }

@@ -5,10 +5,13 @@ mod render;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use netpol_agent::{matrix::WorkloadMatrix, model::Protocol};
 
-use crate::{input::Source, print::print};
+use crate::{
+    input::Source,
+    print::{PairFormat, print},
+};
 
 /// Show who may reach whom, on one port or on any, pods of one workload in one row.
 #[derive(Debug, Args)]
@@ -26,16 +29,7 @@ pub(crate) struct Matrix {
     protocol: Option<Protocol>,
     /// How to print it.
     #[arg(long, short, default_value = "table")]
-    output: Output,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Output {
-    Table,
-    Csv,
-    Json,
-    Mermaid,
-    Dot,
+    output: PairFormat,
 }
 
 impl Matrix {
@@ -56,11 +50,11 @@ impl Matrix {
             }
         }
         print(&match output {
-            Output::Table => render::table(&matrix),
-            Output::Csv => render::csv(&matrix),
-            Output::Json => serde_json::to_string_pretty(&matrix)? + "\n",
-            Output::Mermaid => render::mermaid(&matrix),
-            Output::Dot => render::dot(&matrix),
+            PairFormat::Table => render::table(&matrix),
+            PairFormat::Csv => render::csv(&matrix),
+            PairFormat::Json => serde_json::to_string_pretty(&matrix)? + "\n",
+            PairFormat::Mermaid => render::mermaid(&matrix),
+            PairFormat::Dot => render::dot(&matrix),
         })?;
         Ok(ExitCode::SUCCESS)
     }

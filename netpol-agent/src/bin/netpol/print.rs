@@ -7,6 +7,17 @@ use std::{
 
 use anstream::AutoStream;
 use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+
+/// How pairs of workloads are printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PairFormat {
+    Table,
+    Csv,
+    Json,
+    Mermaid,
+    Dot,
+}
 
 /// Writes to standard output, without colour where it is not wanted.
 pub(crate) fn print(text: &str) -> Result<()> {

@@ -9,7 +9,7 @@ use super::{
     metadata::ObjectMeta,
     pod::{PodSpec, declared_ports},
 };
-use crate::model::{FieldPath, Pod, PodClass, PodPhase, Workload};
+use crate::model::{FieldPath, Pod, PodClass, Workload};
 
 /// The pods that a workload makes, as one pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -114,17 +114,11 @@ fn checked(kind: &str, api: ApiWorkload) -> Result<Option<PodTemplate>, Invalid>
     let ports = declared_ports(pod_spec).map_err(inside)?;
     let workload = Workload { kind: kind.into(), name: (*name).into() };
     let owner = api.metadata.workload();
+    let class = PodClass::new(namespace.clone(), labels, ports.into());
     let pod = Pod {
-        key: format!("{namespace}/{name}").into(),
-        uid: "".into(),
-        class: Arc::new(PodClass::new(namespace, labels, ports.into())),
-        ips: Box::default(),
         host_network,
-        node: None,
-        phase: PodPhase::Declared,
         workload: Some(owner.clone().unwrap_or_else(|| Arc::new(workload.clone()))),
-        created: None,
-        is_ending: false,
+        ..Pod::declared(format!("{namespace}/{name}"), class)
     };
     Ok(Some(PodTemplate { workload, owner, is_scaled_to_zero: spec.replicas == Some(0), pod }))
 }
