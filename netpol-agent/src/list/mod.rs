@@ -54,16 +54,16 @@ pub struct ConnectionList {
 }
 
 /// Pods that no policy tells apart, or others that are judged alike.
-struct Party<'a> {
+struct ListedEndpoint<'a> {
     name: Arc<str>,
     peer: ConnectionPeer<'a>,
     /// Another one of them: what they may do among themselves is about two.
     other: Option<ConnectionPeer<'a>>,
-    kind: PartyKind,
+    kind: EndpointKind,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum PartyKind {
+enum EndpointKind {
     /// Pods that are known; whether they are among those that are asked for.
     Workload(bool),
     Outside(AddressRange),
@@ -91,34 +91,44 @@ impl ConnectionList {
         let names: Vec<Arc<str>> = matrix::names(&groups).into_iter().map(Arc::from).collect();
         let keys = groups.iter().map(|pods| pods.iter().map(|pod| pod.key.clone()).collect());
         let pods = names.iter().cloned().zip(keys).collect();
-        let mut parties: Vec<Party<'_>> = groups
+        let mut endpoints: Vec<ListedEndpoint<'_>> = groups
             .iter()
             .zip(&names)
             .filter_map(|(pods, name)| {
                 let (peer, other) =
                     (pods.first().map(ConnectionPeer::Pod)?, pods.get(1).map(ConnectionPeer::Pod));
-                Some(Party { name: name.clone(), peer, other, kind: PartyKind::Workload(is_asked(pods)) })
+                Some(ListedEndpoint {
+                    name: name.clone(),
+                    peer,
+                    other,
+                    kind: EndpointKind::Workload(is_asked(pods)),
+                })
             })
             .collect();
-        parties.extend(outside(snapshot).into_iter().map(|(range, ip)| of_range(range, ip)));
+        endpoints.extend(outside(snapshot).into_iter().map(|(range, ip)| of_range(range, ip)));
         let mut made_up: Vec<&Arc<Pod>> = snapshot.pods().filter(|pod| is_unknown(pod)).collect();
         made_up.sort_by(|a, b| a.key.cmp(&b.key));
-        parties.extend(made_up.into_iter().map(of_unknown));
-        Self { connections: permitted(&engine, &parties), pods }
+        endpoints.extend(made_up.into_iter().map(of_unknown));
+        Self { connections: permitted(&engine, &endpoints), pods }
     }
 }
 
-fn of_range<'a>(range: AddressRange, ip: IpAddr) -> Party<'a> {
-    let (peer, kind) = (ConnectionPeer::Ip(ip), PartyKind::Outside(range));
-    Party { name: range.text().into(), peer, other: None, kind }
+fn of_range<'a>(range: AddressRange, ip: IpAddr) -> ListedEndpoint<'a> {
+    let (peer, kind) = (ConnectionPeer::Ip(ip), EndpointKind::Outside(range));
+    ListedEndpoint { name: range.text().into(), peer, other: None, kind }
 }
 
-fn of_unknown(pod: &Arc<Pod>) -> Party<'_> {
+fn of_unknown(pod: &Arc<Pod>) -> ListedEndpoint<'_> {
     let name = match &**pod.namespace() {
         UNKNOWN_NAMESPACE => "any pod of any other namespace".to_owned(),
         namespace => format!("any other pod of namespace {namespace}"),
     };
-    Party { name: name.into(), peer: ConnectionPeer::Pod(pod), other: None, kind: PartyKind::Unknown }
+    ListedEndpoint {
+        name: name.into(),
+        peer: ConnectionPeer::Pod(pod),
+        other: None,
+        kind: EndpointKind::Unknown,
+    }
 }
 
 /// A pod without labels in each namespace, and in one that has no labels but its name.
@@ -146,14 +156,14 @@ fn with_pods(state: &DeclaredState, pods: &[Arc<Pod>]) -> Arc<Engine> {
     Engine::compile(&index.publish())
 }
 
-fn permitted(engine: &Engine, parties: &[Party<'_>]) -> Vec<PermittedConnection> {
+fn permitted(engine: &Engine, endpoints: &[ListedEndpoint<'_>]) -> Vec<PermittedConnection> {
     let mut connections = Vec::new();
-    for from in parties {
+    for from in endpoints {
         let mut of_from: Vec<(PermittedConnection, Option<AddressRange>)> = Vec::new();
-        for to in parties {
+        for to in endpoints {
             let is_listed = match (from.kind, to.kind) {
-                (PartyKind::Workload(from), PartyKind::Workload(to)) => from || to,
-                (PartyKind::Workload(asked), _) | (_, PartyKind::Workload(asked)) => asked,
+                (EndpointKind::Workload(from), EndpointKind::Workload(to)) => from || to,
+                (EndpointKind::Workload(asked), _) | (_, EndpointKind::Workload(asked)) => asked,
                 _ => false,
             };
             let is_same = Arc::ptr_eq(&from.name, &to.name);
@@ -161,8 +171,8 @@ fn permitted(engine: &Engine, parties: &[Party<'_>]) -> Vec<PermittedConnection>
             let Some(destination) = destination.filter(|_| is_listed) else { continue };
             let ports = permitted_ports(engine, from.peer, destination);
             let range = match to.kind {
-                PartyKind::Outside(range) => Some(range),
-                PartyKind::Workload(_) | PartyKind::Unknown => None,
+                EndpointKind::Outside(range) => Some(range),
+                EndpointKind::Workload(_) | EndpointKind::Unknown => None,
             };
             let connection = PermittedConnection { from: from.name.clone(), to: to.name.clone(), ports };
             push_joined(&mut of_from, connection, range);
@@ -191,12 +201,12 @@ fn push_joined(
 }
 
 /// Ranges of addresses that lie next to one another, and reach the same workload on the same ports, are one.
-fn joined_sources(by_source: Vec<(PartyKind, Vec<PermittedConnection>)>) -> Vec<PermittedConnection> {
+fn joined_sources(by_source: Vec<(EndpointKind, Vec<PermittedConnection>)>) -> Vec<PermittedConnection> {
     let mut joined: Vec<PermittedConnection> = Vec::new();
     // The last connection of a range to each workload.
     let mut last: HashMap<Arc<str>, (usize, AddressRange)> = HashMap::new();
     for (kind, connections) in by_source {
-        let PartyKind::Outside(range) = kind else {
+        let EndpointKind::Outside(range) = kind else {
             joined.extend(connections);
             continue;
         };
