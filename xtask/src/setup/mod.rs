@@ -1,10 +1,8 @@
 //! `setup`: installs what is missing, and says what it is for.
 
-mod auditable;
+mod cargo_tool;
 mod cross;
-mod cyclonedx;
 mod debian;
-mod deny;
 mod helm;
 mod kernel;
 mod linker;
@@ -34,7 +32,7 @@ pub(crate) fn run() -> Result<()> {
 pub(crate) fn building() -> Result<()> {
     let toolchain = toolchain::install()?;
     linker::install(&toolchain)?;
-    auditable::install()
+    cargo_tool::AUDITABLE.install()
 }
 
 /// What fuzzing needs beside that.
@@ -46,11 +44,7 @@ pub(crate) fn fuzzing() -> Result<()> {
         missing("c++", "builds libFuzzer");
         debian::install(&["g++"], "a C++ compiler for libFuzzer")?;
     }
-    if tool::find("cargo-fuzz").is_none() {
-        missing("cargo-fuzz", "drives libFuzzer; it is built from source, which takes a minute");
-        tool::run(tool::cargo().args(["install", "cargo-fuzz", "--locked"]))?;
-    }
-    Ok(())
+    cargo_tool::FUZZ.install()
 }
 
 /// What checking the crates that netpol is built of needs.
@@ -58,7 +52,7 @@ pub(crate) fn fuzzing() -> Result<()> {
 /// # Errors
 /// As for [`run`].
 pub(crate) fn dependency_check() -> Result<()> {
-    deny::install()
+    cargo_tool::DENY.install()
 }
 
 /// What building for aarch64 needs beside that.
@@ -74,7 +68,7 @@ pub(crate) fn cross_compiling() -> Result<()> {
 /// # Errors
 /// As for [`run`].
 pub(crate) fn sbom() -> Result<()> {
-    cyclonedx::install()
+    cargo_tool::CYCLONEDX.install()
 }
 
 /// What a virtual machine needs beside that.
