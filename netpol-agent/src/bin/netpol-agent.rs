@@ -35,53 +35,52 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Watch this node until SIGTERM or SIGINT.
+    /// Watch this node's pods until SIGTERM or SIGINT.
     Run(Box<Run>),
-    /// Judge once more what a run took in (`run --capture FILE`), without a cluster and without rights.
+    /// Replay a capture (`run --capture FILE`): the same connections and findings, without a cluster or privileges.
     Replay(Replay),
 }
 
 #[derive(clap::Args)]
 struct Replay {
-    /// The capture.
+    /// The file that `run --capture` wrote.
     file: PathBuf,
 
-    /// How lines look.
+    /// The format of the lines.
     #[arg(long, short, value_enum, value_name = "FORMAT", default_value = "compact")]
     output: Format,
 
-    /// Print findings, and no connections.
+    /// Print only findings.
     #[arg(long)]
     findings_only: bool,
 
-    /// Print connections by outcome, and the open findings, at the end.
+    /// At the end, print the number of connections by outcome, and the open findings.
     #[arg(long)]
     summary: bool,
 }
 
 #[derive(clap::Args)]
 struct Run {
-    /// Cluster state from files instead of the Kubernetes API: a folder or file of Kubernetes YAML (Namespaces, Pods
-    /// with status.podIPs, policies); may be given several times. Read anew when a file changes.
+    /// Read the cluster's state from this file or folder of Kubernetes YAML (Namespaces, Pods with status.podIPs,
+    /// policies) instead of the Kubernetes API. Can be repeated. Changed files are read again.
     #[arg(long, value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     manifests: Vec<PathBuf>,
 
-    /// The kubeconfig that names the API server. Without it, a pod uses its ServiceAccount; all others, what kubectl
-    /// would use.
+    /// The kubeconfig file. Default: in a pod, the ServiceAccount; elsewhere, the file that kubectl uses.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// A context of the kubeconfig, instead of its current one.
+    /// The context of the kubeconfig. Default: the current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 
-    /// Judge nothing by what the API server has not confirmed for so many seconds. A connection that is dead and does
-    /// not say so is noticed after 150 seconds, until when what came by it counts as confirmed.
+    /// The time without contact to the API server after which the cluster's state is too old for verdicts. A connection
+    /// that died silently is noticed after 150 seconds; until then its state counts as current.
     #[arg(long, value_name = "SECONDS", default_value_t = 300,
           value_parser = clap::value_parser!(u64).range(1..=86_400))]
     stale_after: u64,
 
-    /// Look every so many seconds for kinds that the API server did not have, such as policies of a CRD.
+    /// How often to look for API kinds that the server does not serve yet, such as those of a CRD.
     #[arg(long = "look-again", visible_alias = "rediscovery-interval", value_name = "SECONDS", default_value_t = 30,
           value_parser = clap::value_parser!(u64).range(1..=3600))]
     rediscovery_interval: u64,
@@ -93,44 +92,45 @@ struct Run {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     metrics_addr: Option<SocketAddr>,
 
-    /// This node's name in the cluster: with it, the pods whose traffic is not seen are counted.
+    /// This node's name in the cluster. With it, the agent counts the node's pods whose traffic it can't see.
     #[arg(long, env = "NETPOL_NODE", value_name = "NAME")]
     node: Option<String>,
 
-    /// Judge no connection whose verdict changed within so many seconds before it: enforcers take their time.
+    /// The grace window: if the verdict on a connection changed within this time before it, the connection is
+    /// undecidable, because enforcers need time to apply a change.
     #[arg(long, value_name = "SECONDS", default_value_t = 5, value_parser = clap::value_parser!(u64).range(..=3600))]
     grace: u64,
 
-    /// Connections remembered at a time.
+    /// The maximum number of connections in the connection table.
     #[arg(long, value_name = "COUNT", default_value_t = Limits::default().entries,
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(64..=4_194_304))]
     max_connections: usize,
 
-    /// Size of the ring buffer between kernel and agent, in KiB: a power of two.
+    /// The size of the ring buffer between the kernel and the agent, in KiB. A power of two.
     #[arg(long, value_name = "KIB", default_value_t = LoadOptions::default().ring_bytes / 1024)]
     ring_kib: u32,
 
-    /// How to attach to interfaces.
+    /// How to attach the eBPF programs to interfaces.
     #[arg(long, value_enum, default_value_t = Attach::Auto)]
     attach: Attach,
 
-    /// Let the eBPF programs write log lines (level debug).
+    /// Log messages of the eBPF programs (level debug).
     #[arg(long)]
     debug_programs: bool,
 
-    /// Write all that the agent takes in to this file, at most 1 GiB, for `netpol-agent replay`. It has names and addresses
-    /// of the cluster, and no payload of any packet.
+    /// Write all of the agent's inputs to this file, at most 1 GiB, for `netpol-agent replay`. The file contains names,
+    /// labels and addresses of the cluster, and no packet's payload.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 enum Attach {
-    /// TCX where the kernel has it (Linux 6.6), else clsact.
+    /// TCX if the kernel has it (Linux 6.6 and newer), otherwise clsact.
     Auto,
     /// TCX, at the head of the chain.
     Tcx,
-    /// A clsact filter of the highest priority.
+    /// A clsact filter with the highest priority.
     Clsact,
 }
 

@@ -4,6 +4,7 @@
 
 mod ends;
 mod examples;
+mod flags;
 mod input;
 mod lint;
 mod lint_rules;

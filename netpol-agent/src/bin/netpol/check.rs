@@ -20,28 +20,28 @@ use crate::{
     style::{bad, good, unsure},
 };
 
-/// Answer many queries at once, one result line each, in the order of the queries.
+/// Answer many queries, one result line each, in the order of the queries.
 ///
 /// A query is a JSON object in one line: {"id": 1, "src": {"pod": "shop/web"}, "dst": {"ip": "8.8.8.8"}, "protocol":
-/// "TCP", "port": 443, "via_service": false}; protocol, port and via_service may be left out. Without a port the query is
-/// about any port. An end is an object with `pod`, `ip`, `cidr`, `node`, `service`, `workload` or `labels`, and if need be
-/// `namespace`, or a text as `netpol explain` takes it. With --expect a query may carry "expect": "allow", "deny" or
-/// "undefined". The exit status is 1 where a query can't be answered or is answered otherwise than expected, or an object
-/// can't be read, and 2 where nothing can be answered.
+/// "TCP", "port": 443, "via_service": false}; protocol, port and via_service are optional. A query without a port is
+/// about all ports. An endpoint is an object with `pod`, `ip`, `cidr`, `node`, `service`, `workload` or `labels`, and an
+/// optional `namespace`, or a text as for `netpol explain`. With --expect, a query can have "expect": "allow", "deny" or
+/// "undefined". The exit status is 1 if a query can't be answered, an answer is not the expected one, or an object can't
+/// be read; and 2 if no query can be answered.
 #[derive(Debug, Args)]
 pub(crate) struct Check {
     #[command(flatten)]
     source: Source,
-    /// The namespace of ends that name none.
+    /// The namespace of endpoints without one.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// The queries, one JSON object a line; `-` for standard input.
+    /// The file of queries, one JSON object per line; `-` for standard input.
     #[arg(long, short, value_name = "FILE")]
     queries: PathBuf,
-    /// Hold each answer against the query's own "expect", and list those that differ.
+    /// Compare each answer with the query's "expect", and list the differences.
     #[arg(long)]
     expect: bool,
-    /// How to print results.
+    /// The output format.
     #[arg(long, short, default_value = "text")]
     output: Output,
 }
@@ -50,7 +50,7 @@ pub(crate) struct Check {
 enum Output {
     Text,
     Json,
-    /// A report as test runners write it.
+    /// A JUnit report (XML), for CI systems.
     Junit,
 }
 

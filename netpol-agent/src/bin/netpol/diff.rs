@@ -20,17 +20,17 @@ use crate::{
     style::{bad, good, unsure},
 };
 
-/// Compare what two sets of manifests permit: connections that appear, vanish, or change their ports.
+/// Compare what two sets of manifests permit: connections that are added, removed, or change their ports.
 ///
-/// Each set is a file, a folder, or a revision of a Git repository as git:REVISION:PATH. The exit status is 0 where nothing
-/// changed, 1 where something did, and 2 where one of the sets can't be read.
+/// Each set is a file, a folder, or a path in a Git revision (git:REVISION:PATH). The exit status is 0 if nothing changed, 1
+/// if something did, and 2 if one of the sets can't be read.
 #[derive(Debug, Args)]
 pub(crate) struct Diff {
     /// The manifests before.
     old: String,
     /// The manifests after.
     new: String,
-    /// How to print it.
+    /// The output format.
     #[arg(long, short, default_value = "text")]
     output: Output,
 }
@@ -38,7 +38,7 @@ pub(crate) struct Diff {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Output {
     Text,
-    /// A table for a pull request.
+    /// A table, for a pull request.
     Markdown,
     Json,
     Sarif,

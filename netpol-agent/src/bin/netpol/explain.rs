@@ -17,38 +17,38 @@ use crate::{
     style::{bad, good, strong, unsure, wrapped},
 };
 
-/// Explain, step by step, whether one connection is allowed, with the place of each rule that matters.
+/// Explain, step by step, whether a connection is allowed, with the file and line of each rule that matters.
 ///
-/// An END is a pod as NAMESPACE/NAME, a workload as deploy/NAME (sts, ds, job, cronjob …), a Service as svc/NAME, a node as
-/// node/NAME, any pod with some labels as label:KEY=VALUE,ns=NAMESPACE, an IP address, a CIDR, or `world` for public
-/// addresses. A connection to a Service, by name or address, is one to the pods behind it. Where an end stands for several,
-/// all of them are judged.
+/// An ENDPOINT is a pod (NAMESPACE/NAME), a workload (deploy/NAME, sts, ds, job, cronjob …), a Service (svc/NAME), a node
+/// (node/NAME), any pod with these labels (label:KEY=VALUE,ns=NAMESPACE), an IP address, a CIDR, or `world` for public
+/// addresses. A connection to a Service, by name or address, is a connection to its pods. If an endpoint stands for
+/// several pods or addresses, all of them are evaluated.
 #[derive(Debug, Args)]
 pub(crate) struct Explain {
     #[command(flatten)]
     source: Source,
-    /// The namespace of ends that name none.
+    /// The namespace of endpoints without one.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// Who opens the connection.
-    #[arg(long, value_name = "END")]
+    /// The source: the endpoint that opens the connection.
+    #[arg(long, value_name = "ENDPOINT")]
     from: EndpointName,
-    /// Who answers.
-    #[arg(long, value_name = "END")]
+    /// The destination.
+    #[arg(long, value_name = "ENDPOINT")]
     to: EndpointName,
-    /// The destination's port: a Service's own where it is one, else the pod's. All ports where it is left out.
+    /// The destination port: of the Service if the destination is one, otherwise of the pod. Default: all ports.
     #[arg(long, short)]
     port: Option<u16>,
-    /// TCP, UDP, SCTP, ICMP, ICMPv6 or an IP protocol number [default: TCP, and without a port TCP, UDP and SCTP]
+    /// TCP, UDP, SCTP, ICMP, ICMPv6 or an IP protocol number [default: TCP; without a port TCP, UDP and SCTP]
     #[arg(long)]
     protocol: Option<Protocol>,
-    /// The connection is made to a Service's address, or comes through a node port or a load balancer.
+    /// The client connects to a Service's address, a node port or a load balancer.
     #[arg(long)]
     via_service: bool,
-    /// Exit with status 1 unless this is the answer.
+    /// Exit with status 1 if the answer is a different one.
     #[arg(long, value_name = "ANSWER")]
     expect: Option<Expect>,
-    /// How to print it.
+    /// The output format.
     #[arg(long, short, default_value = "text")]
     output: Output,
 }

@@ -22,21 +22,20 @@ use crate::print::say;
 /// Where the declared state comes from.
 #[derive(Debug, Args)]
 pub(crate) struct Source {
-    /// A file or folder of Kubernetes manifests (YAML, JSON, JSON lines, packed with gzip or not), or `-` for standard
-    /// input, instead of the live cluster; may be given more than once. Workloads count as their pods. In folders, other
-    /// files are passed over.
+    /// Read this file or folder of Kubernetes manifests (YAML, JSON, JSON lines, also with gzip), or `-` for standard input,
+    /// instead of the live cluster. Can be repeated. Workloads count as their pods. Other files in folders are skipped.
     #[arg(long, short = 'f', alias = "filename", value_name = "PATH", conflicts_with_all = ["kubeconfig", "context"])]
     manifests: Vec<PathBuf>,
 
-    /// List what is passed over, being no input of network policy.
+    /// List what is skipped because network policies do not depend on it.
     #[arg(long, short)]
     verbose: bool,
 
-    /// The kubeconfig that names the live cluster; without it, the one that kubectl would use.
+    /// The kubeconfig file of the live cluster. Default: the file that kubectl uses.
     #[arg(long, value_name = "FILE")]
     kubeconfig: Option<PathBuf>,
 
-    /// A context of the kubeconfig, instead of its current one.
+    /// The context of the kubeconfig. Default: the current one.
     #[arg(long, value_name = "NAME")]
     context: Option<String>,
 }

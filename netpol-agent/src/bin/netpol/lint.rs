@@ -19,28 +19,28 @@ use crate::{
 
 /// Find mistakes in policies: selectors that match nothing, forgotten directions, ports that nobody serves …
 ///
-/// The exit status says how bad it is: 0 where there is at most information, 1 for warnings, 2 for errors. What files leave
-/// out may be elsewhere: input from a cluster is judged more strictly.
+/// The exit status is 0 for information at most, 1 for warnings, 2 for errors. Files may be incomplete: objects that are not
+/// in them can exist elsewhere. For a live cluster, such objects count as missing.
 #[derive(Debug, Args)]
 pub(crate) struct Lint {
     #[command(flatten)]
     source: Source,
-    /// Only these findings, by code; may be given more than once, or with commas.
+    /// Report only these findings, by code. Can be repeated, or a list with commas.
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     select: Vec<LintCode>,
-    /// All findings but these. An annotation `netpol/lint-ignore: "CODE: REASON"` does so for one object.
+    /// Do not report these findings. The annotation `netpol/lint-ignore: "CODE: REASON"` does this for one object.
     #[arg(long, value_name = "CODE", value_delimiter = ',')]
     ignore: Vec<LintCode>,
-    /// A file of findings that are known and do not count; see --write-baseline.
+    /// A file of known findings, which are not reported; see --write-baseline.
     #[arg(long, value_name = "FILE")]
     baseline: Option<PathBuf>,
     /// Write the findings to a file for --baseline, and exit with status 0.
     #[arg(long, value_name = "FILE", conflicts_with = "baseline")]
     write_baseline: Option<PathBuf>,
-    /// From which severity on the exit status is not 0.
+    /// The lowest severity for which the exit status is not 0.
     #[arg(long, value_name = "SEVERITY", default_value = "warning")]
     fail_on: FailOn,
-    /// How to print findings.
+    /// The output format.
     #[arg(long, short, default_value = "text")]
     output: Output,
 }

@@ -14,21 +14,21 @@ use crate::{
     print::{PairFormat, print},
 };
 
-/// List every connection that policies permit, workload to workload and with the outside, and on which ports.
+/// List all permitted connections with their ports, between workloads and with the outside.
 #[derive(Debug, Args)]
 pub(crate) struct List {
     #[command(flatten)]
     source: Source,
-    /// Only connections of workloads of this namespace.
+    /// Only connections of workloads in this namespace.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// Only connections of this workload or pod, NAMESPACE/NAME.
+    /// Only connections of this workload or pod (NAMESPACE/NAME).
     #[arg(long, value_name = "WORKLOAD")]
     focus: Option<String>,
-    /// Also connections with pods that are not known: any other pod of a namespace, and of any other namespace.
+    /// Also connections with unknown pods: any other pod in a known namespace, and any pod in an unknown namespace.
     #[arg(long)]
     exposure: bool,
-    /// How to print it.
+    /// The output format.
     #[arg(long, short, default_value = "table")]
     output: PairFormat,
 }

@@ -13,21 +13,21 @@ use crate::{
     print::{PairFormat, print},
 };
 
-/// Show who may reach whom, on one port or on any, pods of one workload in one row.
+/// Show which workloads may connect to which, on one port or on any.
 #[derive(Debug, Args)]
 pub(crate) struct Matrix {
     #[command(flatten)]
     source: Source,
-    /// Only pods of this namespace.
+    /// Only pods in this namespace.
     #[arg(long, short)]
     namespace: Option<String>,
-    /// The destination's port (the pod's own, not its Service's); all ports where it is left out.
+    /// The destination port of the pod, not of its Service. Default: all ports.
     #[arg(long, short)]
     port: Option<u16>,
-    /// TCP, UDP or SCTP [default: TCP, and without a port all of them]
+    /// TCP, UDP or SCTP [default: TCP; without a port all of them]
     #[arg(long)]
     protocol: Option<Protocol>,
-    /// How to print it.
+    /// The output format.
     #[arg(long, short, default_value = "table")]
     output: PairFormat,
 }

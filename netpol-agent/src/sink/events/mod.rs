@@ -28,7 +28,7 @@ const LAST_EVENTS: Duration = Duration::from_secs(1);
 /// The flags of this sink.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct EventArgs {
-    /// Report findings as Kubernetes Events of the pods that they are about. Takes the right to create events in
+    /// Report findings as Kubernetes Events of the affected pods. Needs permission to create events in
     /// events.k8s.io.
     #[arg(long, conflicts_with = "manifests")]
     pub events: bool,

@@ -22,7 +22,7 @@ pub struct HubbleArgs {
     #[arg(long, value_name = "ADDRESS:PORT", value_parser = socket_address)]
     pub hubble_addr: Option<SocketAddr>,
 
-    /// Flows to keep for clients of Hubble's API.
+    /// The number of flows to keep for clients of Hubble's API.
     #[arg(long, value_name = "COUNT", default_value_t = 4095, requires = "hubble_addr",
           value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=65_535))]
     pub hubble_flows: usize,

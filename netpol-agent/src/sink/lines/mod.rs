@@ -23,7 +23,7 @@ pub struct LineArgs {
     #[arg(long, short, value_enum, value_name = "FORMAT")]
     pub output: Option<Format>,
 
-    /// Print findings, and no connections (needs --output).
+    /// Print only findings (needs --output).
     #[arg(long, requires = "output")]
     pub findings_only: bool,
 
