@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use netpol_agent::{
     cluster::{SyncStatus, manifests},
     flow::Limits,
-    model::{DropReasons, Monotonic, Output},
+    model::{DropReasons, Monotonic, Output, Place},
     pipeline::{Input, InterfaceChange, Pipeline, PipelineConfig},
     policy::{ClusterView, Engine},
     sink::{Sink as _, metrics::Metrics},
@@ -82,7 +82,10 @@ fn pipeline() -> Pipeline {
     for pod in 1..=PODS {
         let (ifindex, at) = (u32::from(pod), Monotonic::ZERO);
         let name = format!("veth{pod}").into();
-        feed(Input::Interface(InterfaceChange::Attached { ifindex, name, at, created_at: None }));
+        let places = vec![Place { netns: 0, ifindex }];
+        let attached =
+            InterfaceChange::Attached { ifindex, name, places, is_inside: true, at, created_at: None };
+        feed(Input::Interface(attached));
         let addresses = vec![address(pod).into()];
         feed(Input::Interface(InterfaceChange::Addresses { ifindex, addresses }));
     }
@@ -124,10 +127,12 @@ fn packet(
         head: RecordHead {
             time_ns: u64::from(number) * 10_000,
             ifindex: u32::from(pod),
+            netns: 0,
             version: ABI_VERSION,
             kind: RecordKind::Packet as u8,
             direction: direction as u8,
             padding: 0,
+            padding_end: 0,
         },
         tuple: FlowTuple {
             source: words(from),
@@ -139,12 +144,14 @@ fn packet(
             padding: 0,
         },
         sequence: number,
+        acknowledgment: 0,
         packets: 1,
         bytes: 74,
         tcp_flags,
         message: 0,
         code: 0,
         padding: 0,
+        padding_end: 0,
     };
     bytemuck::bytes_of(&record).to_vec()
 }

@@ -12,7 +12,7 @@ use netpol_common::{
 use thiserror::Error;
 
 use crate::model::{
-    Direction, IcmpError, IcmpKind, KernelDrop, Monotonic, Packet, PacketKind, Protocol, Record,
+    Direction, IcmpError, IcmpKind, KernelDrop, Monotonic, Packet, PacketKind, Place, Protocol, Record,
     SocketAddress, Tuple,
 };
 
@@ -31,6 +31,9 @@ pub enum DecodeError {
     /// A field has a value that is not valid.
     #[error("field")]
     Field,
+    /// The interface is not known: it was removed.
+    #[error("interface")]
+    Interface,
 }
 
 /// SCTP chunk types (RFC 9260, section 3.2).
@@ -40,19 +43,22 @@ mod sctp {
     pub(super) const ABORT: u8 = 6;
 }
 
-/// Decodes one record.
+/// Decodes one record. `interface` returns the number of an interface.
 ///
 /// # Errors
 ///
-/// Returns an error if the bytes are not a record that the programs of this version write.
-pub fn decode(bytes: &[u8]) -> Result<Record, DecodeError> {
+/// Returns an error if the bytes are not a record that the programs of this version write, or if the interface is not
+/// known.
+pub fn decode(bytes: &[u8], interface: impl Fn(Place) -> Option<u32>) -> Result<Record, DecodeError> {
     let head: RecordHead = read(bytes.get(..size_of::<RecordHead>()).ok_or(DecodeError::Length)?)?;
     if head.version != ABI_VERSION {
         return Err(DecodeError::Version);
     }
     match head.kind {
-        kind if kind == RecordKind::Packet as u8 => packet(&read(bytes)?).map(Record::Packet),
-        kind if kind == RecordKind::IcmpError as u8 => icmp_error(&read(bytes)?).map(Record::IcmpError),
+        kind if kind == RecordKind::Packet as u8 => packet(&read(bytes)?, interface).map(Record::Packet),
+        kind if kind == RecordKind::IcmpError as u8 => {
+            icmp_error(&read(bytes)?, interface).map(Record::IcmpError)
+        }
         kind if kind == RecordKind::Drop as u8 => kernel_drop(&read(bytes)?).map(Record::Drop),
         _ => Err(DecodeError::Kind),
     }
@@ -62,24 +68,32 @@ fn read<T: AnyBitPattern>(bytes: &[u8]) -> Result<T, DecodeError> {
     bytemuck::try_pod_read_unaligned(bytes).map_err(|_| DecodeError::Length)
 }
 
-fn packet(record: &PacketRecord) -> Result<Packet, DecodeError> {
+fn number(head: &RecordHead, interface: impl Fn(Place) -> Option<u32>) -> Result<u32, DecodeError> {
+    interface(Place { netns: head.netns, ifindex: head.ifindex }).ok_or(DecodeError::Interface)
+}
+
+fn packet(record: &PacketRecord, interface: impl Fn(Place) -> Option<u32>) -> Result<Packet, DecodeError> {
     let tuple = tuple(&record.tuple)?;
     Ok(Packet {
         time: Monotonic::from_nanos(record.head.time_ns),
-        ifindex: record.head.ifindex,
+        ifindex: number(&record.head, interface)?,
         direction: direction(record.head.direction)?,
         tuple,
         signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence)
             .ok_or(DecodeError::Field)?,
+        acknowledgment: record.acknowledgment,
         packets: record.packets,
         bytes: record.bytes,
     })
 }
 
-fn icmp_error(record: &IcmpErrorRecord) -> Result<IcmpError, DecodeError> {
+fn icmp_error(
+    record: &IcmpErrorRecord,
+    interface: impl Fn(Place) -> Option<u32>,
+) -> Result<IcmpError, DecodeError> {
     Ok(IcmpError {
         time: Monotonic::from_nanos(record.head.time_ns),
-        ifindex: record.head.ifindex,
+        ifindex: number(&record.head, interface)?,
         direction: direction(record.head.direction)?,
         reporter: address(record.tuple.family, record.tuple.source)?,
         quoted: tuple(&record.quoted)?,
@@ -91,7 +105,7 @@ fn kernel_drop(record: &DropRecord) -> Result<KernelDrop, DecodeError> {
     let tuple = tuple(&record.tuple)?;
     Ok(KernelDrop {
         time: Monotonic::from_nanos(record.head.time_ns),
-        netns: (record.netns != 0).then_some(record.netns),
+        netns: (record.head.netns != 0).then_some(record.head.netns),
         tuple,
         signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence),
         reason: record.reason,
@@ -169,6 +183,12 @@ mod tests {
 
     use super::*;
 
+    /// All interfaces are known, by their index.
+    #[expect(clippy::unnecessary_wraps)]
+    fn at(place: Place) -> Option<u32> {
+        Some(place.ifindex)
+    }
+
     fn wire_packet(change: impl FnOnce(&mut PacketRecord)) -> Vec<u8> {
         let mut record = PacketRecord::zeroed();
         record.head.version = ABI_VERSION;
@@ -184,7 +204,7 @@ mod tests {
     #[test]
     fn rejects() {
         let good = wire_packet(|_| {});
-        assert!(decode(&good).is_ok());
+        assert!(decode(&good, at).is_ok());
         for (what, bytes, error) in [
             ("nothing", vec![], DecodeError::Length),
             ("cut", good[..good.len() - 1].to_vec(), DecodeError::Length),
@@ -196,8 +216,9 @@ mod tests {
             ("protocol", wire_packet(|r| r.tuple.protocol = 50), DecodeError::Field),
             ("TCP data", wire_packet(|r| r.tcp_flags = tcp::ACK), DecodeError::Field),
         ] {
-            assert_eq!(decode(&bytes), Err(error), "{what}");
+            assert_eq!(decode(&bytes, at), Err(error), "{what}");
         }
+        assert_eq!(decode(&good, |_| None), Err(DecodeError::Interface));
     }
 
     #[test]
@@ -224,7 +245,9 @@ mod tests {
                 record.message = message;
                 record.sequence = 7;
             });
-            let Ok(Record::Packet(packet)) = decode(&bytes) else { panic!("{protocol} {flags} {message}") };
+            let Ok(Record::Packet(packet)) = decode(&bytes, at) else {
+                panic!("{protocol} {flags} {message}")
+            };
             assert_eq!(packet.signal, expected, "{protocol} {flags} {message}");
         }
     }
@@ -236,7 +259,7 @@ mod tests {
             record.tuple.source = bytemuck::cast("fd00::1".parse::<Ipv6Addr>().unwrap().octets());
             record.tuple.source_port = 40_000;
         });
-        let Ok(Record::Packet(packet)) = decode(&bytes) else { panic!() };
+        let Ok(Record::Packet(packet)) = decode(&bytes, at) else { panic!() };
         assert_eq!(packet.tuple.source.to_string(), "[fd00::1]:40000");
         assert_eq!(packet.tuple.destination.to_string(), "[::]:0");
     }
@@ -259,17 +282,17 @@ mod tests {
     proptest! {
         #[test]
         fn never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            let _ = decode(&bytes);
+            let _ = decode(&bytes, at);
         }
 
         /// Random bytes with a valid record head, which pass the first checks.
         #[test]
-        fn never_panics_with_a_good_head(kind in 1u8..4, length in prop_oneof![Just(72), Just(104), Just(88)],
-                                         mut bytes in proptest::collection::vec(any::<u8>(), 104)) {
+        fn never_panics_with_a_good_head(kind in 1u8..4, length in prop_oneof![Just(88), Just(112), Just(96)],
+                                         mut bytes in proptest::collection::vec(any::<u8>(), 112)) {
             bytes.truncate(length);
-            bytes[12] = ABI_VERSION;
-            bytes[13] = kind;
-            let _ = decode(&bytes);
+            bytes[16] = ABI_VERSION;
+            bytes[17] = kind;
+            let _ = decode(&bytes, at);
         }
     }
 }

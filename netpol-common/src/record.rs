@@ -1,7 +1,7 @@
 //! The records that the eBPF programs send to the agent through the ring buffer, oldest first.
 
 /// The version of the layouts in this file. A reader checks it first.
-pub const ABI_VERSION: u8 = 1;
+pub const ABI_VERSION: u8 = 2;
 
 /// The type of a record, which follows the [`RecordHead`].
 #[repr(u8)]
@@ -15,13 +15,13 @@ pub enum RecordKind {
     Drop = 3,
 }
 
-/// The direction in which a packet crossed the host end of a pod's veth pair.
+/// The direction in which a packet crossed a pod's interface.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
-    /// From the pod: TC ingress of the host end.
+    /// From the pod: TC ingress of the host end, or egress of the pod's own end.
     FromPod = 1,
-    /// To the pod: TC egress of the host end.
+    /// To the pod: TC ingress of the pod's own end, or egress of the host end.
     ToPod = 2,
 }
 
@@ -46,9 +46,10 @@ pub mod tcp {
 pub struct RecordHead {
     /// Nanoseconds of `CLOCK_MONOTONIC` (`bpf_ktime_get_ns`).
     pub time_ns: u64,
-    /// Interface index in the host's network namespace. For a drop, the index of `skb->dev` in its own namespace, or 0
-    /// if the packet has no device.
+    /// Index of the interface (`skb->dev`) in its network namespace. For a drop, 0 if the packet has no device.
     pub ifindex: u32,
+    /// Inode number of that network namespace. 0 if unknown.
+    pub netns: u32,
     /// [`ABI_VERSION`].
     pub version: u8,
     /// A [`RecordKind`].
@@ -57,6 +58,8 @@ pub struct RecordHead {
     pub direction: u8,
     /// Zero.
     pub padding: u8,
+    /// Zero.
+    pub padding_end: u32,
 }
 
 /// The addresses, ports and protocol of a packet.
@@ -80,7 +83,7 @@ pub struct FlowTuple {
     pub padding: u16,
 }
 
-/// A packet at a pod's veth that opens, answers or ends a connection.
+/// A packet at a pod's interface that opens, answers or ends a connection.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "user", derive(bytemuck::Pod, bytemuck::Zeroable))]
@@ -91,6 +94,8 @@ pub struct PacketRecord {
     pub tuple: FlowTuple,
     /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
+    /// TCP acknowledgment number, or verification tag of SCTP.
+    pub acknowledgment: u32,
     /// The number of packets that this record represents: 1, or for UDP and ICMP the packets since the last record of
     /// this tuple.
     pub packets: u32,
@@ -104,6 +109,8 @@ pub struct PacketRecord {
     pub code: u8,
     /// Zero.
     pub padding: u8,
+    /// Zero.
+    pub padding_end: u32,
 }
 
 /// An ICMP or ICMPv6 error, with the packet that caused it.
@@ -140,10 +147,10 @@ pub struct DropRecord {
     pub location: u64,
     /// `enum skb_drop_reason` of the running kernel. 0 if the kernel provides no reason (before 5.17).
     pub reason: u32,
-    /// Inode number of the network namespace of `skb->dev`. 0 if unknown.
-    pub netns: u32,
     /// TCP sequence number, or initiate tag of an SCTP INIT.
     pub sequence: u32,
+    /// TCP acknowledgment number, or verification tag of SCTP.
+    pub acknowledgment: u32,
     /// The number of drops that this record represents: this one and those of the same tuple and reason since the last
     /// record.
     pub count: u32,
@@ -160,11 +167,11 @@ pub struct DropRecord {
 }
 
 const _: () = {
-    assert!(size_of::<RecordHead>() == 16);
+    assert!(size_of::<RecordHead>() == 24);
     assert!(size_of::<FlowTuple>() == 40);
-    assert!(size_of::<PacketRecord>() == 72);
-    assert!(size_of::<IcmpErrorRecord>() == 104);
-    assert!(size_of::<DropRecord>() == 88);
+    assert!(size_of::<PacketRecord>() == 88);
+    assert!(size_of::<IcmpErrorRecord>() == 112);
+    assert!(size_of::<DropRecord>() == 96);
     assert!(align_of::<PacketRecord>() == 8);
     assert!(align_of::<IcmpErrorRecord>() == 8);
     assert!(align_of::<DropRecord>() == 8);

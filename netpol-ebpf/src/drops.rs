@@ -1,13 +1,15 @@
 //! Records packets that the kernel drops, wherever it drops them: netfilter, TC, routing, a socket's queue.
 
 use aya_ebpf::programs::BtfTracePointContext;
-use netpol_common::{ABI_VERSION, Counter, DROP_REASON_WORDS, DropRecord, RecordHead, RecordKind};
+use netpol_common::{ABI_VERSION, Counter, DROP_REASON_WORDS, DropRecord, RecordHead, RecordKind, tcp};
 
 use crate::{
-    config, emit,
+    config,
+    device::{self, field},
+    emit,
     maps::{DROPPED, DroppedKey, RECORDS, Seen, count},
     parse::{self, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, Skip},
-    read::{Kernel, kernel},
+    read::Kernel,
 };
 
 /// The arguments of the tracepoint.
@@ -79,15 +81,10 @@ fn record(dropped: &Dropped) -> Option<()> {
 }
 
 #[inline(always)]
-fn field<T: Copy>(structure: &Kernel, offset: u32) -> Option<T> {
-    kernel((structure.start + offset as usize) as *const T)
-}
-
-#[inline(always)]
 fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
     let now = emit::now();
     let Some(count_of) = pending(dropped, packet, now) else { return };
-    let (ifindex, netns) = device(skb).unwrap_or_default();
+    let (ifindex, netns) = device::of(skb).unwrap_or_default();
     let Some(mut entry) = RECORDS.reserve::<DropRecord>(0) else {
         count(Counter::DropRingFull);
         return;
@@ -96,16 +93,18 @@ fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
         head: RecordHead {
             time_ns: now,
             ifindex,
+            netns,
             version: ABI_VERSION,
             kind: RecordKind::Drop as u8,
             direction: 0,
             padding: 0,
+            padding_end: 0,
         },
         tuple: packet.tuple,
         location: dropped.location,
         reason: dropped.reason,
-        netns,
         sequence: packet.sequence,
+        acknowledgment: packet.acknowledgment,
         count: count_of,
         tcp_flags: packet.tcp_flags,
         message: packet.message,
@@ -119,8 +118,10 @@ fn submit(dropped: &Dropped, skb: &Kernel, packet: &Packet) {
 /// The number of drops that a record written now represents. `None` if the tuple's last record is too recent.
 #[inline(always)]
 fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
-    let key =
-        DroppedKey { tuple: packet.tuple, reason: dropped.reason, tcp_flags: u32::from(packet.tcp_flags) };
+    let opens = packet.tuple.protocol == parse::SCTP || packet.tcp_flags & tcp::SYN != 0;
+    let opening = if opens { packet.sequence } else { 0 };
+    let mut key = DroppedKey { tuple: packet.tuple, reason: dropped.reason, opening };
+    key.tuple.padding = u16::from(packet.tcp_flags);
     let Some(seen) = DROPPED.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
         // If this fails because the table is full, the next drop is recorded like a first one.
@@ -136,19 +137,4 @@ fn pending(dropped: &Dropped, packet: &Packet, now: u64) -> Option<u32> {
     }
     *seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
     Some(drops)
-}
-
-/// Interface index and network namespace of the packet's device. `skb->dev` shares its memory with other data while a
-/// packet is in a socket's queue. Then the reads fail, and both are unknown.
-#[inline(always)]
-fn device(skb: &Kernel) -> Option<(u32, u32)> {
-    let device: usize = field(skb, config::SKB_DEV.load())?;
-    if device == 0 {
-        return None;
-    }
-    let device = Kernel { start: device, length: usize::MAX };
-    let ifindex = field(&device, config::DEV_IFINDEX.load())?;
-    let net: usize = field(&device, config::DEV_NET.load())?;
-    let netns = field(&Kernel { start: net, length: usize::MAX }, config::NET_INUM.load())?;
-    Some((ifindex, netns))
 }

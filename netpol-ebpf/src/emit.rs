@@ -5,6 +5,7 @@ use netpol_common::{ABI_VERSION, Counter, Direction, IcmpErrorRecord, PacketReco
 
 use crate::{
     config::REFRESH_NS,
+    device,
     maps::{RECORDS, SEEN, Seen, SeenKey, count},
     parse::Packet,
 };
@@ -13,6 +14,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(crate) struct Place {
     pub(crate) ifindex: u32,
+    /// The kernel address of the device, see [`device::address`].
+    pub(crate) device: usize,
     pub(crate) direction: Direction,
 }
 
@@ -21,10 +24,12 @@ fn head(kind: RecordKind, place: Place, now: u64) -> RecordHead {
     RecordHead {
         time_ns: now,
         ifindex: place.ifindex,
+        netns: device::namespace(place.device).unwrap_or_default(),
         version: ABI_VERSION,
         kind: kind as u8,
         direction: place.direction as u8,
         padding: 0,
+        padding_end: 0,
     }
 }
 
@@ -44,12 +49,14 @@ fn packets(place: Place, packet: &Packet, packets: u32, bytes: u32, now: u64) {
         head: head(RecordKind::Packet, place, now),
         tuple: packet.tuple,
         sequence: packet.sequence,
+        acknowledgment: packet.acknowledgment,
         packets,
         bytes,
         tcp_flags: packet.tcp_flags,
         message: packet.message,
         code: packet.code,
         padding: 0,
+        padding_end: 0,
     });
     entry.submit(0);
 }
@@ -59,7 +66,8 @@ fn packets(place: Place, packet: &Packet, packets: u32, bytes: u32, now: u64) {
 #[inline(always)]
 pub(crate) fn sampled(place: Place, packet: &Packet, bytes: u32) {
     let now = now();
-    let key = SeenKey { tuple: packet.tuple, ifindex: place.ifindex, direction: place.direction as u32 };
+    let mut key = SeenKey { tuple: packet.tuple, device: place.device as u64 };
+    key.tuple.padding = place.direction as u16;
     let Some(seen) = SEEN.get_ptr_mut(&key) else {
         let seen = Seen { recorded_ns: now, packets: 0, bytes: 0 };
         // If this fails because the table is full, the next packet is recorded like a first one.

@@ -4,12 +4,13 @@
 #![no_main]
 
 mod config;
+mod device;
 mod drops;
 mod emit;
+mod interface;
 mod maps;
 mod parse;
 mod read;
-mod veth;
 
 use aya_ebpf::{
     macros::{btf_tracepoint, classifier},
@@ -21,17 +22,17 @@ use netpol_common::Direction;
 /// attached.
 const NEXT: i32 = -1;
 
-/// TC ingress of a veth's host end: packets from the pod.
+/// Packets from the pod: TC ingress of the host end, or egress of the pod's own end.
 #[classifier]
 fn netpol_from_pod(context: TcContext) -> i32 {
-    veth::observe(&context, Direction::FromPod);
+    interface::observe(&context, Direction::FromPod);
     NEXT
 }
 
-/// TC egress of a veth's host end: packets to the pod.
+/// Packets to the pod: TC ingress of the pod's own end, or egress of the host end.
 #[classifier]
 fn netpol_to_pod(context: TcContext) -> i32 {
-    veth::observe(&context, Direction::ToPod);
+    interface::observe(&context, Direction::ToPod);
     NEXT
 }
 

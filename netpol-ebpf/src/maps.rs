@@ -14,13 +14,14 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(2 << 20, 0);
 #[map]
 pub(crate) static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
 
-/// The key of [`SEEN`]: one direction of a UDP or ICMP flow at one veth.
+/// The key of [`SEEN`]: one direction of a UDP or ICMP flow at one interface.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct SeenKey {
+    /// The tuple, with the direction in the place of its padding.
     pub(crate) tuple: FlowTuple,
-    pub(crate) ifindex: u32,
-    pub(crate) direction: u32,
+    /// The kernel address of the device.
+    pub(crate) device: u64,
 }
 
 /// The time of the last record of a key, and the packets and bytes since then.
@@ -36,13 +37,16 @@ pub(crate) struct Seen {
 #[map]
 pub(crate) static SEEN: LruHashMap<SeenKey, Seen> = LruHashMap::with_max_entries(32_768, 0);
 
-/// The key of [`DROPPED`]: the tuple of dropped packets, and the drop reason.
+/// The key of [`DROPPED`]: the tuple of dropped packets, the drop reason, and what distinguishes one connection from the
+/// next with the same tuple.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub(crate) struct DroppedKey {
+    /// The tuple, with the TCP flags in the place of its padding.
     pub(crate) tuple: FlowTuple,
     pub(crate) reason: u32,
-    pub(crate) tcp_flags: u32,
+    /// TCP sequence number of an opening packet, or initiate tag of an SCTP INIT; otherwise 0.
+    pub(crate) opening: u32,
 }
 
 /// The recently dropped tuples.

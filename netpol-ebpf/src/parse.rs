@@ -53,6 +53,7 @@ const TRUNCATED: Skip = Skip::Counted(Counter::Truncated);
 pub(crate) struct Packet {
     pub(crate) tuple: FlowTuple,
     pub(crate) sequence: u32,
+    pub(crate) acknowledgment: u32,
     pub(crate) tcp_flags: u8,
     pub(crate) message: u8,
     pub(crate) code: u8,
@@ -74,6 +75,7 @@ impl Packet {
                 padding: 0,
             },
             sequence: 0,
+            acknowledgment: 0,
             tcp_flags: 0,
             message: 0,
             code: 0,
@@ -213,15 +215,17 @@ pub(crate) fn transport<R: Read>(read: &R, packet: &mut Packet) -> Result<(), Sk
     let at = packet.transport;
     match packet.tuple.protocol {
         TCP => {
-            let [ports, sequence, _acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            let [ports, sequence, acknowledgment, flags]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
             set_ports(packet, ports);
             packet.sequence = u32::from_be(sequence);
+            packet.acknowledgment = u32::from_be(acknowledgment);
             packet.tcp_flags = (u32::from_be(flags) >> 16) as u8;
         }
         UDP => set_ports(packet, read.load(at).ok_or(TRUNCATED)?),
         SCTP => {
-            let [ports, _tag, _checksum, chunk]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
+            let [ports, tag, _checksum, chunk]: [u32; 4] = read.load(at).ok_or(TRUNCATED)?;
             set_ports(packet, ports);
+            packet.acknowledgment = u32::from_be(tag);
             packet.message = (u32::from_be(chunk) >> 24) as u8;
             if packet.message == SCTP_INIT {
                 packet.sequence = u32::from_be(read.load(at + 16).ok_or(TRUNCATED)?);

@@ -4,8 +4,10 @@ use std::{
     fs::File,
     io::{BufReader, IsTerminal as _, Write as _},
     net::SocketAddr,
+    os::fd::AsFd as _,
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -14,14 +16,15 @@ use clap::{Parser, Subcommand, ValueEnum};
 use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
-    kernel::{AttachMode, LoadOptions},
-    runtime::{self, ApiOptions, Options, SourceOptions, replay},
+    kernel::{AttachMode, Helper, LoadOptions, has_tcx, serve},
+    runtime::{self, ApiOptions, NamespaceOptions, Options, SourceOptions, replay},
     sink::{
         SinkArgs,
         hubble::socket_address,
         lines::{Format, LineArgs},
     },
 };
+use tracing::warn;
 use tracing_subscriber::EnvFilter;
 
 /// Watches what really happens on this node's pod interfaces, and reports where it differs from what the network
@@ -33,10 +36,19 @@ struct Cli {
     command: Command,
 }
 
+/// The name of the command that the agent starts itself.
+const HELPER: &str = "namespace-helper";
+
+/// Where container runtimes keep the pods' network namespaces.
+const NAMESPACE_FOLDERS: [&str; 2] = ["/run/netns", "/var/run/docker/netns"];
+
 #[derive(Subcommand)]
 enum Command {
     /// Watch this node's pods until SIGTERM or SIGINT.
     Run(Box<Run>),
+    /// Enter network namespaces for the agent that has started this process.
+    #[command(name = HELPER, hide = true)]
+    Helper,
     /// Replay a capture (`run --capture FILE`): the same connections and findings, without a cluster or privileges.
     Replay(Replay),
 }
@@ -114,6 +126,14 @@ struct Run {
     #[arg(long, value_enum, default_value_t = Attach::Auto)]
     attach: Attach,
 
+    /// Where to observe packets to the pods.
+    #[arg(long, value_enum, value_name = "END", default_value_t = ObserveAt::Auto)]
+    observe_at: ObserveAt,
+
+    /// A folder of network namespaces. Can be repeated [default: /run/netns and /var/run/docker/netns]
+    #[arg(long, env = "NETPOL_NETNS_DIR", value_name = "FOLDER", value_delimiter = ':')]
+    netns_dir: Vec<PathBuf>,
+
     /// Log messages of the eBPF programs (level debug).
     #[arg(long)]
     debug_programs: bool,
@@ -122,6 +142,16 @@ struct Run {
     /// labels and addresses of the cluster, and no packet's payload.
     #[arg(long, value_name = "FILE")]
     capture: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ObserveAt {
+    /// Inside the pods if their network namespaces can be entered, otherwise from the node.
+    Auto,
+    /// At the pods' own interfaces, inside their network namespaces. Needs CAP_SYS_ADMIN and TCX.
+    Pod,
+    /// At the interfaces on the node that lead into the pods.
+    Node,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -149,6 +179,8 @@ impl Run {
             max_connections,
             ring_kib,
             attach,
+            observe_at,
+            netns_dir,
             debug_programs,
             capture,
         } = self;
@@ -164,6 +196,12 @@ impl Run {
         } else {
             SourceOptions::Manifests(manifests)
         };
+        let attach_mode = match attach {
+            Attach::Auto => None,
+            Attach::Tcx => Some(AttachMode::Tcx),
+            Attach::Clsact => Some(AttachMode::Clsact),
+        };
+        let namespaces = namespaces(observe_at, netns_dir, attach_mode)?;
         Ok(Options {
             source,
             sinks,
@@ -171,18 +209,47 @@ impl Run {
             capture,
             node,
             grace: Duration::from_secs(grace),
-            load: LoadOptions {
-                ring_bytes: ring_kib * 1024,
-                debug: debug_programs,
-                attach_mode: match attach {
-                    Attach::Auto => None,
-                    Attach::Tcx => Some(AttachMode::Tcx),
-                    Attach::Clsact => Some(AttachMode::Clsact),
-                },
-            },
+            load: LoadOptions { ring_bytes: ring_kib * 1024, debug: debug_programs, attach_mode },
+            namespaces,
             limits: Limits { entries: max_connections, ..Limits::default() },
         })
     }
+}
+
+/// Starts the process that enters the pods' network namespaces. `None` to watch from the node.
+fn namespaces(
+    observe_at: ObserveAt,
+    folders: Vec<PathBuf>,
+    attach_mode: Option<AttachMode>,
+) -> Result<Option<NamespaceOptions>> {
+    if observe_at == ObserveAt::Node {
+        return Ok(None);
+    }
+    match enter_namespaces(folders, attach_mode) {
+        Ok(options) => Ok(Some(options)),
+        Err(error) if observe_at == ObserveAt::Pod => Err(error.context("--observe-at pod")),
+        Err(error) => {
+            warn!(
+                "packets are observed from the node, not inside the pods: {error:#}. What a network plugin redirects past \
+                 the interfaces on the node is not seen"
+            );
+            Ok(None)
+        }
+    }
+}
+
+fn enter_namespaces(mut folders: Vec<PathBuf>, attach_mode: Option<AttachMode>) -> Result<NamespaceOptions> {
+    if attach_mode.map_or(!has_tcx(), |mode| mode == AttachMode::Clsact) {
+        bail!("programs can be attached inside the pods only by TCX (Linux 6.6)");
+    }
+    if folders.is_empty() {
+        folders = NAMESPACE_FOLDERS.map(PathBuf::from).into();
+    }
+    if !folders.iter().any(|folder| folder.is_dir()) {
+        let names: Vec<_> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        bail!("there is no folder of network namespaces ({}; --netns-dir)", names.join(", "));
+    }
+    Ok(NamespaceOptions { helper: Arc::new(Helper::spawn(&[HELPER])?), folders })
 }
 
 fn main() -> ExitCode {
@@ -202,6 +269,7 @@ fn main() -> ExitCode {
         .init();
     let done = match command {
         Command::Run(run) => start(*run),
+        Command::Helper => serve(&std::io::stdin().as_fd()).context("the socket to the agent"),
         Command::Replay(args) => play(args),
     };
     match done {

@@ -8,7 +8,7 @@ use super::{CaptureError, CaptureReader, CaptureWriter};
 use crate::{
     cluster::{Index, SyncStatus, manifests},
     flow::Limits,
-    model::{ConntrackQuery, DropReasons, Monotonic, ObjectKind, Protocol, SocketAddress, Tuple},
+    model::{ConntrackQuery, DropReasons, Monotonic, ObjectKind, Place, Protocol, SocketAddress, Tuple},
     pipeline::{Input, InterfaceChange, KernelCounts, PipelineConfig},
     policy::{ClusterView, Compiler},
     verify::Clock,
@@ -80,6 +80,8 @@ fn there_and_back() {
         Input::Interface(InterfaceChange::Attached {
             ifindex: 7,
             name: "veth7".into(),
+            places: vec![Place { netns: 4_026_531_840, ifindex: 2 }],
+            is_inside: true,
             at: Monotonic::from_nanos(1),
             created_at: None,
         }),

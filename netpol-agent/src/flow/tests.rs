@@ -33,7 +33,7 @@ const NO_SOCKET: u32 = 3;
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
-        interfaces.attached(ifindex, "veth".into(), Monotonic::ZERO);
+        interfaces.attached(ifindex, "veth".into(), Vec::new(), true, Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     interfaces.set_host([peer('n', 0).address]);
@@ -118,6 +118,7 @@ impl World {
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             tuple,
             signal: named(signal),
+            acknowledgment: 0,
             packets: 1,
             bytes: 60,
         };

@@ -7,15 +7,19 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::model::Monotonic;
+use crate::model::{Monotonic, Place};
 
-/// The host end of a pair of interfaces whose other end is in another network namespace.
+/// An interface of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodInterface {
-    /// The name in the host's network namespace.
+    /// The name of its end in the host's network namespace; inside the pod, if it has none there.
     pub name: Arc<str>,
-    /// The addresses of the other end, both families.
+    /// The addresses in the pod, both families.
     pub addresses: Vec<IpAddr>,
+    /// Where its packets are seen.
+    places: Vec<Place>,
+    /// Whether packets to the pod are seen inside the pod, after everything that may stop them.
+    pub is_inside: bool,
     /// When the programs were attached.
     pub attached_at: Monotonic,
     /// When the interface was created; `None` if that was before the agent started to watch.
@@ -44,10 +48,12 @@ pub enum AssignedAt {
     Unclear,
 }
 
-/// All pod interfaces, by interface index and by address.
+/// All pod interfaces, by number and by address.
 #[derive(Debug, Default)]
 pub struct PodInterfaces {
     by_index: HashMap<u32, PodInterface>,
+    /// The numbers, including those of recently removed interfaces.
+    by_place: HashMap<Place, u32>,
     by_address: HashMap<IpAddr, u32>,
     /// The addresses of the host's network namespace. With kube-proxy in IPVS mode, all Service addresses are among
     /// them.
@@ -69,6 +75,12 @@ impl PodInterfaces {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.by_index.is_empty()
+    }
+
+    /// Returns the number of the interface that a record names.
+    #[must_use]
+    pub fn number(&self, place: Place) -> Option<u32> {
+        self.by_place.get(&place).copied()
     }
 
     /// Returns an interface by its index.
@@ -155,9 +167,26 @@ impl PodInterfaces {
     }
 
     /// Adds an interface that the programs were attached to. A known interface keeps its addresses.
-    pub fn attached(&mut self, ifindex: u32, name: Arc<str>, now: Monotonic) {
-        let interface = PodInterface { name, addresses: Vec::new(), attached_at: now, created_at: None };
-        self.by_index.entry(ifindex).or_insert(interface);
+    pub fn attached(
+        &mut self,
+        number: u32,
+        name: Arc<str>,
+        places: Vec<Place>,
+        is_inside: bool,
+        now: Monotonic,
+    ) {
+        for place in &places {
+            self.by_place.insert(*place, number);
+        }
+        let interface = PodInterface {
+            name,
+            addresses: Vec::new(),
+            places,
+            is_inside,
+            attached_at: now,
+            created_at: None,
+        };
+        self.by_index.entry(number).or_insert(interface);
     }
 
     /// Sets when an interface was created. Call it only for interfaces that were created after the agent started.
@@ -192,7 +221,13 @@ impl PodInterfaces {
 
     /// Forgets the interface that was removed first.
     fn forget(&mut self) {
-        for address in self.removed.pop_front().into_iter().flat_map(|(_, interface)| interface.addresses) {
+        let Some((number, interface)) = self.removed.pop_front() else { return };
+        for place in interface.places {
+            if self.by_place.get(&place) == Some(&number) && !self.by_index.contains_key(&number) {
+                self.by_place.remove(&place);
+            }
+        }
+        for address in interface.addresses {
             let Some(removals) = self.removals.get_mut(&address) else { continue };
             removals.pop_front();
             if removals.is_empty() {
@@ -226,7 +261,7 @@ mod tests {
             interfaces.assigned_at(address, seen_at, at(second), true)
         };
         let mut interfaces = PodInterfaces::default();
-        interfaces.attached(1, "old".into(), at(1));
+        interfaces.attached(1, "old".into(), Vec::new(), true, at(1));
         interfaces.set_addresses(1, vec![address]);
         assert_eq!(assigned_at(&interfaces, at_interface(1), 10), Unknown, "it existed before the agent");
         assert_eq!(assigned_at(&interfaces, None, 10), Unknown, "seen at no interface");
@@ -237,7 +272,7 @@ mod tests {
             assert_eq!(until, expected.map(at), "{seen_at:?} {second}");
         }
         interfaces.removed(1, at(20));
-        interfaces.attached(2, "new".into(), at(22));
+        interfaces.attached(2, "new".into(), Vec::new(), true, at(22));
         interfaces.created(2, at(21));
         assert_eq!(
             assigned_at(&interfaces, at_interface(2), 22),
@@ -267,12 +302,12 @@ mod tests {
         assert_eq!(assigned_at(&interfaces, None, 25), Unclear, "which was removed");
         assert_eq!(assigned_at(&interfaces, None, 21), After(at(20) - REPORT_DELAY), "not long before");
         for ifindex in 3..2 + u32::try_from(MAX_REMOVED).unwrap() {
-            interfaces.attached(ifindex, "other".into(), Monotonic::ZERO);
+            interfaces.attached(ifindex, "other".into(), Vec::new(), true, Monotonic::ZERO);
             interfaces.removed(ifindex, at(30));
         }
         assert_eq!(assigned_at(&interfaces, None, 21), Unknown, "the first removal is forgotten");
         assert_eq!(assigned_at(&interfaces, None, 27), After(at(26) - REPORT_DELAY), "the second is not");
-        interfaces.attached(1, "other".into(), Monotonic::ZERO);
+        interfaces.attached(1, "other".into(), Vec::new(), true, Monotonic::ZERO);
         interfaces.removed(1, at(30));
         assert!(interfaces.removals.is_empty());
     }
@@ -281,8 +316,8 @@ mod tests {
     fn an_address_follows_its_last_owner() {
         let address: IpAddr = "10.0.0.1".parse().unwrap();
         let mut interfaces = PodInterfaces::default();
-        interfaces.attached(1, "a".into(), Monotonic::ZERO);
-        interfaces.attached(2, "b".into(), Monotonic::ZERO);
+        interfaces.attached(1, "a".into(), Vec::new(), true, Monotonic::ZERO);
+        interfaces.attached(2, "b".into(), Vec::new(), true, Monotonic::ZERO);
         assert_eq!(interfaces.carries(1, address), None, "addresses not known yet");
         interfaces.set_addresses(1, vec![address]);
         interfaces.set_addresses(2, vec![address]);

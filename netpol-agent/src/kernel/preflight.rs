@@ -44,8 +44,9 @@ pub fn preflight() -> Result<(), PreflightError> {
     missing(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
 }
 
-/// Whether the running kernel has TCX (Linux 6.6).
-pub(super) fn has_tcx() -> bool {
+/// Returns whether the running kernel has TCX (Linux 6.6).
+#[must_use]
+pub fn has_tcx() -> bool {
     KernelVersion::current().is_ok_and(|version| version >= KernelVersion::new(6, 6, 0))
 }
 

@@ -1,6 +1,11 @@
 //! Attaching the TC programs to the pod interfaces.
 
-use std::{collections::HashMap, io};
+use std::{
+    collections::HashMap,
+    io,
+    os::fd::{AsFd as _, OwnedFd},
+    sync::Arc,
+};
 
 use aya::{
     Ebpf,
@@ -12,12 +17,16 @@ use aya::{
 use nix::net::if_::if_indextoname;
 use thiserror::Error;
 
-use super::{LoadError, error::refused};
+use super::{Helper, HelperError, Hook, Hooks, LoadError, Side, error::refused};
 
 /// Names of the programs in the object.
 pub(super) const DROP_PROGRAM: &str = "netpol_kfree_skb";
 const FROM_POD: &str = "netpol_from_pod";
 const TO_POD: &str = "netpol_to_pod";
+
+/// Attach types of TCX (`enum bpf_attach_type`, include/uapi/linux/bpf.h).
+const TCX_INGRESS: u32 = 46;
+const TCX_EGRESS: u32 = 47;
 
 /// Priority of the clsact filters: the lowest number runs first.
 const FILTER_PRIORITY: u16 = 1;
@@ -43,20 +52,29 @@ pub enum AttachError {
     #[error("the interface with index {0} is gone")]
     Gone(u32),
     /// The kernel refused to attach a program.
-    #[error("cannot attach to interface {interface}: {reason}")]
+    #[error("cannot attach to {interface}: {reason}")]
     Refused {
-        /// The interface's name.
+        /// The interface's name; its index, if it is in a pod.
         interface: String,
         /// The kernel's error.
         reason: String,
     },
 }
 
+/// An attached program. It is detached when this is dropped.
+enum Link {
+    /// In the node's namespace.
+    Here { _link: SchedClassifierLink },
+    /// In a pod's namespace.
+    Inside { _link: OwnedFd },
+}
+
 /// The two TC programs, and the interfaces that they are attached to.
 pub struct Programs {
     ebpf: Ebpf,
     mode: AttachMode,
-    links: HashMap<u32, [SchedClassifierLink; 2]>,
+    helper: Option<Arc<Helper>>,
+    links: HashMap<u32, [Link; 2]>,
 }
 
 impl Programs {
@@ -66,7 +84,12 @@ impl Programs {
         }
         let mode =
             mode.unwrap_or(if super::preflight::has_tcx() { AttachMode::Tcx } else { AttachMode::Clsact });
-        Ok(Self { ebpf, mode, links: HashMap::new() })
+        Ok(Self { ebpf, mode, helper: None, links: HashMap::new() })
+    }
+
+    /// Sets the helper process, which attaches programs in pods' namespaces.
+    pub fn set_helper(&mut self, helper: Arc<Helper>) {
+        self.helper = Some(helper);
     }
 
     /// How programs are attached.
@@ -87,33 +110,50 @@ impl Programs {
         self.links.contains_key(&ifindex)
     }
 
-    /// Attaches both programs to an interface, whatever its current name; does nothing if they are attached already.
+    /// Attaches both programs to an interface; does nothing if they are attached already. `number` identifies the
+    /// interface later.
     ///
     /// # Errors
     ///
     /// The interface was removed, or the kernel refuses.
-    pub fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        if self.is_attached(ifindex) {
+    pub fn attach(&mut self, number: u32, hooks: &Hooks) -> Result<(), AttachError> {
+        if self.is_attached(number) {
             return Ok(());
         }
+        let links = [
+            self.attach_at(FROM_POD, &hooks.from_pod, number)?,
+            self.attach_at(TO_POD, &hooks.to_pod, number)?,
+        ];
+        self.links.insert(number, links);
+        Ok(())
+    }
+
+    fn attach_at(&mut self, program: &str, hook: &Hook, number: u32) -> Result<Link, AttachError> {
+        match &hook.namespace {
+            None => self.attach_here(program, hook, number),
+            Some(_) => self.attach_inside(program, hook, number),
+        }
+    }
+
+    /// Attaches a program to an interface of the node's namespace, whatever its current name.
+    fn attach_here(&mut self, program: &str, hook: &Hook, number: u32) -> Result<Link, AttachError> {
+        let side = match hook.side {
+            Side::Ingress => TcAttachType::Ingress,
+            Side::Egress => TcAttachType::Egress,
+        };
         for _ in 0..RENAMED_TRIES {
-            let name = if_indextoname(ifindex).map_err(|_| AttachError::Gone(ifindex))?;
+            let name = if_indextoname(hook.ifindex).map_err(|_| AttachError::Gone(number))?;
             let name = name.to_string_lossy();
-            let attached = [(FROM_POD, TcAttachType::Ingress), (TO_POD, TcAttachType::Egress)]
-                .map(|(program, side)| self.attach_one(program, side, &name));
-            match attached {
-                [Ok(from_pod), Ok(to_pod)] => {
-                    self.links.insert(ifindex, [from_pod, to_pod]);
-                    return Ok(());
-                }
-                [Err(error), _] | [_, Err(error)] if is_gone(&error) => {}
-                [Err(error), _] | [_, Err(error)] => {
+            match self.attach_one(program, side, &name) {
+                Ok(link) => return Ok(Link::Here { _link: link }),
+                Err(error) if is_gone(&error) => {}
+                Err(error) => {
                     let reason = format!("{:#}", anyhow::Error::from(error));
                     return Err(AttachError::Refused { interface: name.into_owned(), reason });
                 }
             }
         }
-        Err(AttachError::Gone(ifindex))
+        Err(AttachError::Gone(number))
     }
 
     fn attach_one(
@@ -139,6 +179,29 @@ impl Programs {
         classifier.take_link(link)
     }
 
+    fn attach_inside(&mut self, program: &str, hook: &Hook, number: u32) -> Result<Link, AttachError> {
+        let refused = |reason: String| AttachError::Refused {
+            interface: format!("the interface with index {} of a pod", hook.ifindex),
+            reason,
+        };
+        let (Some(helper), Some(namespace)) = (&self.helper, &hook.namespace) else {
+            return Err(refused("there is no helper process".to_owned()));
+        };
+        let attach_type = match hook.side {
+            Side::Ingress => TCX_INGRESS,
+            Side::Egress => TCX_EGRESS,
+        };
+        let classifier = classifier(&mut self.ebpf, program).map_err(|error| refused(error.to_string()))?;
+        let program = classifier.fd().map_err(|error| refused(error.to_string()))?;
+        match helper.attach(namespace, program.as_fd(), hook.ifindex, attach_type) {
+            Ok(link) => Ok(Link::Inside { _link: link }),
+            Err(HelperError::Refused(error)) if error.raw_os_error() == Some(nix::libc::ENODEV) => {
+                Err(AttachError::Gone(number))
+            }
+            Err(error) => Err(refused(error.to_string())),
+        }
+    }
+
     /// Forgets a removed interface; the kernel has detached the programs already.
     pub fn forget(&mut self, ifindex: u32) {
         // Dropping the links tries to detach them. This fails for a removed interface, and the error is ignored.
@@ -151,7 +214,7 @@ impl Programs {
     }
 }
 
-fn classifier<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut SchedClassifier, LoadError> {
+fn classifier<'a>(ebpf: &'a mut Ebpf, name: &str) -> Result<&'a mut SchedClassifier, LoadError> {
     ebpf.program_mut(name).ok_or(LoadError::Incomplete("TC program"))?.try_into().map_err(refused)
 }
 

@@ -49,7 +49,7 @@ pub use network_policy::NetworkPolicy;
 pub use object::{ContainerPort, EndpointSlice, Namespace, Node, Pod, PodPhase, Service, Workload};
 pub use output::Output;
 pub use packet::{
-    Direction, IcmpError, IcmpKind, KernelDrop, Packet, PacketKind, Record, SocketAddress, Tuple,
+    Direction, IcmpError, IcmpKind, KernelDrop, Packet, PacketKind, Place, Record, SocketAddress, Tuple,
 };
 pub use persistent_map::PersistentMap;
 pub use pod_class::PodClass;

@@ -58,6 +58,15 @@ impl Tuple {
     }
 }
 
+/// An interface by its index and its network namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Place {
+    /// Inode number of the namespace; 0 if it is not known.
+    pub netns: u32,
+    /// Index in that namespace.
+    pub ifindex: u32,
+}
+
 /// The direction in which a packet crossed a pod's interface.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Direction {
@@ -88,7 +97,7 @@ pub enum PacketKind {
 pub struct Packet {
     /// When it happened.
     pub time: Monotonic,
-    /// Index of the interface (the end that is on the host).
+    /// The number of the interface: the index of its end on the node, or one that no index has.
     pub ifindex: u32,
     /// The direction.
     pub direction: Direction,
@@ -96,6 +105,8 @@ pub struct Packet {
     pub tuple: Tuple,
     /// The role of the packet.
     pub signal: PacketKind,
+    /// TCP acknowledgment number, or verification tag of SCTP.
+    pub acknowledgment: u32,
     /// The number of packets that this record stands for.
     pub packets: u32,
     /// The number of bytes in these packets.
@@ -107,7 +118,7 @@ pub struct Packet {
 pub struct IcmpError {
     /// When it happened.
     pub time: Monotonic,
-    /// Index of the interface (the end that is on the host).
+    /// The number of the interface.
     pub ifindex: u32,
     /// The direction.
     pub direction: Direction,

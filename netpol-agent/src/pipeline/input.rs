@@ -7,7 +7,7 @@ use netpol_common::Counter;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{ConntrackEntry, ConntrackQuery, Monotonic},
+    model::{ConntrackEntry, ConntrackQuery, Monotonic, Place},
     policy::ClusterView,
 };
 
@@ -59,10 +59,14 @@ pub enum Input<'a> {
 pub enum InterfaceChange {
     /// The programs were attached to an interface.
     Attached {
-        /// The index of the interface.
+        /// The number of the interface.
         ifindex: u32,
         /// The name of the interface.
         name: Arc<str>,
+        /// Where its packets are seen.
+        places: Vec<Place>,
+        /// Whether packets to the pod are seen inside the pod, after everything that may stop them.
+        is_inside: bool,
         /// When the programs were attached.
         at: Monotonic,
         /// When the interface was created; `None` if that was before the agent started to watch.
@@ -70,14 +74,14 @@ pub enum InterfaceChange {
     },
     /// All addresses behind an interface.
     Addresses {
-        /// The index of the interface.
+        /// The number of the interface.
         ifindex: u32,
         /// The addresses, both families.
         addresses: Vec<IpAddr>,
     },
     /// An interface was removed.
     Removed {
-        /// The index that the interface had.
+        /// The number that the interface had.
         ifindex: u32,
         /// When the removal was reported.
         at: Monotonic,

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     cluster::SyncStatus,
-    decode::decode,
+    decode::{DecodeError, decode},
     flow::FlowTable,
     identity::PodInterfaces,
     model::{
@@ -88,7 +88,7 @@ impl Pipeline {
     }
 
     fn record(&mut self, bytes: &[u8], out: &mut impl FnMut(Output)) {
-        match decode(bytes) {
+        match decode(bytes, |place| self.interfaces.number(place)) {
             Ok(Record::Packet(packet)) => {
                 self.totals.packets += 1;
                 if self.has_unknown_source(&packet) {
@@ -105,6 +105,8 @@ impl Pipeline {
                 *self.totals.drops_by_reason.entry(drop.reason).or_default() += u64::from(drop.count);
                 self.table.kernel_drop(&drop, &self.config.reasons);
             }
+            // Nobody is there any more of whom it could tell.
+            Err(DecodeError::Interface) => self.totals.removed_interface += 1,
             Err(_) => self.totals.undecodable += 1,
         }
         self.judge_decided(out);
@@ -118,8 +120,8 @@ impl Pipeline {
 
     fn interface(&mut self, change: InterfaceChange) {
         match change {
-            InterfaceChange::Attached { ifindex, name, at, created_at } => {
-                self.interfaces.attached(ifindex, name, at);
+            InterfaceChange::Attached { ifindex, name, places, is_inside, at, created_at } => {
+                self.interfaces.attached(ifindex, name, places, is_inside, at);
                 if let Some(created_at) = created_at {
                     self.interfaces.created(ifindex, created_at);
                 }

@@ -14,7 +14,7 @@ use crate::{
     flow::Limits,
     model::{
         Attempt, ConntrackEntry, DropHook, DropReasons, Endpoint, Expected, FindingStatus, Flow, Monotonic,
-        ObjectKind, Observed, Outcome, Output, Protocol, SocketAddress, Tuple, Undecidable,
+        ObjectKind, Observed, Outcome, Output, Place, Protocol, SocketAddress, Tuple, Undecidable,
     },
     policy::{ClusterView, Engine},
     verify::Clock,
@@ -66,7 +66,15 @@ impl World {
         let mut world = Self { pipeline: Pipeline::new(config()), out: Vec::new() };
         for (ifindex, ip) in [(1, "10.0.0.1"), (2, "10.0.0.2")] {
             let name = format!("veth{ifindex}").into();
-            let attached = InterfaceChange::Attached { ifindex, name, at: at(1), created_at: None };
+            let places = vec![Place { netns: 0, ifindex }];
+            let attached = InterfaceChange::Attached {
+                ifindex,
+                name,
+                places,
+                is_inside: true,
+                at: at(1),
+                created_at: None,
+            };
             world.step(Input::Interface(attached));
             let addresses = vec![address(ip)];
             world.step(Input::Interface(InterfaceChange::Addresses { ifindex, addresses }));
@@ -145,10 +153,12 @@ fn record(second: u64, ifindex: u32, direction: Direction, tuple: Tuple, tcp_fla
         head: RecordHead {
             time_ns: at(second).as_nanos(),
             ifindex,
+            netns: 0,
             version: ABI_VERSION,
             kind: RecordKind::Packet as u8,
             direction: direction as u8,
             padding: 0,
+            padding_end: 0,
         },
         tuple: FlowTuple {
             source: words(tuple.source.address),
@@ -160,12 +170,14 @@ fn record(second: u64, ifindex: u32, direction: Direction, tuple: Tuple, tcp_fla
             padding: 0,
         },
         sequence: 7,
+        acknowledgment: 0,
         packets: 1,
         bytes: 60,
         tcp_flags,
         message: 0,
         code: 0,
         padding: 0,
+        padding_end: 0,
     }
 }
 

@@ -18,6 +18,8 @@ pub(super) struct Totals {
     pub(super) icmp_errors: u64,
     pub(super) drops: u64,
     pub(super) undecodable: u64,
+    /// Records of interfaces that were removed.
+    pub(super) removed_interface: u64,
     /// The number of dropped packets, by the kernel's number for the reason.
     pub(super) drops_by_reason: BTreeMap<u32, u64>,
     pub(super) outcomes: BTreeMap<Outcome, u64>,
@@ -39,13 +41,15 @@ impl Totals {
     }
 
     pub(super) fn skipped(&self) -> Vec<(&'static str, u64)> {
+        let removed = ("removed_interface", self.removed_interface);
         let causes = [
             ("fragment_later", Counter::FragmentLater),
             ("truncated", Counter::Truncated),
             ("extension_headers", Counter::ExtensionHeaders),
             ("other_protocol", Counter::OtherProtocol),
         ];
-        causes.into_iter().map(|(name, counter)| (name, self.kernel.get(counter))).collect()
+        let counted = causes.into_iter().map(|(name, counter)| (name, self.kernel.get(counter)));
+        counted.chain([removed]).collect()
     }
 
     pub(super) fn losses(&self, flows: FlowStats, findings: FindingStats) -> Vec<(LossCause, u64)> {

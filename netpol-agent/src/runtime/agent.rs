@@ -3,7 +3,7 @@
 //! One task owns the pipeline. It receives records, interface events, cluster views and ticks, and passes them on as
 //! inputs.
 
-use std::{fs::File, net::SocketAddr, time::Duration};
+use std::{fs::File, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
@@ -18,7 +18,7 @@ use tokio::{
 use tracing::{debug, info, warn};
 
 use super::{
-    Options, SourceOptions,
+    NamespaceOptions, Options, SourceOptions,
     interfaces::Interfaces,
     sinks::{SinkHandles, Sinks},
     source,
@@ -63,11 +63,20 @@ pub async fn run(options: Options) -> Result<()> {
     preflight()?;
     if let Err(error) = raise_file_limit() {
         warn!(
-            "cannot raise the limit of open files ({error}): the agent can't watch more than about 500 pods"
+            "cannot raise the limit of open files ({error}): the agent can't watch more than about 250 pods"
         );
     }
-    let Options { source, sinks, metrics: address, capture, node, grace, load: load_options, limits } =
-        options;
+    let Options {
+        source,
+        sinks,
+        metrics: address,
+        capture,
+        node,
+        grace,
+        namespaces,
+        load: load_options,
+        limits,
+    } = options;
     let (metrics, health) = (Metrics::default(), Health::new(Instant::now().into_std()));
     // Dropping the set aborts its tasks.
     let mut tasks = JoinSet::new();
@@ -75,15 +84,21 @@ pub async fn run(options: Options) -> Result<()> {
     let (sinks, handles) = Sinks::open(sinks, &context, &mut tasks).await?;
     let source = source::open(source, &metrics).await?;
     let batch_records = load_options.ring_bytes as usize / size_of::<PacketRecord>();
-    let Loaded { programs, records, counters, drop_reasons, log } = load(load_options)?;
+    let Loaded { mut programs, records, counters, drop_reasons, log } = load(load_options)?;
     let (interface_events, interfaces) = mpsc::unbounded_channel();
     let (refresh, refresh_requests) = mpsc::channel(REFRESH_BACKLOG);
-    let interface_watcher = InterfaceWatcher::new(interface_events)?;
+    let ends = if namespaces.is_some() { "inside the pods" } else { "from the node" };
+    let namespaces = namespaces.map(|NamespaceOptions { helper, folders }| (helper, folders));
+    if let Some((helper, _)) = &namespaces {
+        programs.set_helper(Arc::clone(helper));
+    }
+    let interface_watcher = InterfaceWatcher::new(namespaces, interface_events)?;
+    let host_netns = own_network_namespace();
     let config = PipelineConfig {
         limits,
         grace,
         stale_after: source.stale_after,
-        host_netns: own_network_namespace(),
+        host_netns,
         reasons: drop_reasons.unwrap_or_default(),
         clock: Clock::new(monotonic_now(), Timestamp::now()),
         node,
@@ -106,7 +121,8 @@ pub async fn run(options: Options) -> Result<()> {
             capture,
             is_ready: false,
         },
-        interfaces: Interfaces::new(programs, refresh, metrics),
+        interfaces: Interfaces::new(programs, refresh, metrics, host_netns),
+        ends,
         records,
         batch_records,
         counters,
@@ -236,6 +252,8 @@ struct Agent {
     batch_records: usize,
     counters: Counters,
     health: Health,
+    /// At which end of the pods' interfaces packets to the pods are seen, for the log.
+    ends: &'static str,
 }
 
 impl Agent {
@@ -324,7 +342,8 @@ impl Agent {
         // would block a rolling update of the agents.
         if self.stages.is_ready && !self.health.is_ready() {
             self.health.ready();
-            info!("ready: watching {} veths ({:?})", self.interfaces.attached(), self.interfaces.mode());
+            let (count, mode, ends) = (self.interfaces.attached(), self.interfaces.mode(), self.ends);
+            info!("ready: watching {count} interfaces {ends} ({mode:?})");
         }
     }
 }

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use tracing::{info, warn};
 
 use crate::{
-    kernel::{AttachError, AttachMode, InterfaceEvent, Programs, monotonic_now},
-    model::Monotonic,
+    kernel::{AttachError, AttachMode, Hook, Hooks, InterfaceEvent, Programs, monotonic_now},
+    model::{Monotonic, Place},
     pipeline::InterfaceChange,
     sink::metrics::Metrics,
 };
@@ -17,6 +17,7 @@ use crate::{
 /// An interface to which the programs are not attached yet.
 struct Unattached {
     name: Arc<str>,
+    hooks: Hooks,
     /// When the interface was created. `None` if it existed before the agent started.
     created_at: Option<Monotonic>,
     /// True if the failure was logged.
@@ -28,6 +29,8 @@ pub(super) struct Interfaces {
     programs: Programs,
     refresh: mpsc::Sender<u32>,
     metrics: Metrics,
+    /// Inode of the node's network namespace; `None` if it could not be read.
+    host_netns: Option<u32>,
     /// The interfaces to retry, by interface index.
     unattached: BTreeMap<u32, Unattached>,
     /// True once all interfaces that existed at the start have been reported.
@@ -35,8 +38,13 @@ pub(super) struct Interfaces {
 }
 
 impl Interfaces {
-    pub(super) fn new(programs: Programs, refresh: mpsc::Sender<u32>, metrics: Metrics) -> Self {
-        Self { programs, refresh, metrics, unattached: BTreeMap::new(), is_synced: false }
+    pub(super) fn new(
+        programs: Programs,
+        refresh: mpsc::Sender<u32>,
+        metrics: Metrics,
+        host_netns: Option<u32>,
+    ) -> Self {
+        Self { programs, refresh, metrics, host_netns, unattached: BTreeMap::new(), is_synced: false }
     }
 
     /// The number of interfaces to which the programs are attached.
@@ -57,9 +65,9 @@ impl Interfaces {
     /// Handles an event, and passes the resulting changes to `out`.
     pub(super) fn handle(&mut self, event: InterfaceEvent, out: &mut impl FnMut(InterfaceChange)) {
         match event {
-            InterfaceEvent::Added { ifindex, name, at } => {
+            InterfaceEvent::Added { ifindex, name, hooks, at } => {
                 let created_at = self.is_synced.then_some(at);
-                self.attach(ifindex, Unattached { name, created_at, is_logged: false }, out);
+                self.attach(ifindex, Unattached { name, hooks, created_at, is_logged: false }, out);
             }
             InterfaceEvent::Addresses { ifindex, addresses } => {
                 out(InterfaceChange::Addresses { ifindex, addresses });
@@ -75,7 +83,7 @@ impl Interfaces {
                 out(InterfaceChange::Synced);
             }
             InterfaceEvent::Resynced => {
-                warn!("netlink messages were lost; the agent has listed all veths again");
+                warn!("netlink messages were lost; the agent has listed all interfaces again");
                 self.metrics.netlink_resync();
             }
         }
@@ -83,10 +91,17 @@ impl Interfaces {
 
     /// Attaches the programs. If that fails, the interface is retried until it is removed.
     fn attach(&mut self, ifindex: u32, mut interface: Unattached, out: &mut impl FnMut(InterfaceChange)) {
-        match self.programs.attach(ifindex) {
+        match self.programs.attach(ifindex, &interface.hooks) {
             Ok(()) => {
-                let Unattached { name, created_at, .. } = interface;
-                return out(InterfaceChange::Attached { ifindex, name, at: monotonic_now(), created_at });
+                let Unattached { name, hooks, created_at, .. } = interface;
+                return out(InterfaceChange::Attached {
+                    ifindex,
+                    name,
+                    places: [&hooks.from_pod, &hooks.to_pod].map(|hook| self.place(hook)).into(),
+                    is_inside: hooks.is_inside(),
+                    at: monotonic_now(),
+                    created_at,
+                });
             }
             Err(error @ AttachError::Refused { .. }) if !interface.is_logged => {
                 warn!("{error}: connections of its pod are not observed until the programs can be attached");
@@ -96,6 +111,12 @@ impl Interfaces {
             Err(_) => {}
         }
         self.unattached.insert(ifindex, interface);
+    }
+
+    /// Returns how records name the interface of a hook.
+    fn place(&self, hook: &Hook) -> Place {
+        let netns = hook.namespace.as_ref().map(|namespace| namespace.inode()).or(self.host_netns);
+        Place { netns: netns.unwrap_or_default(), ifindex: hook.ifindex }
     }
 
     /// Retries the interfaces to which the programs could not be attached.

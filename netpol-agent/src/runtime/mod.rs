@@ -10,5 +10,5 @@ mod sinks;
 mod source;
 
 pub use agent::run;
-pub use options::{ApiOptions, Options, SourceOptions};
+pub use options::{ApiOptions, NamespaceOptions, Options, SourceOptions};
 pub use replay::replay;

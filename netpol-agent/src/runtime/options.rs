@@ -1,8 +1,13 @@
 //! The options of an agent's run.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::{cluster::watch::Credentials, flow::Limits, kernel::LoadOptions, sink::SinkArgs};
+use crate::{
+    cluster::watch::Credentials,
+    flow::Limits,
+    kernel::{Helper, LoadOptions},
+    sink::SinkArgs,
+};
 
 /// The options of `netpol-agent run`.
 #[derive(Clone, Debug)]
@@ -20,10 +25,21 @@ pub struct Options {
     /// The grace window before a connection. Changes of policies and pods in the window must not have changed the
     /// verdict.
     pub grace: Duration,
+    /// How to enter the pods' network namespaces. `None` to watch the pods' interfaces from the node.
+    pub namespaces: Option<NamespaceOptions>,
     /// How the eBPF programs are loaded.
     pub load: LoadOptions,
     /// The limits of the connection table.
     pub limits: Limits,
+}
+
+/// How to enter the pods' network namespaces.
+#[derive(Clone, Debug)]
+pub struct NamespaceOptions {
+    /// The process that enters them.
+    pub helper: Arc<Helper>,
+    /// Folders in which each file is a network namespace.
+    pub folders: Vec<PathBuf>,
 }
 
 /// Where the cluster's state comes from.

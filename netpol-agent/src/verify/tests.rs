@@ -83,7 +83,7 @@ fn judge() -> Judge {
 fn interfaces() -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "10.0.0.3"), (9, "172.16.0.1")] {
-        interfaces.attached(ifindex, "veth".into(), Monotonic::ZERO);
+        interfaces.attached(ifindex, "veth".into(), Vec::new(), true, Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     // The host's end of a pod's interface pair has an address that the API does not list.

@@ -16,7 +16,7 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::netns::Namespace;
+use crate::netns::Lab;
 
 /// The timeout for the agent to load its programs and to find the veths.
 const START: Duration = Duration::from_secs(20);
@@ -43,13 +43,13 @@ pub enum Printing {
 }
 
 impl Agent {
-    /// Starts `binary` inside `node`, and waits until it reports on stderr that it is ready. The calling thread must
-    /// not end before the agent.
+    /// Starts `binary` inside `node`, and waits until it reports on stderr that it is ready. It finds the pods' namespaces
+    /// ([`Lab::netns_dir`]). The calling thread must not end before the agent.
     ///
     /// # Errors
     /// The agent can't be started, or it ends or does not get ready in time. The error has its output.
     pub fn start<A: AsRef<OsStr>>(
-        node: &Namespace,
+        node: &Lab,
         binary: &Path,
         args: impl IntoIterator<Item = A>,
         printing: Printing,
@@ -64,12 +64,13 @@ impl Agent {
     /// # Errors
     /// The agent can't be started.
     pub fn spawn<A: AsRef<OsStr>>(
-        node: &Namespace,
+        node: &Lab,
         binary: &Path,
         args: impl IntoIterator<Item = A>,
         printing: Printing,
     ) -> Result<Self> {
         let mut command = node.command(binary);
+        let command = command.env("NETPOL_NETNS_DIR", node.netns_dir());
         let command = command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().with_context(|| format!("starting {}", binary.display()))?;
         let (ready, readiness) = channel();

@@ -54,8 +54,12 @@ fn chain(node: &Namespace, interface: &str, side: TcAttachType) -> Vec<String> {
 
 const BOTH: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];
 
+/// The number of programs at both ends of the pods' interfaces.
 fn attached(node: &Namespace, pods: &[&Pod]) -> usize {
-    pods.iter().flat_map(|pod| BOTH.map(|side| chain(node, pod.host_ifname(), side).len())).sum()
+    let both = |namespace, interface| BOTH.map(|side| chain(namespace, interface, side).len());
+    pods.iter()
+        .flat_map(|pod| [both(node, pod.host_ifname()), both(pod.as_ref(), Pod::IFNAME)].concat())
+        .sum()
 }
 
 /// Another program was there before, another comes after: ours runs first either way.
@@ -70,7 +74,8 @@ fn at_the_head_of_the_chain() {
     let watch = Watch::start(&lab);
     let _after = peer(&lab, "pass", client.host_ifname(), TcAttachType::Ingress, 0);
     assert_eq!(chain(&lab, client.host_ifname(), TcAttachType::Ingress), ["netpol_from_pod", "pass", "pass"]);
-    assert_eq!(chain(&lab, server.host_ifname(), TcAttachType::Egress), ["netpol_to_pod"]);
+    assert_eq!(chain(&lab, server.host_ifname(), TcAttachType::Egress), [""; 0]);
+    assert_eq!(chain(server.as_ref(), Pod::IFNAME, TcAttachType::Ingress), ["netpol_to_pod"]);
     assert_eq!(Probe::tcp(server.ip(), 80).run(&client).unwrap(), Attempt::Answered);
     watch.until(1).check(&["client > server:80 TCP4 established conforming"]);
 }

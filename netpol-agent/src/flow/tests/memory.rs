@@ -15,7 +15,7 @@ fn datagrams_at_the_start() {
         let mut world = World::new(Protocol::Udp);
         world.now = at_ms(160_000);
         world.interfaces.removed(2, Monotonic::ZERO);
-        world.interfaces.attached(2, "veth".into(), at_ms(attached_ms));
+        world.interfaces.attached(2, "veth".into(), Vec::new(), true, at_ms(attached_ms));
         world.interfaces.set_addresses(2, vec![peer('b', 0).address]);
         if created {
             world.interfaces.created(2, at_ms(attached_ms));
@@ -117,6 +117,7 @@ fn eviction_takes_decided_ones_first() {
             direction,
             tuple,
             signal,
+            acknowledgment: 0,
             packets: 1,
             bytes: 0,
         };
@@ -155,7 +156,7 @@ proptest! {
                 let drop = KernelDrop { time: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
                 table.kernel_drop(&drop, &reasons());
             } else {
-                let packet = Packet { time: now, ifindex, direction, tuple, signal, packets: 1, bytes: 0 };
+                let packet = Packet { time: now, ifindex, direction, tuple, signal, acknowledgment: 0, packets: 1, bytes: 0 };
                 table.packet(&packet, &interfaces, &mut out);
             }
             table.expire(now, &interfaces, &mut out);

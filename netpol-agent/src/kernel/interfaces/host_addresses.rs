@@ -38,7 +38,7 @@ impl HostAddresses {
 
 /// The interface's own address. It is `IFA_LOCAL` if there is one: on a point-to-point link, `IFA_ADDRESS` is the
 /// address of the other side (rtnetlink(7)).
-pub(super) fn own_address(message: &AddressMessage) -> Option<IpAddr> {
+pub(in crate::kernel) fn own_address(message: &AddressMessage) -> Option<IpAddr> {
     let mut address = None;
     for attribute in &message.attributes {
         match attribute {

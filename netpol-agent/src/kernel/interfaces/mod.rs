@@ -1,15 +1,30 @@
-//! The interfaces on the host that lead into pods, as netlink reports them in the host's network namespace.
+//! The interfaces of the pods, as netlink reports them.
 //!
-//! `RTM_GETLINK` lists the links. A recogniser in [`DEVICE_KINDS`] says whether a link leads into a pod, and where its
-//! peer is. `RTM_GETADDR` with `IFA_TARGET_NETNSID` (Linux 4.20) lists the addresses in the peer's namespace. The agent
-//! enters no namespace, and asks no process, socket or file of a container runtime.
+//! With the pods' namespaces, each link that leads out of a namespace is a pod's interface ([`inside`]).
+//! If the link is one end of a pair, the other end must be in the node's namespace: the two name each other.
 //!
-//! To add a kind of device, write its recogniser in a file next to `veth.rs` and list it in [`DEVICE_KINDS`].
+//! Without them, only the ends of pairs in the node's namespace are seen. `RTM_GETLINK` lists the links. A recogniser in
+//! [`DEVICE_KINDS`] says whether a link leads into a pod, and where its peer is. `RTM_GETADDR` with `IFA_TARGET_NETNSID`
+//! (Linux 4.20) lists the addresses in the peer's namespace.
+//!
+//! To add a kind of pair, write its recogniser in a file next to `pair.rs` and list it in [`DEVICE_KINDS`]; for other
+//! devices see `LinkState::leads_out`.
 
+mod hook;
 mod host_addresses;
-mod veth;
+mod inside;
+mod pair;
 
-use std::{collections::HashMap, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    future::pending,
+    io,
+    net::IpAddr,
+    os::fd::{AsFd as _, AsRawFd as _},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryStreamExt as _,
@@ -22,21 +37,31 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::LinkMessage,
+    nsid::{NsidAttribute, NsidMessage},
 };
 use netlink_sys::{AsyncSocket as _, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
 use thiserror::Error;
 use tokio::sync::mpsc;
 
-use self::host_addresses::{HostAddresses, own_address};
-use super::monotonic_now;
+pub use self::hook::{Hook, Hooks, Side};
+pub(super) use self::host_addresses::own_address;
+use self::{
+    host_addresses::HostAddresses,
+    inside::{Candidate, Change, Inside},
+};
+use super::{
+    monotonic_now,
+    namespaces::{Folders, Helper, HelperError},
+    own_network_namespace,
+};
 use crate::model::Monotonic;
 
 /// Recognises the links of one kind of device; `None` for a link of another kind, or one that does not lead into a pod.
 type Recognise = fn(&LinkMessage) -> Option<PodLink>;
 
 /// The kinds of devices that lead into pods.
-const DEVICE_KINDS: &[Recognise] = &[veth::recognise];
+const DEVICE_KINDS: &[Recognise] = &[pair::recognise];
 
 /// Delays before the addresses are read again, while the peer has none: a CNI plugin sets them within milliseconds of
 /// creating the interface. After the last delay, only a packet from the pod makes the agent read them again.
@@ -71,30 +96,36 @@ pub enum InterfaceError {
     /// The netlink socket was closed.
     #[error("the netlink connection has ended")]
     Ended,
+    /// The pods' namespaces can't be entered any more.
+    #[error("cannot enter the pods' network namespaces: {0}")]
+    Helper(#[from] HelperError),
 }
 
-/// A change of the node's pod interfaces.
+/// A change of the node's pod interfaces. Each interface has a number: the index of its end on the node, or if it has
+/// none there, one that no index has.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum InterfaceEvent {
     /// An interface was added, or its peer moved to another namespace.
     Added {
-        /// Index of the interface on the host.
+        /// The interface's number.
         ifindex: u32,
-        /// Name of the interface on the host.
+        /// Name of the interface's end on the node; inside the pod, if it has none there.
         name: Arc<str>,
+        /// Where its packets are seen.
+        hooks: Hooks,
         /// When the netlink message about it was read.
         at: Monotonic,
     },
-    /// The addresses of the peer in the pod were read.
+    /// The addresses of the interface in the pod were read.
     Addresses {
-        /// Index of the interface on the host.
+        /// The interface's number.
         ifindex: u32,
-        /// All addresses of the peer, link-local ones too.
+        /// All its addresses, link-local ones too.
         addresses: Vec<IpAddr>,
     },
     /// An interface was removed.
     Removed {
-        /// Index that the interface on the host had.
+        /// The interface's number.
         ifindex: u32,
         /// When the netlink message about it was read.
         at: Monotonic,
@@ -139,8 +170,10 @@ pub struct InterfaceWatcher {
 struct PodInterfaceList {
     kinds: &'static [Recognise],
     requests: Handle,
-    /// By the index of the host's end.
-    known: HashMap<u32, Peer>,
+    /// The ends of pairs in the node's namespace, by index.
+    known: HashMap<u32, (Arc<str>, Peer)>,
+    /// The interfaces inside the pods' namespaces; `None` if those can't be reached.
+    inside: Option<Inside>,
     host: HostAddresses,
     events: mpsc::UnboundedSender<InterfaceEvent>,
     /// Interfaces whose addresses will be read again, each with the number of retries until then.
@@ -148,19 +181,26 @@ struct PodInterfaceList {
 }
 
 impl InterfaceWatcher {
-    /// Opens the sockets in the network namespace of the calling thread. Needs a tokio runtime.
+    /// Opens the sockets in the network namespace of the calling thread. With `namespaces`, the interfaces are those
+    /// inside the namespaces of these folders. Needs a tokio runtime.
     ///
     /// # Errors
     ///
     /// A netlink socket can't be opened.
-    pub fn new(events: mpsc::UnboundedSender<InterfaceEvent>) -> Result<Self, InterfaceError> {
-        Self::with_kinds(DEVICE_KINDS, events)
+    pub fn new(
+        namespaces: Option<(Arc<Helper>, Vec<PathBuf>)>,
+        events: mpsc::UnboundedSender<InterfaceEvent>,
+    ) -> Result<Self, InterfaceError> {
+        Self::with_kinds(DEVICE_KINDS, namespaces, events)
     }
 
     fn with_kinds(
         kinds: &'static [Recognise],
+        namespaces: Option<(Arc<Helper>, Vec<PathBuf>)>,
         events: mpsc::UnboundedSender<InterfaceEvent>,
     ) -> Result<Self, InterfaceError> {
+        let own = own_network_namespace();
+        let inside = namespaces.map(|(helper, folders)| Inside::new(helper, Folders::new(folders, own)));
         let (mut multicast, _, messages) = rtnetlink::new_multicast_connection(&[
             MulticastGroup::Link,
             MulticastGroup::Ipv4Ifaddr,
@@ -173,6 +213,7 @@ impl InterfaceWatcher {
             kinds,
             requests,
             known: HashMap::new(),
+            inside,
             host: HostAddresses::default(),
             events,
             retries: FuturesUnordered::new(),
@@ -202,10 +243,12 @@ impl PodInterfaceList {
         mut refresh_requests: mpsc::Receiver<u32>,
     ) -> Result<(), InterfaceError> {
         self.resync().await?;
+        self.read_namespaces().await?;
         self.emit(InterfaceEvent::Synced);
         loop {
             tokio::select! {
                 () = self.events.closed() => return Ok(()),
+                change = changed(&mut self.inside) => self.inside_changed(change).await?,
                 message = messages.next() => {
                     let (message, _) = message.ok_or(InterfaceError::Ended)?;
                     self.message(message.payload, monotonic_now()).await?;
@@ -290,22 +333,138 @@ impl PodInterfaceList {
 
     async fn added(&mut self, link: PodLink, at: Monotonic) {
         let PodLink { ifindex, name, peer } = link;
-        if self.known.insert(ifindex, peer) == Some(peer) {
+        let known = self.known.insert(ifindex, (Arc::clone(&name), peer));
+        if known.is_some_and(|(_, known)| known == peer) {
             return;
         }
-        self.emit(InterfaceEvent::Added { ifindex, name, at });
-        self.read_addresses(ifindex, 0).await;
+        let Some(inside) = &self.inside else {
+            let hooks = Hooks::at_host_end(ifindex);
+            self.emit(InterfaceEvent::Added { ifindex, name, hooks, at });
+            return self.read_addresses(ifindex, 0).await;
+        };
+        for inode in inside.waiting_for(ifindex) {
+            self.identify(inode).await;
+        }
     }
 
     fn removed(&mut self, ifindex: u32, at: Monotonic) {
         if self.known.remove(&ifindex).is_some() {
+            if let Some(inside) = &mut self.inside {
+                inside.forget(ifindex);
+            }
             self.emit(InterfaceEvent::Removed { ifindex, at });
         }
     }
 
+    /// Opens the namespaces that are there at the start, and waits until the links of each are known.
+    async fn read_namespaces(&mut self) -> Result<(), InterfaceError> {
+        if self.inside.is_none() {
+            return Ok(());
+        }
+        self.inside_changed(Change::Folders).await?;
+        let mut missing = self.inside.as_ref().map(Inside::inodes).unwrap_or_default();
+        while !missing.is_empty() {
+            let change = changed(&mut self.inside).await;
+            if let Change::Links(inode, _) | Change::Ended(inode) = &change {
+                missing.retain(|missing| missing != inode);
+            }
+            self.inside_changed(change).await?;
+        }
+        Ok(())
+    }
+
+    async fn inside_changed(&mut self, change: Change) -> Result<(), InterfaceError> {
+        let Some(inside) = &mut self.inside else { return Ok(()) };
+        let at = monotonic_now();
+        match change {
+            Change::Folders => {
+                for ifindex in inside.read_folders()? {
+                    self.emit(InterfaceEvent::Removed { ifindex, at });
+                }
+            }
+            Change::Links(inode, links) => {
+                let (gone, changed) = inside.set_links(inode, links);
+                for ifindex in gone {
+                    self.emit(InterfaceEvent::Removed { ifindex, at });
+                }
+                for (ifindex, link) in changed {
+                    self.emit(InterfaceEvent::Addresses { ifindex, addresses: link.addresses });
+                }
+                self.identify(inode).await;
+            }
+            Change::Ended(inode) => {
+                for ifindex in inside.remove(inode) {
+                    self.emit(InterfaceEvent::Removed { ifindex, at });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports the new interfaces of a namespace. One end of a pair is an interface if the other end is on this node.
+    async fn identify(&mut self, inode: u32) {
+        let candidates = self.inside.as_ref().map(|inside| inside.candidates(inode)).unwrap_or_default();
+        for candidate in candidates {
+            let host_end = if candidate.link.is_pair() {
+                let Some(host_end) = self.host_end(&candidate).await else { continue };
+                Some(host_end)
+            } else {
+                None
+            };
+            let Some(inside) = &mut self.inside else { return };
+            let found = inside.add(candidate, host_end);
+            let known = host_end.and_then(|ifindex| self.known.get(&ifindex));
+            let name = known.map_or_else(|| Arc::clone(&found.link.name), |(name, _)| Arc::clone(name));
+            let (ifindex, addresses) = (found.number, found.link.addresses);
+            self.emit(InterfaceEvent::Added { ifindex, name, hooks: found.hooks, at: monotonic_now() });
+            self.emit(InterfaceEvent::Addresses { ifindex, addresses });
+        }
+    }
+
+    /// Returns the index of a link's other end, if that is in the node's namespace and names the link as its own peer.
+    async fn host_end(&mut self, candidate: &Candidate) -> Option<u32> {
+        let host_end = candidate.link.peer?;
+        let (_, peer) = self.known.get(&host_end)?;
+        let peer = *peer;
+        if peer.ifindex != candidate.link.ifindex {
+            return None;
+        }
+        let id = match candidate.id {
+            Some(id) => id,
+            None => self.namespace_id(candidate).await?,
+        };
+        (peer.namespace == id).then_some(host_end)
+    }
+
+    /// Returns the id that the node's namespace has for another one, if it has one.
+    async fn namespace_id(&mut self, candidate: &Candidate) -> Option<i32> {
+        let mut request = NsidMessage::default();
+        let descriptor = u32::try_from(candidate.namespace.as_fd().as_raw_fd()).ok()?;
+        request.attributes.push(NsidAttribute::Fd(descriptor));
+        let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetNsId(request));
+        message.header.flags = NLM_F_REQUEST;
+        let mut replies = self.requests.request(message).ok()?;
+        while let Some(reply) = replies.next().await {
+            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = reply.payload {
+                let id = answer.attributes.iter().find_map(|attribute| match attribute {
+                    NsidAttribute::Id(id) => Some(*id),
+                    _ => None,
+                });
+                // The kernel answers -1 if there is none.
+                let id = id.filter(|id| *id >= 0)?;
+                if let Some(inside) = &mut self.inside {
+                    inside.set_id(candidate.namespace.inode(), id);
+                }
+                return Some(id);
+            }
+        }
+        None
+    }
+
     /// Reads and reports the addresses of an interface's peer. If it has none yet, they are read again a little later.
     async fn read_addresses(&mut self, ifindex: u32, tries: usize) {
-        let Some(&peer) = self.known.get(&ifindex) else { return };
+        let Some((_, peer)) = self.known.get(&ifindex).filter(|_| self.inside.is_none()) else { return };
+        let peer = *peer;
         // The kernel refuses if the namespace is being removed; the link is removed soon after.
         let addresses = self.addresses(peer).await.unwrap_or_default();
         let settled = addresses.iter().any(|address| !is_link_local(*address));
@@ -350,6 +509,14 @@ impl PodInterfaceList {
     }
 }
 
+/// Waits for the next change inside the pods' namespaces; for ever if those can't be reached.
+async fn changed(inside: &mut Option<Inside>) -> Change {
+    match inside {
+        Some(inside) => inside.changed().await,
+        None => pending().await,
+    }
+}
+
 fn is_link_local(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(address) => address.is_link_local(),
@@ -367,11 +534,11 @@ mod tests {
     /// The largest interface index: no device of this machine has it.
     const IFINDEX: u32 = i32::MAX as u32;
 
-    fn recognise_netkit(message: &LinkMessage) -> Option<PodLink> {
-        let kind = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Netkit)]);
+    fn recognise_ifb(message: &LinkMessage) -> Option<PodLink> {
+        let kind = LinkAttribute::LinkInfo(vec![LinkInfo::Kind(InfoKind::Ifb)]);
         message.attributes.contains(&kind).then(|| PodLink {
             ifindex: message.header.index,
-            name: "nk0".into(),
+            name: "ifb0".into(),
             peer: Peer { ifindex: 2, namespace: i32::MAX },
         })
     }
@@ -388,7 +555,7 @@ mod tests {
         let (sender, mut receiver) = mpsc::unbounded_channel();
         // The kernel's own messages are kept unread.
         let InterfaceWatcher { sockets, messages: _messages, interfaces } =
-            InterfaceWatcher::with_kinds(kinds, sender).unwrap();
+            InterfaceWatcher::with_kinds(kinds, None, sender).unwrap();
         let (netlink, messages) = unbounded();
         for message in
             [RouteNetlinkMessage::NewLink(link(kind.clone())), RouteNetlinkMessage::DelLink(link(kind))]
@@ -413,9 +580,9 @@ mod tests {
 
     #[tokio::test]
     async fn one_more_kind_is_one_more_recogniser() {
-        const KINDS: &[Recognise] = &[veth::recognise, recognise_netkit];
+        const KINDS: &[Recognise] = &[pair::recognise, recognise_ifb];
         let start = monotonic_now();
-        let seen = events(KINDS, InfoKind::Netkit).await;
+        let seen = events(KINDS, InfoKind::Ifb).await;
         let [
             InterfaceEvent::Added { name, at: added_at, .. },
             InterfaceEvent::Removed { at: removed_at, .. },
@@ -423,9 +590,9 @@ mod tests {
         else {
             panic!("{seen:?}")
         };
-        assert_eq!(&**name, "nk0");
+        assert_eq!(&**name, "ifb0");
         assert!(start <= *added_at && added_at <= removed_at && *removed_at <= monotonic_now(), "{seen:?}");
         assert_eq!(events(KINDS, InfoKind::Bridge).await, [], "no recogniser knows a bridge");
-        assert_eq!(events(&[veth::recognise], InfoKind::Netkit).await, [], "nor netkit without its own");
+        assert_eq!(events(&[pair::recognise], InfoKind::Ifb).await, [], "nor ifb without its own");
     }
 }

@@ -3,9 +3,11 @@
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
+    fs,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     ops::Deref,
-    path::Path,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU16, Ordering},
@@ -14,6 +16,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail, ensure};
 use nix::net::if_::if_nametoindex;
+use tempfile::TempDir;
 
 use super::{
     Namespace, Pod, PodSpec, Stack,
@@ -29,6 +32,8 @@ use super::{
 #[derive(Debug)]
 pub struct Lab {
     netns: Namespace,
+    /// A file for each pod's namespace, as container runtimes keep them in `/run/netns`.
+    namespaces: TempDir,
     block: Block,
     serial: AtomicU16,
     outsiders: AtomicU16,
@@ -61,6 +66,7 @@ impl Lab {
     pub fn new() -> Result<Self> {
         let lab = Self {
             netns: Namespace::new()?,
+            namespaces: TempDir::with_prefix("netpol-netns-").context("making a folder for namespaces")?,
             block: Block::claim()?,
             serial: AtomicU16::new(0),
             outsiders: AtomicU16::new(0),
@@ -79,6 +85,11 @@ impl Lab {
     /// The node's IPv6 address.
     pub fn node_ipv6(&self) -> Ipv6Addr {
         self.block.node6()
+    }
+
+    /// A folder with a file for each pod's namespace, as `/run/netns` of a node. Hosts outside the cluster have none.
+    pub fn netns_dir(&self) -> &Path {
+        self.namespaces.path()
     }
 
     /// The IPv4 network of the pods' addresses.
@@ -109,6 +120,9 @@ impl Lab {
         let wiring = self.wiring(&spec, serial)?;
         let netns = Namespace::new()?;
         let context = || format!("making pod {}/{}", spec.namespace, spec.name);
+        if !spec.outside {
+            symlink(netns.path(), self.netns_file(&wiring.host_ifname)).with_context(context)?;
+        }
         netns.ip(&self.inner_end(&wiring)).with_context(context)?;
         self.netns.ip(&self.host_end(&wiring)).with_context(context)?;
         netns.wait_until_running(Pod::IFNAME).with_context(context)?;
@@ -142,6 +156,9 @@ impl Lab {
     /// The pod's interface does not exist any more.
     pub fn delete_pod(&self, pod: &Pod) -> Result<()> {
         self.state().pods.remove(&(pod.namespace().to_owned(), pod.name().to_owned()));
+        if !pod.inner.spec.outside {
+            fs::remove_file(self.netns_file(pod.host_ifname())).context("removing a pod's namespace")?;
+        }
         self.ip(&format!("link del {}\n", pod.host_ifname())).map(drop)
     }
 
@@ -164,6 +181,10 @@ impl Lab {
         };
         let text = manifest::render(&node, &self.state().namespaces, &pods);
         manifest::replace(&folder.join("lab.yaml"), &text)
+    }
+
+    fn netns_file(&self, host_ifname: &str) -> PathBuf {
+        self.namespaces.path().join(format!("cni-{host_ifname}"))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -1,10 +1,12 @@
-//! The TC programs: they inspect each packet at a pod's veth, and record it if it opens, answers or ends a connection.
+//! The TC programs: they inspect each packet at a pod's interface, and record it if it opens, answers or ends a
+//! connection.
 
 use aya_ebpf::programs::TcContext;
 use aya_log_ebpf::debug;
 use netpol_common::{Direction, tcp};
 
 use crate::{
+    device,
     emit::{self, Place},
     maps::count,
     parse::{self, ETHERNET, ETHERTYPE_IPV4, ETHERTYPE_IPV6, Packet, SCTP, Skip, TCP, UDP},
@@ -13,8 +15,7 @@ use crate::{
 
 /// The TCP flags of segments that are recorded. A segment without any of them is data or an acknowledgment.
 ///
-/// A FIN is recorded only when it leaves the pod that sends it, and not at each veth that it
-/// passes.
+/// A FIN is recorded only when it leaves the pod that sends it, and not at each interface that it passes.
 #[inline(always)]
 const fn control(direction: Direction) -> u8 {
     match direction {
@@ -100,7 +101,8 @@ fn is_tcp_data(read: &Linear, control: u8) -> bool {
 fn place(context: &TcContext, direction: Direction) -> (Place, u32) {
     // SAFETY: the kernel hands a valid `__sk_buff` to the program.
     let (ifindex, length) = unsafe { ((*context.skb.skb).ifindex, (*context.skb.skb).len) };
-    (Place { ifindex, direction }, length)
+    // The context is the kernel's own structure; only direct access to it is translated by the verifier.
+    (Place { ifindex, device: device::address(context.skb.skb as usize), direction }, length)
 }
 
 /// Records all other packets with common headers. Returns `false` if the headers have another form. This is not
