@@ -36,6 +36,9 @@ pub enum DecodeError {
     Interface,
 }
 
+/// The IP protocol number of TCP.
+const TCP: u8 = 6;
+
 /// SCTP chunk types (RFC 9260, section 3.2).
 mod sctp {
     pub(super) const INIT: u8 = 1;
@@ -81,6 +84,7 @@ fn packet(record: &PacketRecord, interface: impl Fn(Place) -> Option<u32>) -> Re
         tuple,
         signal: signal(tuple.protocol, record.tcp_flags, record.message, record.sequence)
             .ok_or(DecodeError::Field)?,
+        sequence: record.sequence,
         acknowledgment: record.acknowledgment,
         packets: record.packets,
         bytes: record.bytes,
@@ -97,6 +101,8 @@ fn icmp_error(
         direction: direction(record.head.direction)?,
         reporter: address(record.tuple.family, record.tuple.source)?,
         quoted: tuple(&record.quoted)?,
+        // An error about a later segment of the connection is none about its opening.
+        number: (record.quoted.protocol == TCP).then_some(record.quoted_sequence),
         kind: icmp_kind(record.tuple.family, record.message, record.code),
     })
 }

@@ -1,6 +1,6 @@
 //! One entry of the flow table: the evidence about one attempt, and its result.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
     identity::PodInterfaces,
@@ -56,7 +56,7 @@ struct BlockingEvidence {
     drops: u32,
     other_drop: Option<u32>,
     /// Whether an opening packet was dropped outside of a pod. Then it may not have been delivered, although it was
-    /// seen at the destination's interface.
+    /// seen at the end of the destination's interface that is on the node.
     dropped_outside_pod: bool,
     spoof_candidate: Option<u32>,
 }
@@ -78,8 +78,15 @@ pub(super) struct Entry {
     pub(super) superseded: bool,
     began: Monotonic,
     retransmissions: u16,
-    source_interface: Option<u32>,
-    destination_interface: Option<u32>,
+    source_interface: Option<NonZeroU32>,
+    destination_interface: Option<NonZeroU32>,
+    /// Whether an opening packet was seen inside the destination pod, or something that the pod sent shows that one
+    /// arrived.
+    arrived: bool,
+    /// Whether the attempt was decided when nothing had arrived yet.
+    decided_before_arrival: bool,
+    /// Whether the opening packet may have been sent to a Service, in a form that can't be told from others.
+    may_be_translated: bool,
     pre_existing: bool,
     is_recheck: bool,
     /// Whether the answer came out of the destination pod.
@@ -87,7 +94,16 @@ pub(super) struct Entry {
     /// Whether the answer entered the source pod.
     accept_received: bool,
     blocking: Option<Box<BlockingEvidence>>,
-    translation: Option<Box<NatMapping>>,
+    translation: Option<Box<Translation>>,
+}
+
+/// The address translation of an attempt.
+#[derive(Debug)]
+enum Translation {
+    /// The attempt was sent to another address, and this is its translated form.
+    From(NatMapping),
+    /// These are the attempt's translated forms, the latest last. A retransmission may go to another endpoint.
+    To(Vec<Tuple>),
 }
 
 impl Entry {
@@ -103,6 +119,9 @@ impl Entry {
             retransmissions: 0,
             source_interface: None,
             destination_interface: None,
+            arrived: false,
+            decided_before_arrival: false,
+            may_be_translated: false,
             pre_existing: false,
             is_recheck: false,
             accepted: false,
@@ -127,84 +146,217 @@ impl Entry {
     pub(super) fn renew(&mut self, now: Monotonic) {
         *self = Self {
             is_recheck: !matches!(self.decided, Some(Observed::Dropped { .. } | Observed::Rejected)),
+            source_interface: self.source_interface,
             scheduled_at: self.scheduled_at,
+            may_be_translated: self.may_be_translated,
             translation: self.translation.take(),
             ..Self::new(self.number, now)
         };
     }
 
-    /// Returns the address translation, if one was seen.
+    /// Creates the entry of the translated form of this attempt.
+    pub(super) fn translated_to(&mut self, mapping: NatMapping) -> Self {
+        let own = mapping.tuple();
+        match self.translation.as_deref_mut() {
+            Some(Translation::To(endpoints)) => {
+                endpoints.retain(|known| *known != own);
+                endpoints.push(own);
+            }
+            _ => self.translation = Some(Box::new(Translation::To(vec![own]))),
+        }
+        Self {
+            source_interface: self.source_interface,
+            // A packet filter that rejects a packet sends the reset first, and then drops the packet.
+            blocking: self.blocking.take(),
+            closed: self.closed,
+            translation: Some(Box::new(Translation::From(mapping))),
+            ..Self::new(self.number, self.last_seen)
+        }
+    }
+
+    /// Returns whether a packet that arrives now begins the attempt anew: it was decided long ago, and nothing had arrived.
+    pub(super) fn arrives_late(&self, now: Monotonic, limits: &Limits) -> bool {
+        let is_stopped = self.decided.is_some() && !self.arrived && !self.pre_existing;
+        is_stopped && now.since(self.began) > limits.unanswered + limits.settle
+    }
+
+    /// Begins the attempt anew: what was decided about earlier packets of the same tuple says nothing about those that
+    /// arrive now.
+    pub(super) fn begin_again(&mut self, now: Monotonic) {
+        *self = Self {
+            source_interface: self.source_interface,
+            scheduled_at: self.scheduled_at,
+            may_be_translated: self.may_be_translated,
+            translation: self.translation.take(),
+            ..Self::new(self.number, now)
+        };
+    }
+
+    /// Records that the connection of a translated form has ended. That form is reported, and not this.
+    pub(super) fn close_translated(&mut self) {
+        self.closed = true;
+        self.decided.get_or_insert(Observed::Unanswered);
+    }
+
+    /// Records that only the source was translated.
+    pub(super) fn source_translated(&mut self, mapping: NatMapping) {
+        if self.translation.is_none() {
+            self.translation = Some(Box::new(Translation::From(mapping)));
+        }
+    }
+
+    /// Returns whether further evidence may change the result.
+    pub(super) fn awaits_evidence(&self) -> bool {
+        self.decided.is_none() && !self.closed
+    }
+
+    /// Returns the address translation of which this is the translated form.
     pub(super) fn translation(&self) -> Option<&NatMapping> {
-        self.translation.as_deref()
+        match self.translation.as_deref() {
+            Some(Translation::From(mapping)) => Some(mapping),
+            _ => None,
+        }
+    }
+
+    /// Returns the translated forms of this attempt, the latest last.
+    pub(super) fn endpoints(&self) -> &[Tuple] {
+        match self.translation.as_deref() {
+            Some(Translation::To(endpoints)) => endpoints,
+            _ => &[],
+        }
     }
 
     /// Returns whether a packet beyond the opener's interface may be a translated packet of this attempt. The attempt's
     /// destination must be unknown so far. If records were lost, the record of that packet's real sender may be among
     /// them, so the answer is no.
     pub(super) fn may_be_translated(&self, protocol: Protocol, now: Monotonic, losses: &Losses) -> bool {
-        self.translation.is_none()
-            && self.decided.is_none()
+        self.translation().is_none()
+            && !self.has_answer()
             && now.since(self.last_seen) < MAX_TRANSLATION_DELAY
             && self.source_interface.is_some()
             && self.destination_interface.is_none()
-            && !losses.may_touch(protocol, self.began)
+            && !losses.may_touch(protocol, self.last_seen)
     }
 
-    /// Records an address translation.
-    pub(super) fn translated(&mut self, translation: NatMapping) {
-        self.translation = Some(Box::new(translation));
+    /// Notes that the opening packet may have been sent to a Service, although it is not known to which.
+    pub(super) fn set_may_be_translated(&mut self) {
+        self.may_be_translated = true;
+    }
+
+    fn has_answer(&self) -> bool {
+        self.accept_received || self.accepted
+    }
+
+    /// Returns whether the destination pod was seen to answer or to refuse.
+    pub(super) fn has_answered(&self) -> bool {
+        self.accepted || self.refused() == Some(Observed::Refused)
+    }
+
+    /// Returns whether the destination pod has sent an answer, and the source has not received it.
+    pub(super) fn has_unreceived_answer(&self) -> bool {
+        self.accepted && !self.accept_received
+    }
+
+    /// Returns whether an enforcer is known to have dropped the attempt's packets, and none has arrived.
+    pub(super) fn seems_stopped(&self) -> bool {
+        self.enforcer_drop().is_some() && !self.arrived && !self.has_answer()
+    }
+
+    /// Returns whether a datagram in the other direction can be an answer to this attempt: one of its own has arrived, or
+    /// where it arrives is not seen.
+    pub(super) fn can_be_answered(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        if self.pre_existing || self.arrived || self.has_answer() {
+            return true;
+        }
+        match interfaces.owner(tuple.destination.address) {
+            Some(destination) => !interfaces.sees_arrivals(destination, self.began),
+            None => !self.seems_stopped(),
+        }
+    }
+
+    /// Returns whether this attempt's answer or refusal must acknowledge its number: TCP acknowledges the number and what
+    /// follows it (RFC 9293, section 3.10.7.3), SCTP repeats the tag (RFC 9260, section 8.5.1). Who does not see the
+    /// attempt's packets can't know the number.
+    pub(super) fn is_acknowledged_by(&self, protocol: Protocol, packet: &Packet) -> bool {
+        /// The most data that a SYN has (TCP Fast Open, RFC 7413): what fits into a packet.
+        const MAX_DATA: u32 = 65_535;
+        match (protocol, self.number) {
+            (Protocol::Tcp, Some(number)) => {
+                packet.acknowledgment.wrapping_sub(number).wrapping_sub(1) <= MAX_DATA
+            }
+            (Protocol::Sctp, Some(number)) => packet.acknowledgment == number,
+            _ => true,
+        }
     }
 
     /// Processes the opening packet, or another datagram of the opener, at an interface.
     pub(super) fn opened(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
-        let Packet { ifindex, direction, .. } = *packet;
-        // A packet that is seen at both interfaces is not a retransmission at the second one.
-        let first_place = direction == Direction::FromPod || self.source_interface.is_none();
-        let (place, address) = match direction {
-            Direction::FromPod => (&mut self.source_interface, tuple.source.address),
-            Direction::ToPod => (&mut self.destination_interface, tuple.destination.address),
+        let Packet { ifindex, direction, time: now, .. } = *packet;
+        match direction {
+            Direction::FromPod if !interfaces.may_have(ifindex, tuple.source.address, now) => {
+                // It came out of a pod that spoofs, or out of an uplink. A packet that the pod itself has sent is neither.
+                if self.source_interface.is_none() {
+                    self.blocking.get_or_insert_default().spoof_candidate = Some(ifindex);
+                }
+            }
+            Direction::FromPod => {
+                if self.source_interface.is_some() {
+                    self.retransmissions = self.retransmissions.saturating_add(1);
+                }
+                self.source_interface = NonZeroU32::new(ifindex);
+            }
+            // It went into an interface that does not have the destination: a node's uplink.
+            Direction::ToPod if !interfaces.may_have(ifindex, tuple.destination.address, now) => {}
+            Direction::ToPod => {
+                // A packet that is seen at both interfaces is not a retransmission at the second one.
+                if self.destination_interface.is_some() && self.source_interface.is_none() {
+                    self.retransmissions = self.retransmissions.saturating_add(1);
+                }
+                self.destination_interface = NonZeroU32::new(ifindex);
+                self.arrived |= interfaces.sees_arrivals(ifindex, now);
+            }
+        }
+    }
+
+    /// Returns whether packets of this attempt arrived that its source, a pod of this node, is not seen to have sent.
+    fn is_unsent(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        let source_is_seen = || {
+            let owner = interfaces.owner(tuple.source.address);
+            owner.is_some_and(|owner| interfaces.sees_arrivals(owner, self.began))
         };
-        if interfaces.carries(ifindex, address) == Some(false) {
-            // The packet entered an interface that does not have the destination: a node's uplink. Or it came out of
-            // one that does not have the source: an uplink again, or a pod that spoofs. A packet that the pod itself
-            // has sent is neither.
-            if direction == Direction::FromPod && self.source_interface.is_none() {
-                self.blocking.get_or_insert_default().spoof_candidate = Some(ifindex);
-            }
-            return;
-        }
-        match place {
-            None => *place = Some(ifindex),
-            Some(_) if first_place => {
-                self.retransmissions = self.retransmissions.saturating_add(1);
-            }
-            Some(_) => {}
-        }
+        self.source_interface.is_none()
+            && self.destination_interface.is_some()
+            && !self.pre_existing
+            && !self.may_be_translated
+            && source_is_seen()
     }
 
     /// Returns whether the whole attempt may be spoofed: its opening packet came out of another pod than the one that
     /// has the source address, and was not seen out of that one.
     pub(super) fn is_forged(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
-        self.source_interface.is_none()
-            && self.spoof_candidate().is_some_and(|foreign| {
-                interfaces.owner(tuple.source.address).is_some_and(|owner| owner != foreign)
-            })
+        let Some(foreign) = self.spoof_candidate().filter(|_| self.source_interface.is_none()) else {
+            return false;
+        };
+        let is_pod = interfaces.get_or_removed(foreign).is_some_and(|interface| interface.is_inside);
+        is_pod || interfaces.owner(tuple.source.address).is_some_and(|owner| owner != foreign)
     }
 
     /// Processes the answer at an interface. `tuple` is the attempt's.
     pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         match packet.direction {
             Direction::FromPod => {
-                if interfaces.carries(packet.ifindex, tuple.destination.address) != Some(false) {
+                if interfaces.may_have(packet.ifindex, tuple.destination.address, packet.time) {
                     self.accepted = true;
+                    self.arrived = true;
                     // Packets may bypass the pod's host-side interface on their way into the pod (`bpf_redirect_peer`,
                     // Linux 5.10).
-                    self.destination_interface.get_or_insert(packet.ifindex);
+                    self.destination_interface =
+                        self.destination_interface.or(NonZeroU32::new(packet.ifindex));
                 }
             }
             Direction::ToPod => {
                 self.accept_received |=
-                    interfaces.carries(packet.ifindex, tuple.source.address) != Some(false);
+                    interfaces.may_have(packet.ifindex, tuple.source.address, packet.time);
             }
         }
     }
@@ -214,9 +366,9 @@ impl Entry {
         let Packet { ifindex, direction, time: now, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
-            Direction::FromPod if interfaces.carries(ifindex, destination) == Some(false) => return,
-            Direction::FromPod => Observed::Refused,
-            Direction::ToPod if interfaces.carries(ifindex, tuple.source.address) == Some(false) => return,
+            Direction::FromPod if !interfaces.may_have(ifindex, destination, now) => return,
+            Direction::FromPod => self.refused_by_pod(),
+            Direction::ToPod if !interfaces.may_have(ifindex, tuple.source.address, now) => return,
             // The ring buffer preserves order: if the pod had sent it, it would have been seen at the pod's interface
             // before.
             Direction::ToPod if interfaces.owner(destination).is_some() => Observed::Rejected,
@@ -225,23 +377,39 @@ impl Entry {
         self.refuse(observed, now);
     }
 
+    /// What the destination pod refuses has reached it.
+    fn refused_by_pod(&mut self) -> Observed {
+        self.arrived = true;
+        Observed::Refused
+    }
+
     fn refuse(&mut self, observed: Observed, now: Monotonic) {
         let blocking = self.blocking.get_or_insert_default();
-        blocking.refusal.get_or_insert(Refusal { observed, at: now });
+        let refusal = blocking.refusal.get_or_insert(Refusal { observed, at: now });
+        // The pod's own refusal says more than one by somebody else.
+        if observed == Observed::Refused {
+            refusal.observed = observed;
+        }
     }
 
     /// Processes an ICMP error that quotes the opening packet.
     pub(super) fn icmp_error(&mut self, tuple: &Tuple, error: &IcmpError, interfaces: &PodInterfaces) {
         let destination = tuple.destination.address;
-        if error.kind == IcmpKind::Other {
+        if error.kind == IcmpKind::Other || error.reporter == tuple.source.address {
             return;
         }
         // An error by the node itself, about a connection to a destination other than the node.
         let by_the_node = interfaces.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
-            Direction::FromPod if interfaces.carries(error.ifindex, destination) == Some(false) => return,
-            Direction::FromPod => Observed::Refused,
-            Direction::ToPod if interfaces.carries(error.ifindex, tuple.source.address) == Some(false) => {
+            Direction::FromPod if !interfaces.may_have(error.ifindex, destination, error.time) => return,
+            Direction::FromPod => self.refused_by_pod(),
+            Direction::ToPod if !interfaces.may_have(error.ifindex, tuple.source.address, error.time) => {
+                return;
+            }
+            // Another pod is no router.
+            Direction::ToPod
+                if error.reporter != destination && interfaces.owner(error.reporter).is_some() =>
+            {
                 return;
             }
             Direction::ToPod if interfaces.owner(destination).is_some() || by_the_node => Observed::Rejected,
@@ -274,20 +442,37 @@ impl Entry {
         {
             refusal.observed = Observed::Rejected;
         }
-        let first = EnforcerDrop { reason: drop.reason, hook, reply, began: drop.time };
-        blocking.dropped.get_or_insert(first);
+        let this = EnforcerDrop { reason: drop.reason, hook, reply, began: drop.time };
+        let known = blocking.dropped.get_or_insert(this);
+        // That the answer was dropped says more: the opening packet got there.
+        if reply && !known.reply {
+            *known = EnforcerDrop { began: known.began, ..this };
+        }
     }
 
     /// Returns the result if the evidence is conclusive, without waiting for more.
     fn conclusive(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> Option<Observed> {
-        let source_is_local =
-            self.source_interface.is_some() || interfaces.owner(tuple.source.address).is_some();
-        let established = if source_is_local { self.accept_received } else { self.accepted };
-        if self.pre_existing || established {
+        if self.pre_existing || self.is_established(tuple, interfaces) {
             return Some(Observed::Established);
         }
         // Later evidence may show who sent a reset from elsewhere.
         self.refused().filter(|refusal| *refusal != Observed::Reset)
+    }
+
+    fn is_established(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        let source_is_local =
+            self.source_interface.is_some() || interfaces.owner(tuple.source.address).is_some();
+        if source_is_local {
+            self.accept_received && (self.accepted || !self.would_be_seen_to_accept(tuple, interfaces))
+        } else {
+            self.accepted
+        }
+    }
+
+    /// Returns whether an answer by the destination would have been seen where it leaves: it is a pod of this node.
+    fn would_be_seen_to_accept(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        let owner = interfaces.owner(tuple.destination.address).and_then(|owner| interfaces.get(owner));
+        owner.is_some_and(|interface| interface.attached_at <= self.began)
     }
 
     fn refused(&self) -> Option<Observed> {
@@ -318,15 +503,22 @@ impl Entry {
         let is_over = self.closed && self.refused() != Some(Observed::Reset);
         let is_decided = match (self.conclusive(tuple, interfaces), self.decided) {
             (Some(_), None) => true,
-            (Some(observed), Some(decided)) => decided != observed && observed == Observed::Established,
+            (Some(observed), Some(decided)) => self.is_better(observed, decided),
             (None, None) => is_over,
-            (None, Some(_)) => false,
+            // A packet has arrived after all.
+            (None, Some(_)) => self.decided_before_arrival && self.arrived,
         };
         if is_decided { self.conclude(tuple, now, losses, interfaces) } else { None }
     }
 
-    /// Decides the attempt by the evidence so far. A decided attempt is decided again only if it turns out to be
-    /// established.
+    /// Returns whether a result replaces an earlier one: it shows more clearly that the attempt reached its destination.
+    fn is_better(&self, observed: Observed, decided: Observed) -> bool {
+        let is_established = observed == Observed::Established && decided != observed;
+        is_established || (self.decided_before_arrival && self.arrived)
+    }
+
+    /// Decides the attempt by the evidence so far. A decided attempt is decided again only if it turns out to have reached
+    /// its destination.
     pub(super) fn conclude(
         &mut self,
         tuple: &Tuple,
@@ -335,12 +527,18 @@ impl Entry {
         interfaces: &PodInterfaces,
     ) -> Option<Attempt> {
         let observed = self.final_result(tuple, interfaces);
-        if self.decided.is_some() && (self.decided == Some(observed) || observed != Observed::Established) {
+        if self.decided.is_some_and(|decided| !self.is_better(observed, decided)) {
             return None;
         }
-        let attempt = self.attempt(*tuple, observed, now, losses);
+        // Its translated forms are reported instead.
+        let is_reported = self.endpoints().is_empty() || observed == Observed::Established;
+        let attempt = Attempt {
+            source_unseen: self.is_unsent(tuple, interfaces),
+            ..self.attempt(*tuple, observed, now, losses)
+        };
         self.decided = Some(observed);
-        Some(attempt)
+        self.decided_before_arrival = !self.arrived;
+        is_reported.then_some(attempt)
     }
 
     /// Returns the result if no more evidence is waited for.
@@ -348,13 +546,19 @@ impl Entry {
         if let Some(observed) = self.conclusive(tuple, interfaces).or(self.refused()) {
             return observed;
         }
-        if let Some(EnforcerDrop { reason, hook, reply, .. }) = self.enforcer_drop() {
+        if self.accept_received {
+            // The pod, which is on this node, has sent no answer.
+            return Observed::Proxied;
+        }
+        let drop = self.enforcer_drop().filter(|drop| drop.reply || !self.arrived);
+        if let Some(EnforcerDrop { reason, hook, reply, .. }) = drop {
             return Observed::Dropped { reason, hook, reply };
         }
         // A drop may still be reported until the attempt times out.
         let dropped_outside_pod = self.blocking.as_ref().is_some_and(|blocking| blocking.dropped_outside_pod);
-        let was_delivered = self.destination_interface.is_some() && !dropped_outside_pod && !self.superseded;
-        if was_delivered { Observed::Delivered } else { Observed::Unanswered }
+        let seen_at_host_end =
+            self.destination_interface.is_some() && !dropped_outside_pod && !self.superseded;
+        if self.arrived || seen_at_host_end { Observed::Delivered } else { Observed::Unanswered }
     }
 
     /// Returns when the attempt has to be decided or forgotten, if no more evidence comes.
@@ -400,8 +604,10 @@ impl Entry {
             retransmissions: self.retransmissions,
             drops: self.blocking.as_ref().map_or(0, |blocking| blocking.drops),
             other_drop: self.blocking.as_ref().and_then(|blocking| blocking.other_drop),
-            source_interface: self.source_interface,
-            destination_interface: self.destination_interface,
+            source_interface: self.source_interface.map(NonZeroU32::get),
+            destination_interface: self.destination_interface.map(NonZeroU32::get),
+            arrived: self.arrived,
+            source_unseen: false,
             spoof_candidate: self.spoof_candidate(),
             pre_existing: self.pre_existing,
             records_lost: losses.may_touch(tuple.protocol, self.began),

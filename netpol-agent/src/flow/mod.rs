@@ -5,6 +5,7 @@
 //! the module does not read a clock.
 
 mod entry;
+mod forgeries;
 mod losses;
 mod nat;
 mod table;

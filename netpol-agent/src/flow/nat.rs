@@ -84,7 +84,7 @@ impl NatTable {
             }
             return;
         }
-        if self.order.len() == MAX_REMEMBERED
+        if self.order.len() >= MAX_REMEMBERED
             && let Some(oldest) = self.order.pop_front()
         {
             self.sent.remove(&oldest);
@@ -98,13 +98,16 @@ impl NatTable {
         if self.sent.is_empty() { None } else { *self.sent.get(&nat_key)? }
     }
 
-    /// Adds a translation: from now on all tuples of the attempt refer to it.
+    /// Returns whether an opening packet with this key was sent to a destination other than this node's pods.
+    pub(super) fn has_sent(&self, nat_key: NatKey) -> bool {
+        self.sent.contains_key(&nat_key)
+    }
+
+    /// Adds a translation: from now on the translated tuple refers to the attempt's own.
     pub(super) fn add(&mut self, translation: &NatMapping) {
         let own = translation.tuple();
-        for tuple in [translation.sent, translation.seen] {
-            if tuple != own {
-                self.own.insert(tuple, own);
-            }
+        if translation.seen != own {
+            self.own.insert(translation.seen, own);
         }
     }
 
@@ -116,7 +119,6 @@ impl NatTable {
 
     /// Removes a translation, when its attempt is removed.
     pub(super) fn remove(&mut self, translation: &NatMapping) {
-        self.own.remove(&translation.sent);
         self.own.remove(&translation.seen);
     }
 }

@@ -1,6 +1,6 @@
 //! The flow table: all recent attempts, up to a maximum number.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use hashbrown::{HashMap, hash_map::EntryRef};
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ use crate::{
 
 use super::{
     entry::{DropPlace, Entry, RESET_WAIT},
+    forgeries::{Forgeries, Forgery},
     losses::Losses,
     nat::{NatKey, NatMapping, NatTable},
     timer_queue::TimerQueue,
@@ -99,6 +100,8 @@ pub struct FlowStats {
     pub evicted_undecided: u64,
     /// Drops that match no attempt in the table.
     pub unmatched_drops: u64,
+    /// Packets in another's name, which are evidence of nothing.
+    pub forged: u64,
 }
 
 /// The flow table.
@@ -109,6 +112,7 @@ pub struct FlowTable {
     /// The times at which to check the entries. Each entry has one valid item in it.
     queue: TimerQueue,
     nat: NatTable,
+    forgeries: Forgeries,
     losses: Losses,
     /// Attempts that were decided by the absence of evidence. They are emitted once it is known whether records were
     /// lost until then.
@@ -135,6 +139,7 @@ impl FlowTable {
             entries: HashMap::new(),
             queue: TimerQueue::default(),
             nat: NatTable::default(),
+            forgeries: Forgeries::default(),
             losses: Losses::default(),
             held: Vec::new(),
             host_netns,
@@ -163,7 +168,7 @@ impl FlowTable {
     /// Returns the statistics.
     #[must_use]
     pub fn stats(&self) -> FlowStats {
-        self.stats
+        FlowStats { forged: self.forgeries.total(), ..self.stats }
     }
 
     /// Sets the total of records that the kernel has lost until `now`.
@@ -179,17 +184,46 @@ impl FlowTable {
 
     /// Processes a packet, and emits the attempts that it decides to `out`.
     pub fn packet(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let forgery = Forgery::Packet(packet.tuple, packet.sequence, packet.signal);
+        let is_forged = match packet.direction {
+            Direction::FromPod if is_forged(packet, interfaces) => {
+                self.forgeries.sent(forgery, packet.time);
+                true
+            }
+            Direction::FromPod => false,
+            Direction::ToPod => self.forgeries.contains(&forgery, packet.time),
+        };
         match packet.signal {
+            // It may be all that is seen of an attempt. But it is no evidence about one that its own sender has made.
+            PacketKind::Open(_) | PacketKind::Datagram if is_forged => {
+                self.forged(packet, interfaces, out);
+            }
             PacketKind::Open(number) => self.open(packet, number, interfaces, out),
             PacketKind::Datagram => self.datagram(packet, interfaces, out),
-            // A spoofed packet in the name of another pod is neither an answer nor an end.
-            PacketKind::Accept | PacketKind::Reset | PacketKind::Close if is_forged(packet, interfaces) => {}
+            PacketKind::Accept | PacketKind::Reset | PacketKind::Close if is_forged => {}
             PacketKind::Accept => self.answer(packet, interfaces, out),
             PacketKind::Reset | PacketKind::Close => self.end(packet, interfaces, out),
         }
     }
 
-    /// Matches new packets with their translated form. A packet to a destination other than this node's pods may be
+    /// Processes an opening packet that a pod has sent in another's name.
+    fn forged(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let number = match packet.signal {
+            PacketKind::Open(number) => Some(number),
+            _ => None,
+        };
+        let tuple = packet.tuple;
+        let is_other = |key: &Tuple| {
+            let entry = self.entries.get(key);
+            entry.is_some_and(|entry| entry.number != number || !entry.is_forged(key, interfaces))
+        };
+        if is_other(&tuple) || (number.is_none() && is_other(&tuple.reversed())) {
+            return;
+        }
+        self.touch(tuple, packet, interfaces, |now| Entry::new(number, now), out, Entry::opened);
+    }
+
+    /// Matches opening packets with their translated form. A packet to a destination other than this node's pods may be
     /// seen again in translated form. A packet that enters a pod, and that no pod sent, may be that form.
     fn match_translation(&mut self, packet: &Packet, interfaces: &PodInterfaces) {
         let tuple = packet.tuple;
@@ -203,16 +237,26 @@ impl FlowTable {
         }
     }
 
-    /// Finds the attempt that a translated packet belongs to, and links the two tuples.
+    /// Finds the attempt that a translated packet belongs to, and creates the attempt's translated form.
     fn link(&mut self, nat_key: NatKey, seen: Tuple, now: Monotonic) {
         let Some(sent) = self.nat.candidate(nat_key) else { return };
-        let translation = NatMapping { sent, seen };
-        let own = translation.tuple();
-        let Some(entry) = self.entries.get(&sent) else { return };
+        let mapping = NatMapping { sent, seen };
+        let own = mapping.tuple();
+        if own == sent {
+            // Only the source was translated.
+            if seen != sent && self.entries.contains_key(&sent) {
+                self.nat.add(&mapping);
+                if let Some(entry) = self.entries.get_mut(&sent) {
+                    entry.source_translated(mapping);
+                }
+            }
+            return;
+        }
+        let is_free = !self.entries.contains_key(&own);
+        let same_family = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
+        let Some(entry) = self.entries.get_mut(&sent) else { return };
         let number_matches =
             matches!(nat_key, NatKey::Sender(..)) || entry.number.map(NatKey::Number) == Some(nat_key);
-        let same_family = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
-        let is_free = own == sent || !self.entries.contains_key(&own);
         if !(number_matches
             && same_family
             && is_free
@@ -220,12 +264,32 @@ impl FlowTable {
         {
             return;
         }
-        if let Some(mut entry) = self.entries.remove(&sent) {
-            entry.translated(translation);
-            self.nat.add(&translation);
-            self.queue.push(entry.scheduled_at, own);
-            self.entries.insert(own, entry);
-        }
+        let mut translated = entry.translated_to(mapping);
+        translated.scheduled_at = now + FIRST_CHECK;
+        self.nat.add(&mapping);
+        self.make_room(&own);
+        self.queue.push(translated.scheduled_at, own);
+        self.entries.insert(own, translated);
+    }
+
+    /// Returns the translated form of an attempt that a packet at the opener's interface belongs to: the one whose answer
+    /// is on its way, otherwise the latest. A packet of an attempt that is not translated belongs to the attempt itself.
+    fn endpoint(&self, tuple: Tuple) -> Tuple {
+        let Some(entry) = self.entries.get(&tuple) else { return tuple };
+        let endpoints = entry.endpoints();
+        let awaits =
+            |endpoint: &&Tuple| self.entries.get(*endpoint).is_some_and(Entry::has_unreceived_answer);
+        endpoints.iter().rev().find(awaits).or(endpoints.last()).copied().unwrap_or(tuple)
+    }
+
+    /// Returns the attempt that an answer at the opener's interface is for. If the endpoint that was seen can't have sent
+    /// it, another one did, which was not seen.
+    fn answered_endpoint(&self, tuple: Tuple, interfaces: &PodInterfaces) -> Tuple {
+        let endpoint = self.endpoint(tuple);
+        let Some(entry) = self.entries.get(&endpoint).filter(|_| endpoint != tuple) else { return tuple };
+        let is_local = interfaces.owner(endpoint.destination.address).is_some();
+        let can_have_answered = if is_local { entry.has_answered() } else { !entry.seems_stopped() };
+        if can_have_answered { endpoint } else { tuple }
     }
 
     fn forget(&mut self, tuple: &Tuple) {
@@ -252,23 +316,56 @@ impl FlowTable {
 
     fn open(&mut self, packet: &Packet, number: u32, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let tuple = self.nat.own(packet.tuple);
-        let is_own = is_own(packet, interfaces);
         let known = self.entries.get(&tuple).is_some_and(|entry| {
+            let is_own = is_own(packet, interfaces);
             entry.number == Some(number) && !entry.closed && !(is_own && entry.is_forged(&tuple, interfaces))
         });
         if !known {
+            if self.is_unsent(&tuple, packet, interfaces) {
+                return self.forgeries.count();
+            }
             self.supersede(&tuple, packet.time, interfaces, out);
+        }
+        if !known || packet.direction == Direction::FromPod {
             self.match_translation(packet, interfaces);
         }
         let tuple = self.nat.own(packet.tuple);
         if matches!(tuple.protocol, Protocol::Icmp | Protocol::Icmpv6) {
             self.renew(&tuple, packet.time);
         }
+        self.begin_again(&tuple, packet);
         self.touch(tuple, packet, interfaces, |now| Entry::new(Some(number), now), out, Entry::opened);
     }
 
+    /// Returns whether a packet that arrives would end an attempt that is not decided, although the source, which is a pod
+    /// of this node, was not seen to send it.
+    fn is_unsent(&self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) -> bool {
+        packet.direction == Direction::ToPod
+            && self.entries.get(tuple).is_some_and(|entry| entry.awaits_evidence())
+            && interfaces
+                .owner(tuple.source.address)
+                .is_some_and(|owner| interfaces.sees_arrivals(owner, packet.time))
+            && !self.losses.may_touch(tuple.protocol, packet.time)
+    }
+
+    /// Begins an attempt anew that was decided long ago, if a packet arrives that shows something else.
+    fn begin_again(&mut self, tuple: &Tuple, packet: &Packet) {
+        if packet.direction == Direction::ToPod
+            && let Some(entry) = self.entries.get_mut(tuple)
+            && entry.arrives_late(packet.time, &self.limits)
+        {
+            entry.begin_again(packet.time);
+        }
+    }
+
     fn answer(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
-        let tuple = self.nat.own(packet.tuple).reversed();
+        let mut tuple = self.nat.own(packet.tuple).reversed();
+        if packet.direction == Direction::ToPod {
+            tuple = self.answered_endpoint(tuple, interfaces);
+        }
+        if self.entries.get(&tuple).is_some_and(|entry| !entry.is_acknowledged_by(tuple.protocol, packet)) {
+            return self.forgeries.count();
+        }
         // An answer without a request: the handshake began before the agent started.
         self.touch(tuple, packet, interfaces, Entry::pre_existing, out, Entry::answered);
     }
@@ -277,26 +374,50 @@ impl FlowTable {
         let tuple = self.nat.own(packet.tuple);
         let is_own = is_own(packet, interfaces);
         let mut known = None;
-        for key in [tuple.reversed(), tuple] {
+        for key in [tuple, tuple.reversed()] {
             let Some(entry) = self.entries.get(&key) else { continue };
             if is_own && entry.is_forged(&key, interfaces) {
                 self.supersede(&key, packet.time, interfaces, out);
-            } else {
+            } else if key == tuple || self.can_be_answered(&key, interfaces) {
                 known = Some(key);
                 break;
             }
         }
         match known {
             Some(key) if key != tuple => return self.answer(packet, interfaces, out),
-            Some(_) => {}
-            None if self.looks_like_an_answer(packet, interfaces) => {
+            None if !self.entries.contains_key(&tuple.reversed())
+                && self.looks_like_an_answer(packet, interfaces) =>
+            {
                 return self.answer(packet, interfaces, out);
             }
-            None => self.match_translation(packet, interfaces),
+            _ => {}
+        }
+        if known.is_none() || packet.direction == Direction::FromPod {
+            self.match_translation(packet, interfaces);
         }
         let tuple = self.nat.own(packet.tuple);
         self.renew(&tuple, packet.time);
+        self.begin_again(&tuple, packet);
         self.touch(tuple, packet, interfaces, |now| Entry::new(None, now), out, Entry::opened);
+        self.note_other_senders(&tuple, packet);
+    }
+
+    /// Returns whether a datagram in the other direction can be an answer to an attempt.
+    fn can_be_answered(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        let Some(entry) = self.entries.get(tuple) else { return false };
+        // Of a translated attempt, another endpoint may have answered that was not seen.
+        !entry.endpoints().is_empty() || entry.can_be_answered(tuple, interfaces)
+    }
+
+    /// Notes that a datagram that arrives may have been sent to one of several Services, and nobody knows to which.
+    fn note_other_senders(&mut self, tuple: &Tuple, packet: &Packet) {
+        if packet.direction == Direction::ToPod
+            && let Some(nat_key) = NatKey::of(&packet.tuple, Some(packet.signal))
+            && self.nat.has_sent(nat_key)
+            && let Some(entry) = self.entries.get_mut(tuple)
+        {
+            entry.set_may_be_translated();
+        }
     }
 
     /// Re-evaluates an attempt if that is due. Datagrams and echo requests may continue for days, so their result is
@@ -329,22 +450,46 @@ impl FlowTable {
     fn end(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let tuple = self.nat.own(packet.tuple);
         let by_opener = self.entries.contains_key(&tuple);
-        let key = if by_opener { tuple } else { tuple.reversed() };
+        let key = self.endpoint(if by_opener { tuple } else { tuple.reversed() });
         let Some(entry) = self.entries.get_mut(&key) else { return };
-        entry.last_seen = entry.last_seen.max(packet.time);
-        if packet.signal == PacketKind::Reset && !by_opener {
+        if packet.signal == PacketKind::Reset && !by_opener && entry.awaits_evidence() {
+            if !entry.is_acknowledged_by(key.protocol, packet) {
+                return self.forgeries.count();
+            }
             entry.reset(&key, packet, interfaces);
         }
+        entry.last_seen = entry.last_seen.max(packet.time);
         entry.closed = true;
         let attempt = entry.review(&key, packet.time, &self.losses, interfaces);
         emit(attempt, &mut self.held, out);
         bring_forward(entry, key, &self.limits, &mut self.queue);
+        self.close_untranslated(&key);
+    }
+
+    /// Closes the attempt of which a closed one is the translated form.
+    fn close_untranslated(&mut self, tuple: &Tuple) {
+        let sent = self.entries.get(tuple).and_then(Entry::translation).map(|mapping| mapping.sent);
+        let Some(sent) = sent.filter(|sent| sent != tuple) else { return };
+        if let Some(entry) = self.entries.get_mut(&sent) {
+            entry.close_translated();
+            bring_forward(entry, sent, &self.limits, &mut self.queue);
+        }
     }
 
     /// Processes an ICMP error about an attempt.
     pub fn icmp_error(&mut self, error: &IcmpError, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
-        let tuple = self.nat.own(error.quoted);
-        if let Some(entry) = self.entries.get_mut(&tuple) {
+        let forgery = Forgery::IcmpError(error.quoted);
+        match error.direction {
+            Direction::FromPod if is_forged_by(error.ifindex, error.reporter, interfaces) => {
+                return self.forgeries.sent(forgery, error.time);
+            }
+            Direction::ToPod if self.forgeries.contains(&forgery, error.time) => return,
+            _ => {}
+        }
+        let tuple = self.endpoint(self.nat.own(error.quoted));
+        if let Some(entry) = self.entries.get_mut(&tuple)
+            && error.number.is_none_or(|number| entry.number.is_none_or(|own| own == number))
+        {
             entry.icmp_error(&tuple, error, interfaces);
             let attempt = entry.review(&tuple, error.time, &self.losses, interfaces);
             emit(attempt, &mut self.held, out);
@@ -359,7 +504,7 @@ impl FlowTable {
         }
         let place = self.place(drop);
         let own = self.nat.own(drop.tuple);
-        for (tuple, reply) in [(own, false), (own.reversed(), true)] {
+        for (tuple, reply) in [(own, false), (self.endpoint(own.reversed()), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
             if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
                 entry.dropped(drop, place, reply, reasons);
@@ -419,9 +564,7 @@ impl FlowTable {
         out: &mut Vec<Attempt>,
         change: impl FnOnce(&mut Entry, &Tuple, &Packet, &PodInterfaces),
     ) {
-        if self.entries.len() >= self.limits.entries && !self.entries.contains_key(&tuple) {
-            self.evict();
-        }
+        self.make_room(&tuple);
         let entry = match self.entries.entry_ref(&tuple) {
             EntryRef::Occupied(entry) => entry.into_mut(),
             EntryRef::Vacant(vacant) => {
@@ -436,6 +579,13 @@ impl FlowTable {
         let attempt = entry.review(&tuple, packet.time, &self.losses, interfaces);
         emit(attempt, &mut self.held, out);
         bring_forward(entry, tuple, &self.limits, &mut self.queue);
+    }
+
+    /// Makes room for an attempt with this tuple.
+    fn make_room(&mut self, tuple: &Tuple) {
+        if self.entries.len() >= self.limits.entries && !self.entries.contains_key(tuple) {
+            self.evict();
+        }
     }
 
     /// Evicts one attempt: a decided one if there is one among those that are checked next, otherwise the one that is
@@ -474,12 +624,16 @@ fn is_own(packet: &Packet, interfaces: &PodInterfaces) -> bool {
         && interfaces.carries(packet.ifindex, packet.tuple.source.address) == Some(true)
 }
 
-/// Returns whether a packet comes out of a pod with the source address of another pod on this node.
+/// Returns whether a packet comes out of a pod that does not have its source address.
 fn is_forged(packet: &Packet, interfaces: &PodInterfaces) -> bool {
-    let source = packet.tuple.source.address;
-    packet.direction == Direction::FromPod
-        && interfaces.carries(packet.ifindex, source) == Some(false)
-        && interfaces.owner(source).is_some()
+    is_forged_by(packet.ifindex, packet.tuple.source.address, interfaces)
+}
+
+/// Returns whether the pod behind an interface does not have an address. An interface that is watched on the node may be an
+/// uplink: then only the address of a pod shows it.
+fn is_forged_by(ifindex: u32, source: IpAddr, interfaces: &PodInterfaces) -> bool {
+    let is_inside = || interfaces.get(ifindex).is_some_and(|interface| interface.is_inside);
+    interfaces.carries(ifindex, source) == Some(false) && (is_inside() || interfaces.owner(source).is_some())
 }
 
 /// Emits an attempt that was decided by a packet that was seen, and holds all others until losses are known. A revised

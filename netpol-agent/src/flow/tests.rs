@@ -27,13 +27,19 @@ const HOST: u32 = 100;
 const NETFILTER: u32 = 12;
 const NO_SOCKET: u32 = 3;
 
-/// Pods `a` and `b` are on this node, behind interfaces 1 and 2. `r` is elsewhere, and `x` is a router on the way
+/// Pods `a` and `b` are on this node, behind interfaces 1 and 2, and what enters them is seen inside. `r` is elsewhere, and `x` is a router on the way
 /// there. `v` and `w` are Service addresses. `n` is the node's own address, which it uses when it translates a source.
 /// Interface 3 is the node's uplink.
 fn interfaces() -> PodInterfaces {
+    interfaces_seen(true)
+}
+
+/// The same, with the pods' packets seen inside the pods or from the node.
+fn interfaces_seen(inside: bool) -> PodInterfaces {
     let mut interfaces = PodInterfaces::default();
     for (ifindex, address) in [(1, "10.0.0.1"), (2, "10.0.0.2"), (3, "192.168.0.1")] {
-        interfaces.attached(ifindex, "veth".into(), Vec::new(), true, Monotonic::ZERO);
+        let inside = inside && ifindex != 3;
+        interfaces.attached(ifindex, "veth".into(), Vec::new(), inside, Monotonic::ZERO);
         interfaces.set_addresses(ifindex, vec![address.parse().unwrap()]);
     }
     interfaces.set_host([peer('n', 0).address]);
@@ -69,13 +75,15 @@ struct World {
     now: Monotonic,
     out: Vec<Attempt>,
     protocol: Protocol,
+    /// The number of the last opening packet, which answers acknowledge.
+    number: u32,
 }
 
 impl World {
     fn new(protocol: Protocol) -> Self {
         let now = at_ms(60_000);
         let table = FlowTable::new(Limits::default(), Some(HOST));
-        Self { table, interfaces: interfaces(), now, out: Vec::new(), protocol }
+        Self { table, interfaces: interfaces(), now, out: Vec::new(), protocol, number: 7 }
     }
 
     /// One step: `open a>b @1out`, `accept b>a @1in`, `reset`, `close`, `data`, `icmp port|prohibited BY a>b @1in`,
@@ -102,7 +110,7 @@ impl World {
 
     fn ends(&self, ends: &str, signal: &str) -> Tuple {
         let (from, to) = (ends.chars().next().unwrap(), ends.chars().nth(2).unwrap());
-        let reply = ends.contains('<') || signal == "accept";
+        let reply = ends.contains('<') || matches!(signal, "accept" | "wrong");
         if ends.contains('<') {
             tuple(self.protocol, to, from, reply)
         } else {
@@ -112,13 +120,23 @@ impl World {
 
     fn packet(&mut self, signal: &str, ends: &str, place: &str) {
         let tuple = self.ends(ends, signal);
+        if let PacketKind::Open(number) = named(signal) {
+            self.number = number;
+        }
+        let acknowledgment = match (signal, self.protocol) {
+            ("guess" | "wrong", _) => 0x8000_0000,
+            (_, Protocol::Sctp) => self.number,
+            _ => self.number + 1,
+        };
         let packet = Packet {
             time: self.now,
             ifindex: place[1..2].parse().unwrap(),
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             tuple,
             signal: named(signal),
-            acknowledgment: 0,
+            // A forged packet has the numbers of a real one only by chance.
+            sequence: u32::from(place == "@1out" && ends.starts_with('b')),
+            acknowledgment,
             packets: 1,
             bytes: 60,
         };
@@ -132,6 +150,7 @@ impl World {
             direction: if place.ends_with("out") { Direction::FromPod } else { Direction::ToPod },
             reporter: peer(by.chars().next().unwrap(), 0).address,
             quoted: self.ends(ends, ""),
+            number: None,
             kind: match kind {
                 "port" => IcmpKind::PortUnreachable,
                 "prohibited" => IcmpKind::Prohibited,
@@ -163,8 +182,9 @@ fn named(signal: &str) -> PacketKind {
         "open" => PacketKind::Open(7),
         "open0" => PacketKind::Open(0),
         "open2" => PacketKind::Open(8),
-        "accept" => PacketKind::Accept,
-        "reset" => PacketKind::Reset,
+        "accept" | "wrong" => PacketKind::Accept,
+        // A reset by somebody who has not seen what it is about.
+        "reset" | "guess" => PacketKind::Reset,
         "close" => PacketKind::Close,
         _ => PacketKind::Datagram,
     }
@@ -218,6 +238,74 @@ fn tcp() {
             &[Rejected],
         ),
         ("dropped", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 1500"], &[]),
+        (
+            "another packet of it is dropped",
+            with(&["drop netfilter host a>b open", "wait 6000"]),
+            &[Delivered],
+        ),
+        (
+            "another packet of it dies somewhere",
+            with(&["drop socket host a>b open", "wait 6000"]),
+            &[Delivered],
+        ),
+        (
+            "another packet of it dies nobody knows where",
+            with(&["drop socket nowhere a>b open", "wait 6000"]),
+            &[Delivered],
+        ),
+        (
+            "dropped, and later it gets through",
+            vec![
+                "open a>b @1out",
+                "drop netfilter host a>b open",
+                "wait 3000",
+                "open a>b @1out",
+                "open a>b @2in",
+            ],
+            &[DROPPED, Delivered],
+        ),
+        (
+            "dropped, and much later it gets through",
+            vec![
+                "open a>b @1out",
+                "drop netfilter host a>b open",
+                "wait 15000",
+                "open a>b @1out",
+                "open a>b @2in",
+                "wait 6000",
+            ],
+            &[DROPPED, Delivered],
+        ),
+        (
+            "answered in the pod's name",
+            vec!["open a>b @1out", "accept b>a @1in", "wait 6000"],
+            &[Observed::Proxied],
+        ),
+        (
+            "a reset by somebody who does not know its number",
+            vec!["open a>r @1out", "guess a<r @1in", "accept r>a @1in"],
+            &[Established],
+        ),
+        (
+            "an answer by somebody who does not know its number",
+            vec!["open a>r @1out", "wrong r>a @1in", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "rejected by its own source",
+            vec!["open a>r @1out", "icmp prohibited a a>r @1in", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "rejected by another pod",
+            vec!["open a>r @1out", "icmp prohibited b a>r @1in", "wait 6000"],
+            &[Unanswered],
+        ),
+        (
+            "it got there, and its answer is rejected",
+            with(&["accept b>a @2out", "drop netfilter host b>a accept", "reset a<b @1in"]),
+            &[Rejected],
+        ),
         ("dropped, settled", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 2500"], &[DROPPED]),
         (
             "dropped once, then through",
@@ -233,7 +321,6 @@ fn tcp() {
             ],
             &[Established],
         ),
-        ("dropped after our program", with(&["drop netfilter host a>b open", "wait 2500"]), &[DROPPED]),
         (
             "dropped by the pod's own filter",
             with(&["drop netfilter pod a>b open", "wait 6000"]),
@@ -249,12 +336,6 @@ fn tcp() {
             with(&["drop netfilter nowhere b>a accept", "wait 6000"]),
             &[Delivered],
         ),
-        (
-            "dropped behind our program, nobody knows where",
-            with(&["drop socket nowhere a>b open", "wait 6000"]),
-            &[Unanswered],
-        ),
-        ("dropped for no policy", with(&["drop socket host a>b open", "wait 6000"]), &[Unanswered]),
         ("dropped for no policy, in the pod", with(&["drop socket pod a>b open", "wait 6000"]), &[Delivered]),
         (
             "the answer is dropped for no policy",
@@ -296,9 +377,9 @@ fn tcp() {
             &[Established, Unanswered],
         ),
         (
-            "the first is superseded before its drop is reported",
+            "the first has arrived when the second begins",
             with(&["open2 a>b @1out", "open2 a>b @2in", "accept b>a @2out", "accept b>a @1in"]),
-            &[Established, Unanswered],
+            &[Delivered, Established],
         ),
         ("icmp from the filter", vec!["open a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
         ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n a>b @1in"], &[Rejected]),
@@ -350,6 +431,28 @@ fn tcp() {
     }
 }
 
+/// Where packets to a pod are seen at the end of its interface that is on the node, they may be dropped after that.
+#[test]
+fn seen_from_the_node() {
+    use Observed::{Delivered, Established, Unanswered};
+    let there = ["open a>b @1out", "open a>b @2in"];
+    for (name, rest, expected) in [
+        ("delivered", &["wait 6000"][..], Delivered),
+        ("dropped after our program", &["drop netfilter host a>b open", "wait 2500"], DROPPED),
+        ("dropped, nobody knows where", &["drop socket nowhere a>b open", "wait 6000"], Unanswered),
+        ("dropped for no policy", &["drop socket host a>b open", "wait 6000"], Unanswered),
+        ("dropped in the pod", &["drop netfilter pod a>b open", "wait 6000"], Delivered),
+        ("answered", &["accept b>a @2out", "accept b>a @1in"], Established),
+        ("superseded before its drop is reported", &["open2 a>b @1out", "wait 0"], Unanswered),
+    ] {
+        let mut world = World { interfaces: interfaces_seen(false), ..World::new(Protocol::Tcp) };
+        there.iter().chain(rest).for_each(|step| world.step(step));
+        world.step("wait 0");
+        let observed: Vec<Observed> = world.out.iter().map(|attempt| attempt.observed).collect();
+        assert_eq!(observed, [expected], "{name}");
+    }
+}
+
 #[test]
 fn udp() {
     use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
@@ -395,6 +498,40 @@ fn udp() {
             &[Rejected],
         ),
         ("rejected", vec!["data a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
+        (
+            "dropped, and the other side sends by itself",
+            vec![
+                "data a>b @1out",
+                "drop netfilter host a>b data",
+                "data a<b @2out",
+                "data a<b @1in",
+                "wait 2500",
+            ],
+            &[DROPPED, Delivered],
+        ),
+        (
+            "one of several is dropped",
+            vec!["data a>b @1out", "drop netfilter host a>b data", "data a>b @2in", "wait 2500"],
+            &[Delivered],
+        ),
+        (
+            "the other side knocks in vain",
+            vec![
+                "wait 200000",
+                "data a<b @2out",
+                "drop netfilter host a<b data",
+                "data a>b @1out",
+                "data a>b @2in",
+                "data a<b @2out",
+                "wait 2500",
+            ],
+            &[DROPPED, Delivered],
+        ),
+        (
+            "dropped, and answered from afar all the same",
+            vec!["data a>r @1out", "drop netfilter host a>r data", "data a<r @1in", "wait 2500"],
+            &[Delivered, DROPPED],
+        ),
     ] {
         check(name, Protocol::Udp, &story, expected);
     }
@@ -417,7 +554,15 @@ fn echo_and_sctp() {
 /// The peer of an association is lost, and the next association uses the same port.
 #[test]
 fn sctp_reuses_a_port() {
-    let story = ["open a>b @1out", "accept b>a @1in", "open2 a>b @1out", "open2 a>b @2in", "wait 6000"];
+    let story = [
+        "open a>b @1out",
+        "open a>b @2in",
+        "accept b>a @2out",
+        "accept b>a @1in",
+        "open2 a>b @1out",
+        "open2 a>b @2in",
+        "wait 6000",
+    ];
     check("same port", Protocol::Sctp, &story, &[Observed::Established, Observed::Delivered]);
 }
 
@@ -516,6 +661,32 @@ fn translated() {
                 "accept v>a @1in",
             ],
             &["a>b via v established", "a>r via v established"],
+        ),
+        (
+            "retried, and another endpoint answers",
+            &[
+                "open a>v @1out",
+                "drop netfilter host a>b open",
+                "wait 1000",
+                "open a>v @1out",
+                "accept v>a @1in",
+                "wait 2500",
+            ],
+            &["a>b via v dropped", "a>v established"],
+        ),
+        (
+            "retried, and the other endpoint is seen",
+            &[
+                "open a>v @1out",
+                "drop netfilter host a>r open",
+                "wait 1000",
+                "open a>v @1out",
+                "open a>b @2in",
+                "accept b>a @2out",
+                "accept v>a @1in",
+                "wait 2500",
+            ],
+            &["a>b via v established", "a>r via v dropped"],
         ),
         (
             "another's",

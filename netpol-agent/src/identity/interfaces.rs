@@ -29,6 +29,10 @@ pub struct PodInterface {
 /// The number of removed interfaces that are remembered, for connections that are decided after the removal.
 const MAX_REMOVED: usize = 1024;
 
+/// How long after its creation an interface may have addresses that are not known. A network plugin sets them within
+/// milliseconds.
+const NEW_FOR: Duration = Duration::from_secs(5);
+
 /// How long after the removal of an interface its netlink message is read, at most. The time that the event then waits
 /// for the agent does not count.
 const REPORT_DELAY: Duration = Duration::from_millis(50);
@@ -153,6 +157,22 @@ impl PodInterfaces {
     pub fn carries(&self, ifindex: u32, address: IpAddr) -> Option<bool> {
         let interface = self.by_index.get(&ifindex)?;
         (!interface.addresses.is_empty()).then(|| interface.addresses.contains(&address))
+    }
+
+    /// Returns whether an interface has an address, or may have it: the addresses of a new interface are not known at once.
+    #[must_use]
+    pub fn may_have(&self, number: u32, address: IpAddr, at: Monotonic) -> bool {
+        let Some(interface) = self.get_or_removed(number) else { return false };
+        let is_new = || interface.created_at.is_some_and(|created_at| at.since(created_at) < NEW_FOR);
+        interface.addresses.contains(&address) || (interface.addresses.is_empty() && is_new())
+    }
+
+    /// Returns whether all packets that enter the pod of an interface are seen, after everything that may stop them.
+    /// Packets before `since` need not have been.
+    #[must_use]
+    pub fn sees_arrivals(&self, number: u32, since: Monotonic) -> bool {
+        self.get_or_removed(number)
+            .is_some_and(|interface| interface.is_inside && interface.attached_at <= since)
     }
 
     /// Returns the addresses of the host's network namespace, including those of the host ends.

@@ -28,6 +28,9 @@ pub enum Observed {
         /// Whether the dropped packet was the answer.
         reply: bool,
     },
+    /// An answer reached the source, and the destination pod, which is on this node, did not send it: something on the node
+    /// answers in its name.
+    Proxied,
     /// No answer came, and this node saw no drop by an enforcer.
     Unanswered,
 }
@@ -43,6 +46,7 @@ impl Observed {
             Self::Rejected => "rejected",
             Self::Reset => "reset",
             Self::Dropped { .. } => "dropped",
+            Self::Proxied => "proxied",
             Self::Unanswered => "unanswered",
         }
     }
@@ -90,6 +94,11 @@ pub struct Attempt {
     /// Index of the interface of the pod that has the destination address: the opening packet entered there, or the
     /// answer left there.
     pub destination_interface: Option<u32>,
+    /// Whether an opening packet was seen inside the destination pod, or the pod's answer shows that one arrived. What
+    /// happened to other packets does not change that.
+    pub arrived: bool,
+    /// Whether the source is a pod of this node, and was not seen to send what arrived: somebody else did.
+    pub source_unseen: bool,
     /// Index of the interface out of which the opening packet came, if the pod behind it has other addresses.
     pub spoof_candidate: Option<u32>,
     /// Whether the connection was open before the agent observed it. Then the opener is a guess.
@@ -112,8 +121,14 @@ impl Attempt {
     /// - that a datagram was not an answer.
     #[must_use]
     pub const fn is_positive(&self) -> bool {
-        matches!(self.observed, Observed::Established | Observed::Refused)
+        (self.arrived || matches!(self.observed, Observed::Established | Observed::Refused))
             && !matches!(self.tuple.protocol, Protocol::Udp)
+    }
+
+    /// Returns whether a packet of the attempt reached the destination pod.
+    #[must_use]
+    pub const fn reached_destination(&self) -> bool {
+        self.arrived || self.observed.reached_destination()
     }
 
     /// Returns whether the destination answered.

@@ -77,7 +77,7 @@ pub enum Direction {
 }
 
 /// The role of a packet in its connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PacketKind {
     /// TCP SYN, SCTP INIT, ICMP echo request. The number distinguishes attempts that use the same tuple (TCP sequence
     /// number, SCTP initiate tag; 0 for an echo).
@@ -105,6 +105,8 @@ pub struct Packet {
     pub tuple: Tuple,
     /// The role of the packet.
     pub signal: PacketKind,
+    /// TCP sequence number; 0 for other protocols.
+    pub sequence: u32,
     /// TCP acknowledgment number, or verification tag of SCTP.
     pub acknowledgment: u32,
     /// The number of packets that this record stands for.
@@ -126,6 +128,8 @@ pub struct IcmpError {
     pub reporter: IpAddr,
     /// The tuple of the packet that the error quotes.
     pub quoted: Tuple,
+    /// The sequence number of the quoted packet; `None` where there is none.
+    pub number: Option<u32>,
     /// The kind of error.
     pub kind: IcmpKind,
 }

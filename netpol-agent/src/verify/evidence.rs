@@ -5,6 +5,15 @@ use crate::model::{Flow, Observed, Protocol};
 /// Returns one sentence on how the result of a connection was observed.
 pub(super) fn sentence(flow: &Flow) -> String {
     let attempt = &flow.attempt;
+    let text = observed(flow);
+    if attempt.arrived && !attempt.observed.reached_destination() {
+        return format!("a packet was seen inside the destination pod; later, {text}");
+    }
+    text
+}
+
+fn observed(flow: &Flow) -> String {
+    let attempt = &flow.attempt;
     match attempt.observed {
         Observed::Established => established(flow).to_owned(),
         Observed::Refused => match attempt.tuple.protocol {
@@ -14,9 +23,11 @@ pub(super) fn sentence(flow: &Flow) -> String {
             }
             _ => "the destination pod itself answered with port unreachable: the packet got there".to_owned(),
         },
+        Observed::Delivered if attempt.arrived => "the packet was seen inside the destination pod".to_owned(),
         Observed::Delivered => {
-            "the packet went into the destination pod's veth and the host did not drop it".to_owned()
+            "the packet went into the destination pod's interface and the host did not drop it".to_owned()
         }
+        Observed::Proxied => "an answer reached the source that the destination pod did not send".to_owned(),
         Observed::Rejected => "a reset or ICMP error came that the destination pod did not send".to_owned(),
         Observed::Reset => "a reset or ICMP error came from outside this node".to_owned(),
         Observed::Dropped { hook, reply, .. } => {
@@ -31,11 +42,11 @@ pub(super) fn sentence(flow: &Flow) -> String {
 fn established(flow: &Flow) -> &'static str {
     let at_source = flow.attempt.source_interface.is_some();
     match (flow.attempt.tuple.protocol, at_source) {
-        (Protocol::Tcp, true) => "SYN-ACK reached the source pod's veth",
-        (Protocol::Tcp, false) => "SYN-ACK left the destination pod's veth",
-        (Protocol::Sctp, true) => "INIT ACK reached the source pod's veth",
-        (Protocol::Sctp, false) => "INIT ACK left the destination pod's veth",
-        (_, true) => "a reply reached the source pod's veth",
-        (_, false) => "a reply left the destination pod's veth",
+        (Protocol::Tcp, true) => "SYN-ACK reached the source pod's interface",
+        (Protocol::Tcp, false) => "SYN-ACK left the destination pod's interface",
+        (Protocol::Sctp, true) => "INIT ACK reached the source pod's interface",
+        (Protocol::Sctp, false) => "INIT ACK left the destination pod's interface",
+        (_, true) => "a reply reached the source pod's interface",
+        (_, false) => "a reply left the destination pod's interface",
     }
 }

@@ -148,12 +148,12 @@ impl Judge {
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
             // A drop that did not keep the packet from its destination explains nothing.
-            observed if observed.reached_destination() => None,
+            _ if attempt.reached_destination() => None,
             _ => attempt.other_drop,
         };
         Flow {
             time: self.clock.at(attempt.began),
-            outcome: outcome(&expected, attempt.observed),
+            outcome: outcome(&expected, attempt.observed, attempt.arrived),
             drop_reason: dropped.map(|reason| self.reasons.name(reason)),
             attempt,
             source,
@@ -245,7 +245,7 @@ impl Judge {
     /// the cluster.
     fn expected(&self, context: &AttemptContext<'_>) -> Expected {
         let expected = self.states.expected(context);
-        if !outcome(&expected, context.attempt.observed).is_finding() {
+        if !outcome(&expected, context.attempt.observed, context.attempt.arrived).is_finding() {
             return expected;
         }
         if self.has_unknown_pod(context) {

@@ -2,23 +2,25 @@
 
 use crate::model::{Attempt, Expected, Observed, Outcome, Undecidable};
 
-/// Returns the outcome of an expected and an observed result.
+/// Returns the outcome of an expected and an observed result. `arrived` says that a packet of the attempt was seen inside
+/// the destination pod, whatever happened to others.
 #[must_use]
-pub fn outcome(expected: &Expected, observed: Observed) -> Outcome {
+pub fn outcome(expected: &Expected, observed: Observed, arrived: bool) -> Outcome {
     match expected {
+        Expected::Denied { .. } if arrived => Outcome::NotEnforced,
         Expected::NotApplicable(_) => Outcome::NotApplicable,
         Expected::Undecidable(_) => Outcome::Undecidable,
         Expected::Allowed { .. } => match observed {
             Observed::Established | Observed::Refused | Observed::Delivered => Outcome::Conforming,
             Observed::Dropped { .. } | Observed::Rejected => Outcome::OverBlocked,
             Observed::Unanswered => Outcome::Unanswered,
-            Observed::Reset => Outcome::Undecidable,
+            Observed::Reset | Observed::Proxied => Outcome::Undecidable,
         },
         Expected::Denied { .. } => match observed {
             Observed::Established | Observed::Refused | Observed::Delivered => Outcome::NotEnforced,
             Observed::Dropped { .. } | Observed::Rejected => Outcome::Enforced,
             Observed::Unanswered => Outcome::PresumedEnforced,
-            Observed::Reset => Outcome::Undecidable,
+            Observed::Reset | Observed::Proxied => Outcome::Undecidable,
         },
     }
 }
@@ -29,7 +31,9 @@ pub(super) fn insufficient(attempt: &Attempt) -> Option<Undecidable> {
         Some(Undecidable::PreExisting)
     } else if attempt.records_lost && !attempt.is_positive() {
         Some(Undecidable::RecordsLost)
-    } else if attempt.observed == Observed::Reset {
+    } else if attempt.source_unseen {
+        Some(Undecidable::SpoofedSource)
+    } else if matches!(attempt.observed, Observed::Reset | Observed::Proxied) {
         Some(Undecidable::UnseenOrigin)
     } else {
         None
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn table() {
-        use Observed::{Delivered, Established, Refused, Rejected, Reset, Unanswered};
+        use Observed::{Delivered, Established, Proxied, Refused, Rejected, Reset, Unanswered};
         use Outcome::{
             Conforming, Enforced, NotEnforced, OverBlocked, PresumedEnforced, Undecidable as Unknown,
         };
@@ -60,15 +64,18 @@ mod tests {
             (Rejected, OverBlocked, Enforced),
             (Unanswered, Outcome::Unanswered, PresumedEnforced),
             (Reset, Unknown, Unknown),
+            (Proxied, Unknown, Unknown),
         ] {
-            assert_eq!(outcome(&allowed, observed), if_allowed, "allowed, {observed}");
-            assert_eq!(outcome(&denied, observed), if_denied, "denied, {observed}");
-            assert_eq!(outcome(&undecidable, observed), Unknown, "undecidable, {observed}");
+            assert_eq!(outcome(&allowed, observed, false), if_allowed, "allowed, {observed}");
+            assert_eq!(outcome(&denied, observed, false), if_denied, "denied, {observed}");
+            assert_eq!(outcome(&undecidable, observed, false), Unknown, "undecidable, {observed}");
             assert_eq!(
-                outcome(&not_applicable, observed),
+                outcome(&not_applicable, observed, false),
                 Outcome::NotApplicable,
                 "not applicable, {observed}"
             );
+            assert_eq!(outcome(&allowed, observed, true), if_allowed, "allowed, arrived, {observed}");
+            assert_eq!(outcome(&denied, observed, true), NotEnforced, "denied, arrived, {observed}");
         }
     }
 }

@@ -106,6 +106,8 @@ fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
         other_drop: None,
         source_interface: interfaces.owner(tuple.source.address),
         destination_interface: interfaces.owner(tuple.destination.address),
+        arrived: false,
+        source_unseen: false,
         spoof_candidate: None,
         pre_existing: false,
         records_lost: false,
@@ -501,7 +503,7 @@ fn a_finding_opens_once_and_counts() {
     assert_eq!(finding.last_seen, Timestamp::from_second(103).unwrap());
     assert_eq!(finding.policies.iter().map(ToString::to_string).collect::<Vec<_>>(), ["shop/db"]);
     assert_eq!(&*finding.key.source.name, "tools/free");
-    assert!(finding.evidence.contains("went into the destination pod's veth"), "{}", finding.evidence);
+    assert!(finding.evidence.contains("went into the destination pod's interface"), "{}", finding.evidence);
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn forgets_translations() {
     {
         world.step(step);
     }
-    assert_eq!(world.table.alias_count(), 2);
+    assert_eq!((world.table.len(), world.table.alias_count()), (2, 1));
     world.step("wait 12000");
     assert_eq!((world.table.len(), world.table.alias_count()), (0, 0));
 }
@@ -117,7 +117,8 @@ fn eviction_takes_decided_ones_first() {
             direction,
             tuple,
             signal,
-            acknowledgment: 0,
+            sequence: 0,
+            acknowledgment: 2,
             packets: 1,
             bytes: 0,
         };
@@ -156,7 +157,7 @@ proptest! {
                 let drop = KernelDrop { time: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
                 table.kernel_drop(&drop, &reasons());
             } else {
-                let packet = Packet { time: now, ifindex, direction, tuple, signal, acknowledgment: 0, packets: 1, bytes: 0 };
+                let packet = Packet { time: now, ifindex, direction, tuple, signal, sequence: 0, acknowledgment: 0, packets: 1, bytes: 0 };
                 table.packet(&packet, &interfaces, &mut out);
             }
             table.expire(now, &interfaces, &mut out);

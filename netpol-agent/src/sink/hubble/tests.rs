@@ -85,6 +85,8 @@ fn flow(second: i64) -> Flow {
             other_drop: None,
             source_interface: Some(11),
             destination_interface: Some(12),
+            arrived: false,
+            source_unseen: false,
             spoof_candidate: None,
             pre_existing: false,
             records_lost: false,
