@@ -41,3 +41,13 @@ $(NETPOL_HOST_IP)
 {{ .Values.metrics.address | trimAll "[]" | quote }}
 {{- end }}
 {{- end }}
+
+{{- /* Not empty if the agent gets the node's folder of network namespaces. */ -}}
+{{- define "netpol.netns" -}}
+{{- if ne .Values.agent.observeAt "node" }}true{{ end -}}
+{{- end }}
+
+{{- /* Not empty if Hubble's API has certificates. */ -}}
+{{- define "netpol.hubbleTls" -}}
+{{- if and .Values.hubble.enabled .Values.hubble.tls.secretName }}true{{ end -}}
+{{- end }}

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use netpol_agent::{
     cluster::watch::Credentials,
     flow::Limits,
-    kernel::{AttachMode, Helper, LoadOptions, has_tcx, serve},
+    kernel::{AttachMode, Helper, LoadOptions, has_tcx, raise_capabilities, serve},
     runtime::{self, ApiOptions, NamespaceOptions, Options, SourceOptions, replay},
     sink::{
         SinkArgs,
@@ -267,6 +267,7 @@ fn main() -> ExitCode {
         .with_ansi(std::io::stderr().is_terminal())
         .with_target(false)
         .init();
+    raise_capabilities();
     let done = match command {
         Command::Run(run) => start(*run),
         Command::Helper => serve(&std::io::stdin().as_fd()).context("the socket to the agent"),

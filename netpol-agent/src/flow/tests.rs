@@ -530,7 +530,7 @@ fn udp() {
         (
             "dropped, and answered from afar all the same",
             vec!["data a>r @1out", "drop netfilter host a>r data", "data a<r @1in", "wait 2500"],
-            &[Delivered, DROPPED],
+            &[DROPPED, Delivered],
         ),
     ] {
         check(name, Protocol::Udp, &story, expected);

@@ -21,6 +21,8 @@ pub use error::LoadError;
 pub use interfaces::{Hook, Hooks, InterfaceError, InterfaceEvent, InterfaceWatcher, Side};
 pub use load::{LoadOptions, Loaded, load};
 pub use namespaces::{Helper, HelperError, Namespace, serve};
-pub use preflight::{PreflightError, has_tcx, own_network_namespace, preflight, raise_file_limit};
+pub use preflight::{
+    PreflightError, has_tcx, own_network_namespace, preflight, raise_capabilities, raise_file_limit,
+};
 pub use programs::{AttachError, AttachMode, Programs};
 pub use records::{Counters, KernelLog, Records};

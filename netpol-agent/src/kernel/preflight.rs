@@ -44,6 +44,14 @@ pub fn preflight() -> Result<(), PreflightError> {
     missing(|capability| caps::has_cap(None, CapSet::Effective, capability).unwrap_or(false))
 }
 
+/// Makes all capabilities effective that this thread may have. The image's binary has them as permitted ones only, so that it
+/// starts even if the container runtime grants fewer. Call it before there are other threads.
+pub fn raise_capabilities() {
+    let permitted = caps::read(None, CapSet::Permitted).unwrap_or_default();
+    // If this fails, the check for missing capabilities says which.
+    let _ = caps::set(None, CapSet::Effective, &permitted);
+}
+
 /// Returns whether the running kernel has TCX (Linux 6.6).
 #[must_use]
 pub fn has_tcx() -> bool {

@@ -5,6 +5,23 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use caps::Capability;
 
+/// Mounts the namespaces of folder `$1` there, for `$2` and its arguments alone.
+const MOUNT: &str = "folder=$1; shift; \
+    files=$(cd \"$folder\"; for file in *; do echo \"$file=$(readlink \"$file\")\"; done); \
+    mount -t tmpfs tmpfs \"$folder\"; \
+    for file in $files; do \
+    own=\"$folder/${file%%=*}\"; : > \"$own\"; mount --bind \"${file#*=}\" \"$own\"; \
+    done; exec \"$@\"";
+
+/// The arguments that start a program in a mount namespace of its own, in which a lab's folder of namespaces is as a
+/// container runtime makes it: each file is a mount. A lab's own files are links, which only root with all capabilities can
+/// follow.
+#[must_use]
+pub fn with_mounted(namespaces: &Path, program: Vec<String>) -> Vec<String> {
+    let script = ["unshare", "--mount", "sh", "-ec", MOUNT, "sh"].map(str::to_owned);
+    script.into_iter().chain([namespaces.display().to_string()]).chain(program).collect()
+}
+
 /// The arguments with which `capsh` starts a program that has only these capabilities and can't gain more. They are
 /// named as in Kubernetes (`NET_ADMIN`). If a folder is given, it becomes the root of the file system. The program's
 /// own arguments follow.

@@ -17,9 +17,12 @@ const ACCOUNT: &str = "var/run/secrets/kubernetes.io/serviceaccount";
 /// A name of the API server that is in its certificate: on some clouds, pods get a name and no address.
 const API_SERVER: &str = "kubernetes.default.svc";
 
-/// Makes `$1` a read-only root with the machine's /proc and /sys, in a mount namespace of its own.
+/// Makes `$1` a read-only root with the machine's /proc and /sys and the namespaces of folder `$2`, in a mount namespace of
+/// its own.
 const MOUNT: &str = "mount --bind \"$1\" \"$1\"; mount --rbind /proc \"$1/proc\"; mount --rbind /sys \"$1/sys\"; \
-                     mount -o remount,bind,ro \"$1\"; shift; exec \"$@\"";
+                     for file in \"$2\"/*; do own=\"$1/run/netns/${file##*/}\"; : > \"$own\"; \
+                     mount --bind \"$file\" \"$own\"; done; \
+                     mount -o remount,bind,ro \"$1\"; shift 2; exec \"$@\"";
 
 /// A container of a DaemonSet.
 pub(crate) struct Container {
@@ -33,7 +36,9 @@ impl Container {
         let spec = daemon_set["spec"]["template"]["spec"].clone();
         assert_eq!(spec["hostNetwork"], true);
         assert_eq!(spec["containers"].as_array().unwrap().len(), 1);
-        assert!(spec["volumes"].is_null(), "volumes are not made here");
+        let volumes: Vec<_> =
+            spec["volumes"].as_array().unwrap().iter().map(|volume| &volume["name"]).collect();
+        assert_eq!(volumes, ["netns"], "others are not made here");
         Self { image: Image::unpack(&image::of_tests()).unwrap(), spec: spec["containers"][0].clone() }
     }
 
@@ -41,7 +46,7 @@ impl Container {
     /// it can't write to any.
     pub(crate) fn start(&self, lab: &Lab, server: &ApiServer<'_>, token: &str) -> Agent {
         let root = self.image.root();
-        for folder in ["proc", "sys", "etc", ACCOUNT] {
+        for folder in ["proc", "sys", "etc", "run/netns", ACCOUNT] {
             fs::create_dir_all(root.join(folder)).unwrap();
         }
         fs::write(root.join("etc/hosts"), format!("127.0.0.1 {API_SERVER}\n")).unwrap();
@@ -56,6 +61,7 @@ impl Container {
         arguments.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
         arguments.extend(["sh", "-ec", MOUNT, "sh"].map(str::to_owned));
         arguments.push(root.display().to_string());
+        arguments.push(lab.netns_dir().display().to_string());
         arguments.extend(self.confinement(&root));
         arguments.extend(texts(&self.spec["args"]).map(|argument| expand(argument, &environment)));
         Agent::spawn(lab, Path::new("unshare"), arguments, Printing::Kept).unwrap()

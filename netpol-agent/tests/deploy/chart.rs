@@ -120,8 +120,8 @@ fn values_reach_the_objects() {
             container("/image"),
             json!(format!("netpol/netpol-agent@{}", &DIGEST["image.digest=".len()..])),
         ),
-        (vec![], "DaemonSet", container("/args/8"), json!("--metrics-addr=$(NETPOL_HOST_IP):9965")),
-        (vec!["metrics.address=[::]"], "DaemonSet", container("/args/8"), json!("--metrics-addr=[::]:9965")),
+        (vec![], "DaemonSet", container("/args/10"), json!("--metrics-addr=$(NETPOL_HOST_IP):9965")),
+        (vec!["metrics.address=[::]"], "DaemonSet", container("/args/10"), json!("--metrics-addr=[::]:9965")),
         (vec!["metrics.address=[::]"], "DaemonSet", container("/env/1"), Value::Null),
         (vec![], "DaemonSet", container("/readinessProbe/httpGet/host"), Value::Null),
         (vec!["metrics.address=0.0.0.0"], "DaemonSet", container("/livenessProbe/httpGet/host"), Value::Null),
@@ -141,26 +141,26 @@ fn values_reach_the_objects() {
         (vec!["metrics.port=9100"], "DaemonSet", container("/ports/0/containerPort"), json!(9100)),
         (vec!["metrics.port=9100"], "Service", "/spec/ports/0/port".to_owned(), json!(9100)),
         (vec!["metrics.port=9100"], "NetworkPolicy", "/spec/ingress/0/ports/0/port".to_owned(), json!(9100)),
-        (vec![], "DaemonSet", container("/args/10"), json!("--hubble-addr=127.0.0.1:4244")),
-        (vec![], "DaemonSet", container("/args/12"), Value::Null),
+        (vec![], "DaemonSet", container("/args/12"), json!("--hubble-addr=127.0.0.1:4244")),
+        (vec![], "DaemonSet", container("/args/14"), Value::Null),
         (vec![], "NetworkPolicy", "/spec/ingress/1".to_owned(), Value::Null),
-        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/11"), json!("--hubble-flows=65535")),
+        (vec!["hubble.flows=65535"], "DaemonSet", container("/args/13"), json!("--hubble-flows=65535")),
         (
             vec!["hubble.address=0.0.0.0"],
             "DaemonSet",
-            container("/args/10"),
+            container("/args/12"),
             json!("--hubble-addr=0.0.0.0:4244"),
         ),
-        (vec![TLS], "DaemonSet", container("/args/10"), json!("--hubble-addr=$(NETPOL_HOST_IP):4244")),
+        (vec![TLS], "DaemonSet", container("/args/12"), json!("--hubble-addr=$(NETPOL_HOST_IP):4244")),
         (
             vec![TLS],
             "DaemonSet",
-            container("/args/12"),
+            container("/args/14"),
             json!("--hubble-tls-cert=/run/netpol/hubble-tls/tls.crt"),
         ),
         (vec![TLS, "metrics.address=[::]"], "DaemonSet", container("/env/1/name"), json!("NETPOL_HOST_IP")),
-        (vec![TLS], "DaemonSet", pod("/volumes/0/secret/secretName"), json!("hubble-server")),
-        (vec![TLS], "DaemonSet", container("/volumeMounts/0/mountPath"), json!("/run/netpol/hubble-tls")),
+        (vec![TLS], "DaemonSet", pod("/volumes/1/secret/secretName"), json!("hubble-server")),
+        (vec![TLS], "DaemonSet", container("/volumeMounts/1/mountPath"), json!("/run/netpol/hubble-tls")),
         (vec![TLS], "NetworkPolicy", "/spec/ingress/1/ports/0/port".to_owned(), json!(4244)),
         (
             vec!["hubble.address=0.0.0.0", "networkPolicy.hubbleClients[0].ipBlock.cidr=10.0.0.0/8"],
@@ -169,20 +169,20 @@ fn values_reach_the_objects() {
             json!([{ "ipBlock": { "cidr": "10.0.0.0/8" } }]),
         ),
         (vec!["hubble.port=4344"], "DaemonSet", container("/ports/1/containerPort"), json!(4344)),
-        (vec!["agent.prints=connections"], "DaemonSet", container("/args/6"), json!("--output=compact")),
+        (vec!["agent.prints=connections"], "DaemonSet", container("/args/8"), json!("--output=compact")),
         (
             vec!["agent.prints=connections"],
             "DaemonSet",
-            container("/args/7"),
+            container("/args/9"),
             json!("--metrics-addr=$(NETPOL_HOST_IP):9965"),
         ),
         (
             vec!["agent.prints=nothing"],
             "DaemonSet",
-            container("/args/6"),
+            container("/args/8"),
             json!("--metrics-addr=$(NETPOL_HOST_IP):9965"),
         ),
-        (vec!["agent.format=json"], "DaemonSet", container("/args/6"), json!("--output=json")),
+        (vec!["agent.format=json"], "DaemonSet", container("/args/8"), json!("--output=json")),
         (
             vec!["agent.maxConnections=4194304"],
             "DaemonSet",
@@ -190,12 +190,12 @@ fn values_reach_the_objects() {
             json!("--max-connections=4194304"),
         ),
         (vec!["agent.log=debug"], "DaemonSet", container("/env/2/value"), json!("debug")),
-        (vec![], "DaemonSet", container("/args/9"), json!("--events")),
+        (vec![], "DaemonSet", container("/args/11"), json!("--events")),
         (vec![], "ClusterRole", "/rules/4".to_owned(), event_rule()),
         (
             vec!["events.enabled=false"],
             "DaemonSet",
-            container("/args/9"),
+            container("/args/11"),
             json!("--hubble-addr=127.0.0.1:4244"),
         ),
         (vec!["events.enabled=false"], "ClusterRole", "/rules/4".to_owned(), Value::Null),
@@ -203,8 +203,23 @@ fn values_reach_the_objects() {
             vec!["security.extraCapabilities={CAP_SYS_RESOURCE,SYSLOG}"],
             "DaemonSet",
             container("/securityContext/capabilities"),
-            json!({ "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN", "SYS_RESOURCE", "SYSLOG"] }),
+            json!({ "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN", "SYS_ADMIN", "SYS_RESOURCE", "SYSLOG"] }),
         ),
+        (
+            vec!["agent.observeAt=node"],
+            "DaemonSet",
+            container("/securityContext/capabilities"),
+            json!({ "drop": ["ALL"], "add": ["BPF", "PERFMON", "NET_ADMIN"] }),
+        ),
+        (vec!["agent.observeAt=node"], "DaemonSet", container("/volumeMounts"), Value::Null),
+        (vec!["agent.observeAt=node"], "DaemonSet", pod("/volumes"), Value::Null),
+        (
+            vec!["agent.netnsDir=/var/run/docker/netns"],
+            "DaemonSet",
+            pod("/volumes/0/hostPath/path"),
+            json!("/var/run/docker/netns"),
+        ),
+        (vec![], "DaemonSet", container("/volumeMounts/0/mountPropagation"), json!("HostToContainer")),
         (
             vec!["security.seLinuxOptions.type=spc_t"],
             "DaemonSet",
@@ -310,8 +325,15 @@ fn defaults_are_the_agents() {
     let help = String::from_utf8(help.stdout).unwrap();
     let objects = Objects::rendered(&[]);
     let args = objects.field("DaemonSet", &format!("{CONTAINER}/args")).as_array().unwrap();
-    for flag in ["--grace", "--stale-after", "--max-connections", "--ring-kib", "--attach", "--hubble-flows"]
-    {
+    for flag in [
+        "--grace",
+        "--stale-after",
+        "--max-connections",
+        "--ring-kib",
+        "--attach",
+        "--observe-at",
+        "--hubble-flows",
+    ] {
         let own = help.split(&format!("{flag} <")).nth(1).and_then(|rest| rest.split("[default: ").nth(1));
         let own = own.and_then(|rest| rest.split(']').next()).unwrap_or_else(|| panic!("{flag}:\n{help}"));
         assert!(args.contains(&json!(format!("{flag}={own}"))), "{flag}: {own} is the agent's, in {args:?}");

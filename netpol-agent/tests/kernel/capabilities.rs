@@ -1,6 +1,6 @@
 //! The agent with the capabilities that its container has, and with fewer.
 
-use std::{path::Path, thread};
+use std::{fs, path::Path, thread};
 
 use caps::{CapSet, Capability, CapsHashSet};
 use netpol_agent::kernel::{LoadOptions, load};
@@ -46,6 +46,35 @@ fn enough() {
         });
         watch.stop().check(&expected);
     }
+}
+
+/// With one more it enters the pods' namespaces, and what it sees there is proof: nothing stops a
+/// packet after that. The agent itself gives that capability up.
+#[test]
+fn inside_the_pods() {
+    if lacks(Feature::Tcx) {
+        return;
+    }
+    let lab = Lab::new().unwrap();
+    let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
+    let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
+    let _listening = Server::udp_sink(&server, 80).unwrap();
+    let held = [&NEEDED[..], &["SYS_ADMIN"]].concat();
+    let launcher = confined::capsh(&held, 0, None, &binary()).unwrap();
+    let launcher = confined::with_mounted(lab.netns_dir(), launcher);
+    let deny = "{apiVersion: networking.k8s.io/v1, kind: NetworkPolicy, metadata: {name: deny, namespace: shop}, spec: \
+                {podSelector: {}}}";
+    let watch = Watch::launched(&lab, &launcher, &[deny], &["--node", Lab::NODE, "--observe-at", "pod"]);
+    let status = fs::read_to_string(format!("/proc/{}/status", watch.id())).unwrap();
+    let effective = status.lines().find_map(|line| line.strip_prefix("CapEff:")).unwrap().trim();
+    let effective = u64::from_str_radix(effective, 16).unwrap();
+    let kept = NEEDED.map(|name| format!("CAP_{name}").parse::<Capability>().unwrap().bitmask());
+    assert_eq!(effective, kept.into_iter().sum::<u64>());
+    assert_eq!(Probe::one_way(server.ip(), 80).run(&client).unwrap(), Attempt::Sent);
+    let told = watch.until(1);
+    told.check(&["client > server:80 UDP4 delivered not_enforced"]);
+    let evidence = &told.findings[0]["evidence"];
+    assert_eq!(evidence, "the packet was seen inside the destination pod");
 }
 
 /// A pod of this node whose interface the agent does not watch is counted, and one of another node is not.

@@ -115,7 +115,7 @@ fn kind(flow: &Flow) -> Kind {
         policy_match,
     };
     match &flow.expected {
-        Expected::Denied { by } if observed.reached_destination() => {
+        Expected::Denied { by } if flow.attempt.reached_destination() => {
             verdict(Verdict::Audit, denial_match(by), DropReason::Unknown)
         }
         Expected::Denied { by } => verdict(Verdict::Dropped, denial_match(by), denial_reason(by)),

@@ -17,8 +17,9 @@ pub use archive::Image;
 pub const NAME: &str = concat!("netpol/netpol-agent:", env!("CARGO_PKG_VERSION"));
 
 /// The file capabilities of the binary. Without them, a user other than root loses the capabilities that the container
-/// runtime grants (capabilities(7)).
-pub const CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_net_admin=ep";
+/// runtime grants (capabilities(7)). They are not effective at once, so that the kernel starts the program even if the
+/// runtime does not grant all of them; the agent makes effective what it gets.
+pub const CAPABILITIES: &str = "cap_bpf,cap_perfmon,cap_net_admin,cap_sys_admin=p";
 
 /// The path of the image that tests inspect.
 #[must_use]
