@@ -122,3 +122,99 @@ fn disagrees(truth: Truth, line: &Line) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{net::SocketAddr, time::Duration};
+
+    use super::{
+        super::{
+            enforcement::Enforcement,
+            enforcer::ENFORCERS,
+            member::Member,
+            oracle::Epoch,
+            plan::{Activity, Opener, Planned},
+            policy::{Admission, Policy, PortRange},
+            sniffer::{Mark, Sight, Sights},
+            tuple::Transport,
+        },
+        *,
+    };
+
+    const AT: Duration = Duration::from_secs(5);
+
+    fn member(name: &str, ip: &str) -> Member {
+        let ips = vec![ip.parse().unwrap()];
+        Member { name: name.to_owned(), namespace: "blue", label: ("app", "web"), ips }
+    }
+
+    /// Two pods, of which the second takes connections to port 80 alone.
+    fn epoch() -> Epoch {
+        let web = PortRange { transport: Transport::Tcp, first: 80, last: 80 };
+        let policy = Policy {
+            name: "web".to_owned(),
+            namespace: "blue",
+            selects: None,
+            ingress: Some(vec![Admission { peers: Vec::new(), ports: vec![web] }]),
+            egress: None,
+        };
+        let members = vec![member("a", "10.0.0.1"), member("b", "10.0.0.2")];
+        Epoch { since: Duration::ZERO, members, policies: vec![policy] }
+    }
+
+    /// What is wrong with an outcome, if a packet of the pod's own or a forged one arrived.
+    fn judged(port: u16, left: bool, arrived: bool, outcome: Option<&str>) -> Vec<WrongKind> {
+        let from: SocketAddr = "10.0.0.1:20000".parse().unwrap();
+        let tuple =
+            Tuple { transport: Transport::Tcp, from, to: SocketAddr::new([10, 0, 0, 2].into(), port) };
+        let sight = |is_arrival| Sight { at: AT, is_arrival, tuple, mark: Mark::default() };
+        let at = |ip: &str, is_arrival, seen: bool| Sights {
+            ips: vec![ip.parse().unwrap()],
+            packets: if seen { vec![sight(is_arrival)] } else { Vec::new() },
+        };
+        let sights = [at("10.0.0.1", false, left), at("10.0.0.2", true, arrived)];
+        let plan = Planned { at: AT, opener: Opener::Member(0), activity: Activity::Connect, tuple };
+        let enforcement = Enforcement::new(ENFORCERS[0], 0);
+        let evidence = Evidence::new(
+            vec![epoch()],
+            enforcement,
+            vec![plan],
+            BTreeMap::new(),
+            Duration::from_secs(1),
+            &sights,
+        );
+        let line = |outcome: &str| Line {
+            expected: if port == 80 { "allowed" } else { "denied" }.to_owned(),
+            reason: String::new(),
+            outcome: outcome.to_owned(),
+            text: String::new(),
+        };
+        let lines: Lines = outcome.map(|outcome| (tuple, vec![line(outcome)])).into_iter().collect();
+        compare(&evidence, &lines, 0).wrong.into_iter().map(|wrong| wrong.kind).collect()
+    }
+
+    #[test]
+    fn every_kind_of_wrong_verdict_is_found() {
+        let (yes, no) = (true, false);
+        for (port, left, arrived, outcome, expected) in [
+            (81, yes, yes, Some("not_enforced"), None),
+            (81, yes, yes, Some("undecidable"), None),
+            (81, yes, yes, Some("enforced"), Some(WrongKind::MissedLeak)),
+            (81, yes, yes, Some("presumed_enforced"), Some(WrongKind::MissedLeak)),
+            (81, yes, yes, None, Some(WrongKind::MissedLeak)),
+            (81, yes, no, Some("enforced"), None),
+            (81, yes, no, None, None),
+            (81, yes, no, Some("not_enforced"), Some(WrongKind::FalseLeak)),
+            // Somebody else's packet.
+            (81, no, yes, Some("enforced"), None),
+            (81, no, yes, Some("not_enforced"), Some(WrongKind::FalseLeak)),
+            (80, yes, yes, Some("conforming"), None),
+            (80, yes, yes, Some("over_blocked"), Some(WrongKind::FalseBlock)),
+            (80, yes, no, Some("over_blocked"), Some(WrongKind::FalseBlock)),
+            (80, yes, yes, Some("not_enforced"), Some(WrongKind::FalseLeak)),
+        ] {
+            let found = judged(port, left, arrived, outcome);
+            assert_eq!(found, Vec::from_iter(expected), "{port} left {left} arrived {arrived} {outcome:?}");
+        }
+    }
+}
