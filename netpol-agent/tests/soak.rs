@@ -13,7 +13,7 @@ fn two_short_rounds() {
     }
     let soak = Soak {
         agent: PathBuf::from(env!("CARGO_BIN_EXE_netpol-agent")),
-        seed: 0,
+        seed: 18,
         rounds: 2,
         connections: 100,
         jobs: 2,

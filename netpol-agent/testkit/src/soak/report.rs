@@ -14,8 +14,8 @@ use super::{
     tuple::Tuple,
 };
 
-/// How many wrong verdicts are printed in full.
-const SHOWN: usize = 40;
+/// How many wrong verdicts of one kind about one enforcer are printed in full.
+const SHOWN: u64 = 4;
 
 /// How many packets of a connection are printed.
 const PACKETS: usize = 12;
@@ -102,7 +102,7 @@ fn write_details(
         let (left, arrived) = (packets(&track.left), packets(&track.arrived));
         writeln!(out, "    {title}: left {left}, arrived {arrived}")?;
         if !track.forged.is_empty() {
-            writeln!(out, "    forged, and arrived: {}", packets(&track.forged))?;
+            writeln!(out, "    arrived, and made by others: {}", packets(&track.forged))?;
         }
     }
     if lines.is_empty() {
@@ -175,7 +175,6 @@ impl Report {
             add(&mut total.outcomes, &tally.outcomes);
             add(&mut total.undecidable, &tally.undecidable);
         }
-        total.wrong = self.wrong().cloned().collect();
         table(out, "all enforcers", &total)?;
         writeln!(out, "undecidable:")?;
         for ((truth, reason), count) in &total.undecidable {
@@ -191,14 +190,17 @@ impl Report {
         let connections = self.connections();
         writeln!(out, "{} rounds, {connections} connections, {failures} not made {first}", self.rounds)?;
         let mut kinds = BTreeMap::<(WrongKind, &str), u64>::new();
+        let mut shown = Vec::new();
         for wrong in self.wrong() {
-            *kinds.entry((wrong.kind, wrong.enforcer)).or_default() += 1;
+            let count = kinds.entry((wrong.kind, wrong.enforcer)).or_default();
+            *count += 1;
+            shown.extend((*count <= SHOWN).then_some(wrong));
         }
-        writeln!(out, "wrong verdicts: {}", total.wrong.len())?;
+        writeln!(out, "wrong verdicts: {}", self.wrong().count())?;
         kinds.iter().try_for_each(|((kind, enforcer), count)| {
             writeln!(out, "  {:<28} {enforcer:<24} {count:>6}", kind.name())
         })?;
-        total.wrong.iter().take(SHOWN).try_for_each(|wrong| writeln!(out, "\n{wrong}"))
+        shown.into_iter().try_for_each(|wrong| writeln!(out, "\n{wrong}"))
     }
 }
 
