@@ -12,6 +12,7 @@ mod node;
 mod prerequisites;
 mod release;
 mod setup;
+mod soak;
 mod stage;
 mod test;
 mod tidy;
@@ -55,8 +56,11 @@ enum Task {
     Node(node::NodeArgs),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::TestArgs),
-    /// `test`, and then what takes longer: the kernel tests on an older kernel, and fuzzing with a time limit
+    /// `test`, and then what takes longer: the kernel tests on an older kernel, fuzzing with a time limit, and an hour's
+    /// soak
     Ci,
+    /// Random clusters, enforcers and traffic: the agent's verdicts compared with what really happened (as root)
+    Soak(soak::SoakArgs),
     /// Check the tree's own rules: layers, the home of unsafe code, the form of files
     Tidy,
     /// Run a command in a virtual machine with Debian's stable kernel, on this machine's files
@@ -98,6 +102,7 @@ fn run(task: Task) -> Result<()> {
         Task::Node(args) => node::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
+        Task::Soak(args) => soak::run(args),
         Task::Tidy => tidy::run(),
         Task::Vm(VmArgs { command }) => {
             setup::virtual_machine()?;

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
 use netpol_testkit::skip;
 
-use crate::{deny, docs, fuzz, prerequisites::Prerequisites, setup, stage::Stages, tidy, tool};
+use crate::{deny, docs, fuzz, prerequisites::Prerequisites, setup, soak, stage::Stages, tidy, tool};
 
 #[derive(Debug, Parser)]
 pub(crate) struct TestArgs {
@@ -32,6 +32,7 @@ pub(crate) fn ci() -> Result<()> {
     check(&stages, &[])?;
     stages.run("an older kernel", older_kernel)?;
     stages.run("fuzz, with a time limit", fuzz::run)?;
+    stages.run("soak, for an hour", soak::for_an_hour)?;
     report_skipped()?;
     stages.done("all checks passed");
     Ok(())

@@ -18,6 +18,7 @@ pub mod metrics;
 pub mod netns;
 pub mod node;
 pub mod skip;
+pub mod soak;
 pub mod wait;
 
 use std::path::Path;

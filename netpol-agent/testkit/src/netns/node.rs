@@ -77,6 +77,11 @@ impl Lab {
         Ok(lab)
     }
 
+    /// The lab's number. No other lab on the machine has it at the same time.
+    pub fn number(&self) -> u16 {
+        self.block.index()
+    }
+
     /// The node's IPv4 address.
     pub fn node_ipv4(&self) -> Ipv4Addr {
         self.block.node4()
@@ -114,6 +119,19 @@ impl Lab {
     /// # Errors
     /// A pod with that name exists, the lab has no free addresses, or `ip` fails.
     pub fn add_pod(&self, spec: PodSpec) -> Result<Pod> {
+        self.add_pod_with(spec, |_| Ok(())).map(|(pod, ())| pod)
+    }
+
+    /// Like [`Self::add_pod`]. Runs `prepare` when the pod's namespace has its interface and addresses, and before a
+    /// packet can get in or out.
+    ///
+    /// # Errors
+    /// The same as for [`Self::add_pod`], and those of `prepare`.
+    pub fn add_pod_with<T>(
+        &self,
+        spec: PodSpec,
+        prepare: impl FnOnce(&Namespace) -> Result<T>,
+    ) -> Result<(Pod, T)> {
         let key = (spec.namespace.clone(), spec.name.clone());
         ensure!(!self.state().pods.contains_key(&key), "pod {}/{} exists already", key.0, key.1);
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
@@ -123,7 +141,8 @@ impl Lab {
         if !spec.outside {
             symlink(netns.path(), self.netns_file(&wiring.host_ifname)).with_context(context)?;
         }
-        netns.ip(&self.inner_end(&wiring)).with_context(context)?;
+        netns.ip(&self.inner_end(&wiring, spec.bridged)).with_context(context)?;
+        let prepared = prepare(&netns).with_context(context)?;
         self.netns.ip(&self.host_end(&wiring)).with_context(context)?;
         netns.wait_until_running(Pod::IFNAME).with_context(context)?;
         self.wait_until_running(&wiring.host_ifname).with_context(context)?;
@@ -146,7 +165,7 @@ impl Lab {
             state.namespaces.entry(key.0.clone()).or_default();
         }
         state.pods.insert(key, pod.clone());
-        Ok(pod)
+        Ok((pod, prepared))
     }
 
     /// Removes a pod. Its interface is removed at once. Its namespace is removed with the last clone of `pod` and the
@@ -236,14 +255,22 @@ impl Lab {
     }
 
     /// The `ip` commands inside the pod.
-    fn inner_end(&self, wiring: &Wiring) -> String {
-        let (dev, host) = (Pod::IFNAME, &wiring.host_ifname);
+    fn inner_end(&self, wiring: &Wiring, bridged: bool) -> String {
+        let (end, host) = (Pod::IFNAME, &wiring.host_ifname);
         let mut lines = format!(
-            "link add {dev} address {} type veth peer name {host} address {} netns {}\n",
+            "link add {end} address {} type veth peer name {host} address {} netns {}\n",
             mac(wiring.mac),
             mac(wiring.host_mac),
             self.path().display(),
         );
+        let dev = if bridged {
+            let bridge = Pod::BRIDGE;
+            let _ = writeln!(lines, "link add {bridge} type bridge mcast_snooping 0");
+            let _ = writeln!(lines, "link set {end} master {bridge} addrgenmode none up");
+            bridge
+        } else {
+            end
+        };
         let mut add = |own: String, node: String, length: u8| {
             let nodad = if length == 128 { " nodad" } else { "" };
             let _ = writeln!(lines, "addr add {own}/{length} dev {dev}{nodad}");

@@ -92,6 +92,23 @@ pub fn ip(from: IpAddr, to: IpAddr, protocol: u8, payload: &[u8]) -> Vec<u8> {
     }
 }
 
+/// An ICMP or ICMPv6 error, "administratively prohibited", about a packet that begins with its IP header.
+pub fn prohibited(from: IpAddr, to: IpAddr, about: &[u8]) -> Vec<u8> {
+    let (protocol, kind, code) = if to.is_ipv6() { (ICMPV6, 1, 1) } else { (ICMP, 3, 13) };
+    let message = [&[kind, code, 0, 0, 0, 0, 0, 0], about].concat();
+    seal(SocketAddr::new(from, 0), SocketAddr::new(to, 0), protocol, message, 2)
+}
+
+/// Sets the number of routers that a packet may pass: its TTL or hop limit.
+pub fn with_ttl(mut packet: Vec<u8>, ttl: u8) -> Vec<u8> {
+    if packet[0] >> 4 == 6 {
+        packet[7] = ttl;
+        return packet;
+    }
+    packet[8] = ttl;
+    with_header_checksum(packet)
+}
+
 /// Adds IPv4 options to a packet. Their length must be a multiple of four bytes. `[1; 4]` is four no-operation
 /// options.
 pub fn with_options(packet: &[u8], options: &[u8]) -> Vec<u8> {

@@ -31,6 +31,7 @@ pub struct PodSpec {
     pub(super) stack: Stack,
     pub(super) addresses: Vec<IpAddr>,
     pub(super) outside: bool,
+    pub(super) bridged: bool,
 }
 
 /// A named container port in a pod's manifest.
@@ -52,6 +53,7 @@ impl PodSpec {
             stack: Stack::V4,
             addresses: Vec::new(),
             outside: false,
+            bridged: false,
         }
     }
 
@@ -59,6 +61,13 @@ impl PodSpec {
     /// pod addresses.
     pub fn outside(name: &str) -> Self {
         Self { outside: true, ..Self::new("", name) }
+    }
+
+    /// Puts the addresses on a bridge that the veth's far end is a port of, as on the machine under a node in a
+    /// container. The far end itself has none.
+    #[must_use]
+    pub fn bridged(self) -> Self {
+        Self { bridged: true, ..self }
     }
 
     /// Adds a label.
@@ -123,6 +132,9 @@ pub(super) type Mac = [u8; 6];
 impl Pod {
     /// The interface inside the pod.
     pub const IFNAME: &str = "eth0";
+
+    /// The bridge inside a host that is [bridged](PodSpec::bridged).
+    pub(super) const BRIDGE: &str = "br0";
 
     /// The Kubernetes namespace.
     pub fn namespace(&self) -> &str {

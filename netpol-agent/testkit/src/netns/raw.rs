@@ -21,6 +21,16 @@ impl Pod {
         self.send_tagged(&[], packet)
     }
 
+    /// Sends many packets that begin with their IP header out of the pod's interface, one after another.
+    ///
+    /// # Errors
+    /// The interface does not exist, or is down.
+    pub fn send_all(&self, packets: &[Vec<u8>]) -> Result<()> {
+        let frames = packets.iter().map(|packet| frame(self.inner.host_mac, self.inner.mac, &[], packet));
+        let frames: Vec<_> = frames.collect();
+        transmit(self, Self::IFNAME, &frames)
+    }
+
     /// Like [`Self::send`], with these VLAN tags, outermost first.
     ///
     /// # Errors
@@ -35,7 +45,7 @@ impl Pod {
     /// # Errors
     /// The interface does not exist, or is down.
     pub fn send_frame(&self, frame: &[u8]) -> Result<()> {
-        transmit(self, Self::IFNAME, frame)
+        transmit(self, Self::IFNAME, &[frame])
     }
 }
 
@@ -47,7 +57,7 @@ impl Lab {
     /// The pod's interface does not exist, or is down.
     pub fn send_to(&self, pod: &Pod, vlans: &[u16], packet: &[u8]) -> Result<()> {
         let frame = frame(pod.inner.mac, pod.inner.host_mac, vlans, packet);
-        transmit(self, pod.host_ifname(), &frame)
+        transmit(self, pod.host_ifname(), &[frame])
     }
 }
 
@@ -63,14 +73,17 @@ fn frame(to: Mac, from: Mac, vlans: &[u16], packet: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn transmit(netns: &Namespace, ifname: &str, frame: &[u8]) -> Result<()> {
-    let context = || format!("sending {} bytes out of {ifname}", frame.len());
+fn transmit(netns: &Namespace, ifname: &str, frames: &[impl AsRef<[u8]> + Sync]) -> Result<()> {
+    let bytes: usize = frames.iter().map(|frame| frame.as_ref().len()).sum();
+    let context = || format!("sending {bytes} bytes out of {ifname}");
     netns
         .run(|| {
             let link = link(ifname)?;
             // Protocol 0: this socket receives nothing.
             let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
-            sendto(socket.as_raw_fd(), frame, &link, MsgFlags::empty())?;
+            for frame in frames {
+                sendto(socket.as_raw_fd(), frame.as_ref(), &link, MsgFlags::empty())?;
+            }
             anyhow::Ok(())
         })?
         .with_context(context)
