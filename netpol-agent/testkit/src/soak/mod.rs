@@ -5,12 +5,12 @@
 //!
 //! | question | answered by |
 //! |---|---|
-//! | what do the policies say? | [`oracle`]: the soak's own model of them |
-//! | what does the enforcer stop on purpose? | [`enforcement`]: the soak made its rules |
-//! | which packets left, and which arrived? | [`sniffer`]: a packet socket in each pod's own network namespace |
-//! | what does the agent say? | [`told`]: its JSON lines |
+//! | what do the policies say? | `oracle`: the soak's own model of them |
+//! | what does the enforcer stop on purpose? | `enforcement`: the soak made its rules |
+//! | which packets left, and which arrived? | `sniffer`: a packet socket in each pod's own network namespace |
+//! | what does the agent say? | `told`: its JSON lines |
 //!
-//! [`truth`] joins the first three, [`judge`] compares them with the fourth. No answer comes from the agent's code.
+//! `truth` joins the first three, `judge` compares them with the fourth. No answer comes from the agent's code.
 
 mod attack;
 mod bytecode;
