@@ -5,12 +5,17 @@ use std::{num::NonZeroU32, time::Duration};
 use crate::{
     identity::PodInterfaces,
     model::{
-        Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed,
-        Packet, PacketKind, Protocol, Tuple,
+        Attempt, Direction, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed, Packet,
+        PacketKind, Protocol, Tuple,
     },
 };
 
-use super::{Limits, losses::Losses, nat::NatMapping};
+use super::{
+    Limits,
+    blocking::{BlockingEvidence, DropPlace, EnforcerDrop, Refusal},
+    losses::Losses,
+    nat::NatMapping,
+};
 
 /// The time from a reset or ICMP error that came from elsewhere to the decision. If a packet filter of this node sent
 /// it, the drop of the opening packet is reported within this time.
@@ -20,46 +25,6 @@ pub(super) const RESET_WAIT: Duration = Duration::from_millis(250);
 /// usually takes microseconds, unless a program outside the kernel decides on it. The time is short so that packets
 /// that are similar by chance are not matched.
 const MAX_TRANSLATION_DELAY: Duration = Duration::from_secs(1);
-
-/// The network namespace in which a packet was dropped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DropPlace {
-    /// The host's network namespace, where enforcers act.
-    Host,
-    /// Another network namespace. A drop there is the pod's own.
-    Pod,
-    /// The network namespace is not known.
-    Unknown,
-}
-
-/// A refusal of the connection, and its kind by who sent it.
-#[derive(Clone, Copy, Debug)]
-struct Refusal {
-    observed: Observed,
-    at: Monotonic,
-}
-
-/// A drop by an enforcer.
-#[derive(Clone, Copy, Debug)]
-struct EnforcerDrop {
-    reason: u32,
-    hook: DropHook,
-    reply: bool,
-    began: Monotonic,
-}
-
-/// Evidence that an attempt was, or may have been, kept from its destination. Few attempts have any.
-#[derive(Debug, Default)]
-struct BlockingEvidence {
-    refusal: Option<Refusal>,
-    dropped: Option<EnforcerDrop>,
-    drops: u32,
-    other_drop: Option<u32>,
-    /// Whether an opening packet was dropped outside of a pod. Then it may not have been delivered, although it was
-    /// seen at the end of the destination's interface that is on the node.
-    dropped_outside_pod: bool,
-    spoof_candidate: Option<u32>,
-}
 
 /// The entry of one attempt. Its key in the table is the tuple from the opener to the destination.
 #[derive(Debug)]
@@ -384,12 +349,7 @@ impl Entry {
     }
 
     fn refuse(&mut self, observed: Observed, now: Monotonic) {
-        let blocking = self.blocking.get_or_insert_default();
-        let refusal = blocking.refusal.get_or_insert(Refusal { observed, at: now });
-        // The pod's own refusal says more than one by somebody else.
-        if observed == Observed::Refused {
-            refusal.observed = observed;
-        }
+        self.blocking.get_or_insert_default().refused(observed, now);
     }
 
     /// Processes an ICMP error that quotes the opening packet.
@@ -428,26 +388,7 @@ impl Entry {
         reply: bool,
         reasons: &DropReasons,
     ) {
-        let blocking = self.blocking.get_or_insert_default();
-        blocking.drops = blocking.drops.saturating_add(drop.count);
-        let hook = reasons.hook(drop.reason).filter(|_| place == DropPlace::Host);
-        let Some(hook) = hook else {
-            blocking.other_drop = Some(drop.reason);
-            blocking.dropped_outside_pod |= place != DropPlace::Pod && !reply;
-            return;
-        };
-        // A packet filter that rejects a packet sends the reset first, and then drops the packet.
-        if let Some(refusal) = &mut blocking.refusal
-            && refusal.observed == Observed::Reset
-        {
-            refusal.observed = Observed::Rejected;
-        }
-        let this = EnforcerDrop { reason: drop.reason, hook, reply, began: drop.time };
-        let known = blocking.dropped.get_or_insert(this);
-        // That the answer was dropped says more: the opening packet got there.
-        if reply && !known.reply {
-            *known = EnforcerDrop { began: known.began, ..this };
-        }
+        self.blocking.get_or_insert_default().dropped(drop, place, reply, reasons);
     }
 
     /// Returns the result if the evidence is conclusive, without waiting for more.

@@ -4,6 +4,7 @@
 //! evidence is conclusive, otherwise after a timeout. The number of entries is bounded. The caller passes the time in:
 //! the module does not read a clock.
 
+mod blocking;
 mod entry;
 mod forgeries;
 mod losses;

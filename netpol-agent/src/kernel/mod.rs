@@ -20,7 +20,7 @@ pub use conntrack::Conntrack;
 pub use error::LoadError;
 pub use interfaces::{Hook, Hooks, InterfaceError, InterfaceEvent, InterfaceWatcher, Side};
 pub use load::{LoadOptions, Loaded, load};
-pub use namespaces::{Helper, HelperError, Namespace, serve};
+pub use namespaces::{Helper, HelperError, NetworkNamespace, serve};
 pub use preflight::{
     PreflightError, has_tcx, own_network_namespace, preflight, raise_capabilities, raise_file_limit,
 };

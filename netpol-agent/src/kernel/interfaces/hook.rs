@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::kernel::Namespace;
+use crate::kernel::NetworkNamespace;
 
 /// The side of an interface on which a program sees packets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub enum Side {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
     /// The network namespace of the interface; `None` for the node's own.
-    pub namespace: Option<Arc<Namespace>>,
+    pub namespace: Option<Arc<NetworkNamespace>>,
     /// Index of the interface in that namespace.
     pub ifindex: u32,
     /// The side.
@@ -41,7 +41,7 @@ impl Hooks {
     }
 
     /// Returns the hooks at the interface inside the pod.
-    pub(super) fn inside(namespace: &Arc<Namespace>, ifindex: u32) -> Self {
+    pub(super) fn inside(namespace: &Arc<NetworkNamespace>, ifindex: u32) -> Self {
         let hook = |side| Hook { namespace: Some(Arc::clone(namespace)), ifindex, side };
         Self { from_pod: hook(Side::Egress), to_pod: hook(Side::Ingress) }
     }

@@ -15,13 +15,13 @@ use netlink_packet_route::link::InfoKind;
 use tokio::sync::mpsc;
 
 use super::{Hook, Hooks, Side};
-use crate::kernel::namespaces::{Folders, Helper, HelperError, LinkState, Links, Namespace, follow};
+use crate::kernel::namespaces::{Folders, Helper, HelperError, LinkState, Links, NetworkNamespace, follow};
 
 /// The first number of interfaces that have no end on the node. Interface indexes are smaller (they are positive ints).
 const FIRST_NUMBER: u32 = 1 << 31;
 
 /// What has changed.
-pub(super) enum Change {
+pub(super) enum InsideChange {
     /// The folders may have other namespaces.
     Folders,
     /// The links of a namespace, by its inode.
@@ -32,7 +32,7 @@ pub(super) enum Change {
 
 /// One namespace that is followed.
 struct Followed {
-    namespace: Arc<Namespace>,
+    namespace: Arc<NetworkNamespace>,
     /// The id that the node's namespace has for it, once there is one.
     id: Option<i32>,
     links: Links,
@@ -51,7 +51,7 @@ pub(super) struct Found {
 
 /// A link of a namespace that has not been reported.
 pub(super) struct Candidate {
-    pub(super) namespace: Arc<Namespace>,
+    pub(super) namespace: Arc<NetworkNamespace>,
     pub(super) id: Option<i32>,
     pub(super) link: LinkState,
 }
@@ -82,13 +82,13 @@ impl Inside {
     }
 
     /// Waits for the next change. May be cancelled.
-    pub(super) async fn changed(&mut self) -> Change {
+    pub(super) async fn changed(&mut self) -> InsideChange {
         let Self { folders, followers, changes, .. } = self;
         tokio::select! {
             biased;
-            Some((inode, links)) = changes.recv() => Change::Links(inode, links),
-            Some(inode) = followers.next() => Change::Ended(inode),
-            () = folders.changed() => Change::Folders,
+            Some((inode, links)) = changes.recv() => InsideChange::Links(inode, links),
+            Some(inode) = followers.next() => InsideChange::Ended(inode),
+            () = folders.changed() => InsideChange::Folders,
             else => pending().await,
         }
     }
@@ -107,7 +107,7 @@ impl Inside {
         Ok(removed)
     }
 
-    fn open(&mut self, namespace: Namespace) -> Result<(), HelperError> {
+    fn open(&mut self, namespace: NetworkNamespace) -> Result<(), HelperError> {
         let inode = namespace.inode();
         let socket = match self.helper.netlink_socket(&namespace) {
             Ok(socket) => socket,

@@ -48,7 +48,7 @@ pub use self::hook::{Hook, Hooks, Side};
 pub(super) use self::host_addresses::own_address;
 use self::{
     host_addresses::HostAddresses,
-    inside::{Candidate, Change, Inside},
+    inside::{Candidate, Inside, InsideChange},
 };
 use super::{
     monotonic_now,
@@ -361,11 +361,11 @@ impl PodInterfaceList {
         if self.inside.is_none() {
             return Ok(());
         }
-        self.inside_changed(Change::Folders).await?;
+        self.inside_changed(InsideChange::Folders).await?;
         let mut missing = self.inside.as_ref().map(Inside::inodes).unwrap_or_default();
         while !missing.is_empty() {
             let change = changed(&mut self.inside).await;
-            if let Change::Links(inode, _) | Change::Ended(inode) = &change {
+            if let InsideChange::Links(inode, _) | InsideChange::Ended(inode) = &change {
                 missing.retain(|missing| missing != inode);
             }
             self.inside_changed(change).await?;
@@ -373,16 +373,16 @@ impl PodInterfaceList {
         Ok(())
     }
 
-    async fn inside_changed(&mut self, change: Change) -> Result<(), InterfaceError> {
+    async fn inside_changed(&mut self, change: InsideChange) -> Result<(), InterfaceError> {
         let Some(inside) = &mut self.inside else { return Ok(()) };
         let at = monotonic_now();
         match change {
-            Change::Folders => {
+            InsideChange::Folders => {
                 for ifindex in inside.read_folders()? {
                     self.emit(InterfaceEvent::Removed { ifindex, at });
                 }
             }
-            Change::Links(inode, links) => {
+            InsideChange::Links(inode, links) => {
                 let (gone, changed) = inside.set_links(inode, links);
                 for ifindex in gone {
                     self.emit(InterfaceEvent::Removed { ifindex, at });
@@ -392,7 +392,7 @@ impl PodInterfaceList {
                 }
                 self.identify(inode).await;
             }
-            Change::Ended(inode) => {
+            InsideChange::Ended(inode) => {
                 for ifindex in inside.remove(inode) {
                     self.emit(InterfaceEvent::Removed { ifindex, at });
                 }
@@ -510,7 +510,7 @@ impl PodInterfaceList {
 }
 
 /// Waits for the next change inside the pods' namespaces; for ever if those can't be reached.
-async fn changed(inside: &mut Option<Inside>) -> Change {
+async fn changed(inside: &mut Option<Inside>) -> InsideChange {
     match inside {
         Some(inside) => inside.changed().await,
         None => pending().await,

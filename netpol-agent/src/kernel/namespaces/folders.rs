@@ -16,7 +16,7 @@ use tokio::{
     time::{Instant, sleep_until, timeout_at},
 };
 
-use super::Namespace;
+use super::NetworkNamespace;
 
 /// How often the folders are read even if inotify tells of no change.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -97,13 +97,16 @@ impl Folders {
 
     /// Opens all namespaces that are in the folders now and not in `known`, by inode. Also returns the inodes of all that
     /// are there.
-    pub(in crate::kernel) fn read(&mut self, known: impl Fn(u32) -> bool) -> (Vec<Namespace>, HashSet<u32>) {
+    pub(in crate::kernel) fn read(
+        &mut self,
+        known: impl Fn(u32) -> bool,
+    ) -> (Vec<NetworkNamespace>, HashSet<u32>) {
         self.next = Instant::now() + INTERVAL;
         self.has_unfinished = false;
         let (mut new, mut present) = (Vec::new(), HashSet::new());
         for folder in &self.folders {
             for path in entries(folder).unwrap_or_default() {
-                match Namespace::open(&path) {
+                match NetworkNamespace::open(&path) {
                     Ok(Some(namespace)) => {
                         let inode = namespace.inode();
                         if Some(inode) != self.own && present.insert(inode) && !known(inode) {

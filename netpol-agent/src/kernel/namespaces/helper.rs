@@ -19,8 +19,8 @@ use nix::sys::{
 use thiserror::Error;
 
 use super::{
-    Namespace,
-    message::{self, Answer, Request},
+    NetworkNamespace,
+    message::{self, HelperAnswer, HelperRequest},
 };
 
 /// How long the helper may take for an answer. It usually takes some microseconds.
@@ -86,8 +86,8 @@ impl Helper {
     /// # Errors
     ///
     /// The kernel refuses, or the helper has ended.
-    pub fn netlink_socket(&self, namespace: &Namespace) -> Result<OwnedFd, HelperError> {
-        let request = Request { operation: Request::OPEN_SOCKET, ifindex: 0, attach_type: 0 };
+    pub fn netlink_socket(&self, namespace: &NetworkNamespace) -> Result<OwnedFd, HelperError> {
+        let request = HelperRequest { operation: HelperRequest::OPEN_SOCKET, ifindex: 0, attach_type: 0 };
         self.ask(request, &[namespace.as_fd()])
     }
 
@@ -99,21 +99,21 @@ impl Helper {
     /// There is no such interface, the kernel refuses, or the helper has ended.
     pub fn attach(
         &self,
-        namespace: &Namespace,
+        namespace: &NetworkNamespace,
         program: BorrowedFd<'_>,
         ifindex: u32,
         attach_type: u32,
     ) -> Result<OwnedFd, HelperError> {
-        let request = Request { operation: Request::ATTACH, ifindex, attach_type };
+        let request = HelperRequest { operation: HelperRequest::ATTACH, ifindex, attach_type };
         self.ask(request, &[namespace.as_fd(), program])
     }
 
-    fn ask(&self, request: Request, descriptors: &[BorrowedFd<'_>]) -> Result<OwnedFd, HelperError> {
+    fn ask(&self, request: HelperRequest, descriptors: &[BorrowedFd<'_>]) -> Result<OwnedFd, HelperError> {
         let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner);
         message::send(&socket.as_raw_fd(), &request, descriptors).map_err(HelperError::Silent)?;
-        let answer = message::receive::<Answer>(&socket.as_raw_fd()).map_err(HelperError::Silent)?;
+        let answer = message::receive::<HelperAnswer>(&socket.as_raw_fd()).map_err(HelperError::Silent)?;
         let ended = || HelperError::Silent(io::ErrorKind::UnexpectedEof.into());
-        let (Answer { errno }, mut descriptors) = answer.ok_or_else(ended)?;
+        let (HelperAnswer { errno }, mut descriptors) = answer.ok_or_else(ended)?;
         if errno != 0 {
             return Err(HelperError::Refused(io::Error::from_raw_os_error(errno)));
         }

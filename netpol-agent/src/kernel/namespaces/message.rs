@@ -14,7 +14,7 @@ const MAX_DESCRIPTORS: usize = 2;
 /// What the helper is asked for. The first descriptor of the message is the namespace.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-pub(super) struct Request {
+pub(super) struct HelperRequest {
     /// One of the constants below.
     pub(super) operation: u32,
     /// The interface to attach to; otherwise 0.
@@ -23,7 +23,7 @@ pub(super) struct Request {
     pub(super) attach_type: u32,
 }
 
-impl Request {
+impl HelperRequest {
     /// Open a netlink socket for routing messages in the namespace. The answer has its descriptor.
     pub(super) const OPEN_SOCKET: u32 = 1;
     /// Attach the program of the second descriptor to an interface. The answer has the descriptor of the link.
@@ -33,7 +33,7 @@ impl Request {
 /// What the helper answers.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Pod, Zeroable)]
-pub(super) struct Answer {
+pub(super) struct HelperAnswer {
     /// The error's number (errno); 0 if the message has a descriptor.
     pub(super) errno: i32,
 }

@@ -8,11 +8,11 @@ mod folders;
 mod helper;
 mod links;
 mod message;
-mod namespace;
+mod network_namespace;
 mod server;
 
 pub(super) use folders::Folders;
 pub use helper::{Helper, HelperError};
 pub(super) use links::{LinkState, Links, follow};
-pub use namespace::Namespace;
+pub use network_namespace::NetworkNamespace;
 pub use server::serve;

@@ -13,7 +13,7 @@ use nix::{
     sys::socket::{AddressFamily, SockFlag, SockProtocol, SockType, socket},
 };
 
-use super::message::{self, Answer, Request};
+use super::message::{self, HelperAnswer, HelperRequest};
 
 /// All that the helper needs: to enter namespaces, and to attach programs there.
 const CAPABILITIES: [Capability; 3] =
@@ -44,10 +44,10 @@ struct LinkCreate {
 /// The socket fails.
 pub fn serve(socket: &BorrowedFd<'_>) -> io::Result<()> {
     give_up_capabilities();
-    while let Some((request, descriptors)) = message::receive::<Request>(socket)? {
+    while let Some((request, descriptors)) = message::receive::<HelperRequest>(socket)? {
         match perform(request, &descriptors) {
-            Ok(descriptor) => message::send(socket, &Answer { errno: 0 }, &[descriptor.as_fd()])?,
-            Err(errno) => message::send(socket, &Answer { errno: errno as i32 }, &[])?,
+            Ok(descriptor) => message::send(socket, &HelperAnswer { errno: 0 }, &[descriptor.as_fd()])?,
+            Err(errno) => message::send(socket, &HelperAnswer { errno: errno as i32 }, &[])?,
         }
     }
     Ok(())
@@ -63,22 +63,22 @@ fn give_up_capabilities() {
     }
 }
 
-fn perform(request: Request, descriptors: &[OwnedFd]) -> Result<OwnedFd, Errno> {
+fn perform(request: HelperRequest, descriptors: &[OwnedFd]) -> Result<OwnedFd, Errno> {
     let [namespace, others @ ..] = descriptors else { return Err(Errno::EBADF) };
     setns(namespace, CloneFlags::CLONE_NEWNET)?;
     match (request.operation, others) {
-        (Request::OPEN_SOCKET, []) => socket(
+        (HelperRequest::OPEN_SOCKET, []) => socket(
             AddressFamily::Netlink,
             SockType::Raw,
             SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK,
             SockProtocol::NetlinkRoute,
         ),
-        (Request::ATTACH, [program]) => attach(program.as_fd(), request),
+        (HelperRequest::ATTACH, [program]) => attach(program.as_fd(), request),
         _ => Err(Errno::EINVAL),
     }
 }
 
-fn attach(program: BorrowedFd<'_>, request: Request) -> Result<OwnedFd, Errno> {
+fn attach(program: BorrowedFd<'_>, request: HelperRequest) -> Result<OwnedFd, Errno> {
     let attributes = LinkCreate {
         program: program.as_raw_fd().cast_unsigned(),
         ifindex: request.ifindex,

@@ -20,12 +20,12 @@ const NSFS: FsType = FsType(0x6e73_6673);
 
 /// An open network namespace. The kernel keeps it as long as this value exists.
 #[derive(Debug)]
-pub struct Namespace {
+pub struct NetworkNamespace {
     file: File,
     inode: u32,
 }
 
-impl Namespace {
+impl NetworkNamespace {
     /// Opens a namespace by its file. `Ok(None)` if the file is no namespace, or not yet: a container runtime creates an
     /// empty file first, and then mounts the namespace on it.
     ///
@@ -48,16 +48,16 @@ impl Namespace {
     }
 }
 
-impl AsFd for Namespace {
+impl AsFd for NetworkNamespace {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.file.as_fd()
     }
 }
 
-impl PartialEq for Namespace {
+impl PartialEq for NetworkNamespace {
     fn eq(&self, other: &Self) -> bool {
         self.inode == other.inode
     }
 }
 
-impl Eq for Namespace {}
+impl Eq for NetworkNamespace {}
