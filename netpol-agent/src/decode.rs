@@ -58,6 +58,13 @@ pub fn decode(bytes: &[u8], interface: impl Fn(Place) -> Option<u32>) -> Result<
         return Err(DecodeError::Version);
     }
     match head.kind {
+        kind if kind == RecordKind::Packet as u8 && head.direction == WireDirection::OutOfNode as u8 => {
+            let record = PacketRecord {
+                head: RecordHead { direction: WireDirection::FromPod as u8, ..head },
+                ..read(bytes)?
+            };
+            packet(&record, |place| Some(place.ifindex)).map(Record::Exit)
+        }
         kind if kind == RecordKind::Packet as u8 => packet(&read(bytes)?, interface).map(Record::Packet),
         kind if kind == RecordKind::IcmpError as u8 => {
             icmp_error(&read(bytes)?, interface).map(Record::IcmpError)
@@ -217,7 +224,7 @@ mod tests {
             ("too long", [&good[..], &[0]].concat(), DecodeError::Length),
             ("version", wire_packet(|r| r.head.version = 9), DecodeError::Version),
             ("kind", wire_packet(|r| r.head.kind = 9), DecodeError::Kind),
-            ("direction", wire_packet(|r| r.head.direction = 3), DecodeError::Field),
+            ("direction", wire_packet(|r| r.head.direction = 4), DecodeError::Field),
             ("family", wire_packet(|r| r.tuple.family = 5), DecodeError::Field),
             ("protocol", wire_packet(|r| r.tuple.protocol = 50), DecodeError::Field),
             ("TCP data", wire_packet(|r| r.tcp_flags = tcp::ACK), DecodeError::Field),

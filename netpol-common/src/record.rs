@@ -15,7 +15,7 @@ pub enum RecordKind {
     Drop = 3,
 }
 
-/// The direction in which a packet crossed a pod's interface.
+/// The direction in which a packet crossed an interface.
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Direction {
@@ -23,6 +23,8 @@ pub enum Direction {
     FromPod = 1,
     /// To the pod: TC ingress of the pod's own end, or egress of the host end.
     ToPod = 2,
+    /// Out of the node: TC egress of an interface that does not lead into a pod.
+    OutOfNode = 3,
 }
 
 /// TCP header flags, byte 13 of the header (RFC 9293, section 3.1).

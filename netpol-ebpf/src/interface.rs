@@ -21,6 +21,7 @@ const fn control(direction: Direction) -> u8 {
     match direction {
         Direction::FromPod => tcp::SYN | tcp::RST | tcp::FIN,
         Direction::ToPod => tcp::SYN | tcp::RST,
+        Direction::OutOfNode => tcp::SYN,
     }
 }
 
@@ -57,6 +58,15 @@ struct Ipv6Tcp {
     _tcp: [u16; 6],
     _offset: u8,
     flags: u8,
+}
+
+/// Inspects a packet that leaves the node. Those that the node itself sends did not come in through any interface.
+#[inline(always)]
+pub(crate) fn observe_exit(context: &TcContext) {
+    // SAFETY: the kernel hands a valid `__sk_buff` to the program.
+    if unsafe { (*context.skb.skb).ingress_ifindex } != 0 {
+        observe(context, Direction::OutOfNode);
+    }
 }
 
 /// Inspects one packet.

@@ -36,6 +36,13 @@ fn netpol_to_pod(context: TcContext) -> i32 {
     NEXT
 }
 
+/// Packets that leave the node: TC egress of an interface that does not lead into a pod.
+#[classifier]
+fn netpol_exit(context: TcContext) -> i32 {
+    interface::observe_exit(&context);
+    NEXT
+}
+
 /// The tracepoint for dropped packets: `trace_kfree_skb(skb, location, reason)`.
 #[btf_tracepoint(function = "kfree_skb")]
 fn netpol_kfree_skb(context: BtfTracePointContext) -> i32 {

@@ -5,8 +5,8 @@ use std::{num::NonZeroU32, time::Duration};
 use crate::{
     identity::PodInterfaces,
     model::{
-        Attempt, Direction, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed, Packet,
-        PacketKind, Protocol, Tuple,
+        Attempt, Direction, DropHook, DropReasons, IcmpError, IcmpKind, KernelDrop, Monotonic, Observed,
+        Packet, PacketKind, Protocol, Tuple,
     },
 };
 
@@ -48,7 +48,9 @@ pub(super) struct Entry {
     /// Whether an opening packet was seen inside the destination pod, or something that the pod sent shows that one
     /// arrived.
     arrived: bool,
-    /// Whether the attempt was decided when nothing had arrived yet.
+    /// Whether an opening packet left the node.
+    left_node: bool,
+    /// Whether the attempt was decided when nothing had arrived yet, nor left the node.
     decided_before_arrival: bool,
     /// Whether the opening packet may have been sent to a Service, in a form that can't be told from others.
     may_be_translated: bool,
@@ -85,6 +87,7 @@ impl Entry {
             source_interface: None,
             destination_interface: None,
             arrived: false,
+            left_node: false,
             decided_before_arrival: false,
             may_be_translated: false,
             pre_existing: false,
@@ -141,7 +144,7 @@ impl Entry {
 
     /// Returns whether a packet that arrives now begins the attempt anew: it was decided long ago, and nothing had arrived.
     pub(super) fn arrives_late(&self, now: Monotonic, limits: &Limits) -> bool {
-        let is_stopped = self.decided.is_some() && !self.arrived && !self.pre_existing;
+        let is_stopped = self.decided.is_some() && !self.has_got_through() && !self.pre_existing;
         is_stopped && now.since(self.began) > limits.unanswered + limits.settle
     }
 
@@ -163,11 +166,13 @@ impl Entry {
         self.decided.get_or_insert(Observed::Unanswered);
     }
 
-    /// Records that only the source was translated.
-    pub(super) fn source_translated(&mut self, mapping: NatMapping) {
-        if self.translation.is_none() {
+    /// Records that only the source was translated. Returns false if another translation is known.
+    pub(super) fn source_translated(&mut self, mapping: NatMapping) -> bool {
+        let is_first = self.translation.is_none();
+        if is_first {
             self.translation = Some(Box::new(Translation::From(mapping)));
         }
+        is_first
     }
 
     /// Returns whether further evidence may change the result.
@@ -212,6 +217,16 @@ impl Entry {
         self.accept_received || self.accepted
     }
 
+    /// Records that an opening packet left the node. If it came from a pod of this node, nothing on this node stopped it.
+    pub(super) fn left_node(&mut self) {
+        self.left_node |= self.source_interface.is_some();
+    }
+
+    /// Returns whether a packet has arrived in the destination pod, or has left the node.
+    fn has_got_through(&self) -> bool {
+        self.arrived || self.left_node
+    }
+
     /// Returns whether the destination pod was seen to answer or to refuse.
     pub(super) fn has_answered(&self) -> bool {
         self.accepted || self.refused() == Some(Observed::Refused)
@@ -224,7 +239,7 @@ impl Entry {
 
     /// Returns whether an enforcer is known to have dropped the attempt's packets, and none has arrived.
     pub(super) fn seems_stopped(&self) -> bool {
-        self.enforcer_drop().is_some() && !self.arrived && !self.has_answer()
+        self.enforcer_drop().is_some() && !self.has_got_through() && !self.has_answer()
     }
 
     /// Returns whether a datagram in the other direction can be an answer to this attempt: one of its own has arrived, or
@@ -388,6 +403,11 @@ impl Entry {
         reply: bool,
         reasons: &DropReasons,
     ) {
+        // Another program may be attached behind ours.
+        let is_behind = place == DropPlace::Host && reasons.hook(drop.reason) == Some(DropHook::Tc);
+        if is_behind && !reply {
+            self.left_node = false;
+        }
         self.blocking.get_or_insert_default().dropped(drop, place, reply, reasons);
     }
 
@@ -447,7 +467,7 @@ impl Entry {
             (Some(observed), Some(decided)) => self.is_better(observed, decided),
             (None, None) => is_over,
             // A packet has arrived after all.
-            (None, Some(_)) => self.decided_before_arrival && self.arrived,
+            (None, Some(_)) => self.decided_before_arrival && self.has_got_through(),
         };
         if is_decided { self.conclude(tuple, now, losses, interfaces) } else { None }
     }
@@ -455,7 +475,7 @@ impl Entry {
     /// Returns whether a result replaces an earlier one: it shows more clearly that the attempt reached its destination.
     fn is_better(&self, observed: Observed, decided: Observed) -> bool {
         let is_established = observed == Observed::Established && decided != observed;
-        is_established || (self.decided_before_arrival && self.arrived)
+        is_established || (self.decided_before_arrival && self.has_got_through())
     }
 
     /// Decides the attempt by the evidence so far. A decided attempt is decided again only if it turns out to have reached
@@ -478,7 +498,7 @@ impl Entry {
             ..self.attempt(*tuple, observed, now, losses)
         };
         self.decided = Some(observed);
-        self.decided_before_arrival = !self.arrived;
+        self.decided_before_arrival = !self.has_got_through();
         is_reported.then_some(attempt)
     }
 
@@ -491,7 +511,7 @@ impl Entry {
             // The pod, which is on this node, has sent no answer.
             return Observed::Proxied;
         }
-        let drop = self.enforcer_drop().filter(|drop| drop.reply || !self.arrived);
+        let drop = self.enforcer_drop().filter(|drop| drop.reply || !self.has_got_through());
         if let Some(EnforcerDrop { reason, hook, reply, .. }) = drop {
             return Observed::Dropped { reason, hook, reply };
         }
@@ -499,7 +519,13 @@ impl Entry {
         let dropped_outside_pod = self.blocking.as_ref().is_some_and(|blocking| blocking.dropped_outside_pod);
         let seen_at_host_end =
             self.destination_interface.is_some() && !dropped_outside_pod && !self.superseded;
-        if self.arrived || seen_at_host_end { Observed::Delivered } else { Observed::Unanswered }
+        if self.arrived || seen_at_host_end {
+            Observed::Delivered
+        } else if self.left_node {
+            Observed::LeftNode
+        } else {
+            Observed::Unanswered
+        }
     }
 
     /// Returns when the attempt has to be decided or forgotten, if no more evidence comes.
@@ -548,6 +574,7 @@ impl Entry {
             source_interface: self.source_interface.map(NonZeroU32::get),
             destination_interface: self.destination_interface.map(NonZeroU32::get),
             arrived: self.arrived,
+            left_node: self.left_node,
             source_unseen: false,
             spoof_candidate: self.spoof_candidate(),
             pre_existing: self.pre_existing,

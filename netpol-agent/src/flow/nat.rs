@@ -17,6 +17,9 @@ pub(super) enum NatKey {
     Number(u32),
     /// The protocol and the sender, where there is no such number.
     Sender(Protocol, SocketAddress),
+    /// The protocol, the sender's port and the destination: what usually stays when the node puts its own address in the
+    /// sender's place.
+    Port(Protocol, u16, SocketAddress),
 }
 
 impl NatKey {
@@ -29,6 +32,14 @@ impl NatKey {
             }
             _ => None,
         }
+    }
+}
+
+impl NatKey {
+    /// Returns the key of a datagram whose sender's address is translated.
+    pub(super) fn of_port(tuple: &Tuple) -> Option<Self> {
+        let key = Self::Port(tuple.protocol, tuple.source.port, tuple.destination);
+        (tuple.protocol == Protocol::Udp).then_some(key)
     }
 }
 

@@ -209,6 +209,22 @@ impl FlowTable {
         }
     }
 
+    /// Processes an opening packet that leaves the node.
+    pub fn left_node(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let Some(tuple) = self.leaving(packet, interfaces) else { return };
+        let Some(entry) = self.entries.get_mut(&tuple) else { return };
+        let number_matches = match packet.signal {
+            PacketKind::Open(number) => entry.number == Some(number),
+            _ => true,
+        };
+        if number_matches && interfaces.owner(tuple.destination.address).is_none() {
+            entry.left_node();
+            let attempt = entry.review(&tuple, packet.time, &self.losses, interfaces);
+            emit(attempt, &mut self.held, out);
+            bring_forward(entry, tuple, &self.limits, &mut self.queue);
+        }
+    }
+
     /// Processes an opening packet that a pod has sent in another's name.
     fn forged(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
         let number = match packet.signal {

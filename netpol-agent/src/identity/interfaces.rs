@@ -62,6 +62,8 @@ pub struct PodInterfaces {
     /// The addresses of the host's network namespace. With kube-proxy in IPVS mode, all Service addresses are among
     /// them.
     host: HashSet<IpAddr>,
+    /// Since when all packets that leave the node are seen; `None` if they are not.
+    exits_seen_since: Option<Monotonic>,
     /// The interfaces that were removed last, oldest first.
     removed: VecDeque<(u32, PodInterface)>,
     /// The times at which removals were reported, by the addresses of the interface, oldest first.
@@ -173,6 +175,17 @@ impl PodInterfaces {
     pub fn sees_arrivals(&self, number: u32, since: Monotonic) -> bool {
         self.get_or_removed(number)
             .is_some_and(|interface| interface.is_inside && interface.attached_at <= since)
+    }
+
+    /// Returns whether all packets that leave the node have been seen since then.
+    #[must_use]
+    pub fn sees_exits(&self, since: Monotonic) -> bool {
+        self.exits_seen_since.is_some_and(|seen_since| seen_since <= since)
+    }
+
+    /// Sets since when all packets that leave the node are seen; `None` if they are not. An earlier time stays.
+    pub fn set_exits_seen_since(&mut self, since: Option<Monotonic>) {
+        self.exits_seen_since = since.map(|since| self.exits_seen_since.unwrap_or(since));
     }
 
     /// Returns the addresses of the host's network namespace, including those of the host ends.

@@ -23,6 +23,7 @@ use super::{Helper, HelperError, Hook, Hooks, LoadError, Side, error::refused};
 pub(super) const DROP_PROGRAM: &str = "netpol_kfree_skb";
 const FROM_POD: &str = "netpol_from_pod";
 const TO_POD: &str = "netpol_to_pod";
+const EXIT: &str = "netpol_exit";
 
 /// Attach types of TCX (`enum bpf_attach_type`, include/uapi/linux/bpf.h).
 const TCX_INGRESS: u32 = 46;
@@ -75,16 +76,18 @@ pub struct Programs {
     mode: AttachMode,
     helper: Option<Arc<Helper>>,
     links: HashMap<u32, [Link; 2]>,
+    /// The links at the interfaces through which packets leave the node.
+    exits: HashMap<u32, Link>,
 }
 
 impl Programs {
     pub(super) fn new(mut ebpf: Ebpf, mode: Option<AttachMode>) -> Result<Self, LoadError> {
-        for name in [FROM_POD, TO_POD] {
+        for name in [FROM_POD, TO_POD, EXIT] {
             classifier(&mut ebpf, name)?.load().map_err(refused)?;
         }
         let mode =
             mode.unwrap_or(if super::preflight::has_tcx() { AttachMode::Tcx } else { AttachMode::Clsact });
-        Ok(Self { ebpf, mode, helper: None, links: HashMap::new() })
+        Ok(Self { ebpf, mode, helper: None, links: HashMap::new(), exits: HashMap::new() })
     }
 
     /// Sets the helper process, which attaches programs in pods' namespaces.
@@ -126,6 +129,31 @@ impl Programs {
         ];
         self.links.insert(number, links);
         Ok(())
+    }
+
+    /// Attaches the program for packets that leave the node to exactly these interfaces.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses for one of them; the others have the program.
+    pub fn attach_exits(&mut self, ifindexes: &[u32]) -> Result<(), AttachError> {
+        self.exits.retain(|ifindex, _| ifindexes.contains(ifindex));
+        let mut result = Ok(());
+        for &ifindex in ifindexes {
+            if self.exits.contains_key(&ifindex) {
+                continue;
+            }
+            let hook = Hook { namespace: None, ifindex, side: Side::Egress };
+            match self.attach_here(EXIT, &hook, ifindex) {
+                Ok(link) => {
+                    self.exits.insert(ifindex, link);
+                }
+                // It has been removed, which will be reported.
+                Err(AttachError::Gone(_)) => {}
+                Err(error) => result = Err(error),
+            }
+        }
+        result
     }
 
     fn attach_at(&mut self, program: &str, hook: &Hook, number: u32) -> Result<Link, AttachError> {
@@ -211,6 +239,7 @@ impl Programs {
     /// Detaches from all interfaces.
     pub fn detach_all(&mut self) {
         self.links.clear();
+        self.exits.clear();
     }
 }
 

@@ -31,6 +31,8 @@ pub enum Observed {
     /// An answer reached the source, and the destination pod, which is on this node, did not send it: something on the node
     /// answers in its name.
     Proxied,
+    /// The packet left this node, and no answer came.
+    LeftNode,
     /// No answer came, and this node saw no drop by an enforcer.
     Unanswered,
 }
@@ -47,6 +49,7 @@ impl Observed {
             Self::Reset => "reset",
             Self::Dropped { .. } => "dropped",
             Self::Proxied => "proxied",
+            Self::LeftNode => "left_node",
             Self::Unanswered => "unanswered",
         }
     }
@@ -97,6 +100,8 @@ pub struct Attempt {
     /// Whether an opening packet was seen inside the destination pod, or the pod's answer shows that one arrived. What
     /// happened to other packets does not change that.
     pub arrived: bool,
+    /// Whether an opening packet of a pod of this node was seen to leave the node.
+    pub left_node: bool,
     /// Whether the source is a pod of this node, and was not seen to send what arrived: somebody else did.
     pub source_unseen: bool,
     /// Index of the interface out of which the opening packet came, if the pod behind it has other addresses.
@@ -129,6 +134,12 @@ impl Attempt {
     #[must_use]
     pub const fn reached_destination(&self) -> bool {
         self.arrived || self.observed.reached_destination()
+    }
+
+    /// Returns whether a packet of the attempt was seen in the destination pod, or leaving the node.
+    #[must_use]
+    pub const fn reached_outside(&self) -> bool {
+        self.arrived || self.left_node
     }
 
     /// Returns whether the destination answered.

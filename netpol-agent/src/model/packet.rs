@@ -168,6 +168,8 @@ pub struct KernelDrop {
 pub enum Record {
     /// A packet at a pod's interface.
     Packet(Packet),
+    /// An opening packet that leaves the node. The number of its interface is the index.
+    Exit(Packet),
     /// An ICMP error at a pod's interface.
     IcmpError(IcmpError),
     /// A packet that the kernel dropped.

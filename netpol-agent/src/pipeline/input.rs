@@ -88,6 +88,13 @@ pub enum InterfaceChange {
     },
     /// All addresses of the host's network namespace.
     Host(Vec<IpAddr>),
+    /// Whether packets that leave the node are observed.
+    Exits {
+        /// Whether all of them are.
+        is_complete: bool,
+        /// Since when.
+        at: Monotonic,
+    },
     /// All interfaces that existed at the start have been found.
     Synced,
 }

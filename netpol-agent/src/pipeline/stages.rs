@@ -96,6 +96,10 @@ impl Pipeline {
                 }
                 self.table.packet(&packet, &self.interfaces, &mut self.decided);
             }
+            Ok(Record::Exit(packet)) => {
+                self.totals.packets += 1;
+                self.table.left_node(&packet, &self.interfaces, &mut self.decided);
+            }
             Ok(Record::IcmpError(error)) => {
                 self.totals.icmp_errors += 1;
                 self.table.icmp_error(&error, &self.interfaces, &mut self.decided);
@@ -131,6 +135,9 @@ impl Pipeline {
             }
             InterfaceChange::Removed { ifindex, at } => self.interfaces.removed(ifindex, at),
             InterfaceChange::Host(addresses) => self.interfaces.set_host(addresses),
+            InterfaceChange::Exits { is_complete, at } => {
+                self.interfaces.set_exits_seen_since(is_complete.then_some(at));
+            }
             InterfaceChange::Synced => self.interfaces_synced = true,
         }
     }

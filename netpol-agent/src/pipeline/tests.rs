@@ -340,6 +340,7 @@ fn flow(from: &str, outcome: Outcome, second: u64) -> Flow {
         source_interface: None,
         destination_interface: None,
         arrived: false,
+        left_node: false,
         source_unseen: false,
         spoof_candidate: None,
         pre_existing: false,

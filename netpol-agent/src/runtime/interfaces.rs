@@ -78,6 +78,15 @@ impl Interfaces {
                 out(InterfaceChange::Removed { ifindex, at });
             }
             InterfaceEvent::Host(addresses) => out(InterfaceChange::Host(addresses)),
+            InterfaceEvent::Exits { watched, is_complete } => {
+                let attached = self.programs.attach_exits(&watched);
+                if let Err(error) = &attached {
+                    warn!("{error}: not all packets that leave the node are observed");
+                    self.metrics.attach_error();
+                }
+                let is_complete = is_complete && attached.is_ok();
+                out(InterfaceChange::Exits { is_complete, at: monotonic_now() });
+            }
             InterfaceEvent::Synced => {
                 self.is_synced = true;
                 out(InterfaceChange::Synced);

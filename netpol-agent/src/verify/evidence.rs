@@ -6,6 +6,10 @@ use crate::model::{Flow, Observed, Protocol};
 pub(super) fn sentence(flow: &Flow) -> String {
     let attempt = &flow.attempt;
     let text = observed(flow);
+    if attempt.left_node && !attempt.observed.reached_destination() && attempt.observed != Observed::LeftNode
+    {
+        return format!("a packet was seen to leave the node; later, {text}");
+    }
     if attempt.arrived && !attempt.observed.reached_destination() {
         return format!("a packet was seen inside the destination pod; later, {text}");
     }
@@ -35,6 +39,7 @@ fn observed(flow: &Flow) -> String {
             let reason = flow.drop_reason.as_deref().unwrap_or("unknown reason");
             format!("the kernel dropped the {packet}: {reason} ({hook})")
         }
+        Observed::LeftNode => "the packet was seen to leave the node".to_owned(),
         Observed::Unanswered => "no answer and no drop seen on this node".to_owned(),
     }
 }

@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt_context::AttemptContext,
-    outcome::{insufficient, outcome},
+    outcome::{Reach, insufficient, outcome},
     state_history::StateHistory,
 };
 use crate::{
     identity::{PodInterfaces, Resolution, is_api_server, own_node, resolve_at},
     model::{
-        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, Monotonic, ObjectKind, Observed,
+        Attempt, DropReasons, Endpoint, Expected, Flow, Kinds, Monotonic, ObjectKind, Observed, Protocol,
         SocketAddress, Undecidable,
     },
     policy::Engine,
@@ -135,6 +135,9 @@ impl Judge {
             None if self.needs_unusable_kind(&source, &destination) => {
                 Expected::Undecidable(Undecidable::Stale)
             }
+            None if self.is_answered_on_the_way(&attempt, interfaces, &destination) => {
+                Expected::Undecidable(Undecidable::UnseenOrigin)
+            }
             None if unclear => Expected::Undecidable(Undecidable::RecentChange),
             None => self.expected(&AttemptContext {
                 attempt: &attempt,
@@ -153,7 +156,7 @@ impl Judge {
         };
         Flow {
             time: self.clock.at(attempt.began),
-            outcome: outcome(&expected, attempt.observed, attempt.arrived),
+            outcome: outcome(&expected, attempt.observed, Reach::of(&attempt)),
             drop_reason: dropped.map(|reason| self.reasons.name(reason)),
             attempt,
             source,
@@ -161,6 +164,28 @@ impl Judge {
             service,
             expected,
         }
+    }
+
+    /// Returns whether something on this node has answered in the name of a destination outside: all packets that leave the
+    /// node are seen, and the attempt's were not among them.
+    fn is_answered_on_the_way(
+        &self,
+        attempt: &Attempt,
+        interfaces: &PodInterfaces,
+        destination: &Endpoint,
+    ) -> bool {
+        let address = attempt.tuple.destination.address;
+        attempt.tuple.protocol == Protocol::Tcp
+            && attempt.is_answered()
+            && !attempt.pre_existing
+            && !attempt.reached_outside()
+            && attempt.source_interface.is_some()
+            && *destination == Endpoint::World
+            && interfaces.owner(address).is_none()
+            && !interfaces.host().contains(&address)
+            && interfaces.sees_exits(attempt.began)
+            && attempt.service_address.is_none()
+            && self.service(attempt).is_none()
     }
 
     /// Returns whether an attempt went to a Service, and the endpoint it was translated to is not known.
@@ -245,7 +270,7 @@ impl Judge {
     /// the cluster.
     fn expected(&self, context: &AttemptContext<'_>) -> Expected {
         let expected = self.states.expected(context);
-        if !outcome(&expected, context.attempt.observed, context.attempt.arrived).is_finding() {
+        if !outcome(&expected, context.attempt.observed, Reach::of(context.attempt)).is_finding() {
             return expected;
         }
         if self.has_unknown_pod(context) {

@@ -107,6 +107,7 @@ fn attempt(from: &str, to: &str, port: u16, observed: Observed) -> Attempt {
         source_interface: interfaces.owner(tuple.source.address),
         destination_interface: interfaces.owner(tuple.destination.address),
         arrived: false,
+        left_node: false,
         source_unseen: false,
         spoof_candidate: None,
         pre_existing: false,

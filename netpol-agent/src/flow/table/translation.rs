@@ -19,6 +19,9 @@ impl FlowTable {
         match packet.direction {
             Direction::FromPod if interfaces.owner(tuple.destination.address).is_none() => {
                 self.nat.remember(nat_key, tuple);
+                if let Some(nat_key) = NatKey::of_port(&tuple) {
+                    self.nat.remember(nat_key, tuple);
+                }
             }
             Direction::FromPod => {}
             Direction::ToPod => self.link(nat_key, tuple, packet.time),
@@ -32,11 +35,12 @@ impl FlowTable {
         let own = mapping.tuple();
         if own == sent {
             // Only the source was translated.
-            if seen != sent && self.entries.contains_key(&sent) {
+            let may_be_translated = self
+                .entries
+                .get_mut(&sent)
+                .filter(|entry| entry.may_be_translated(seen.protocol, now, &self.losses));
+            if seen != sent && may_be_translated.is_some_and(|entry| entry.source_translated(mapping)) {
                 self.nat.add(&mapping);
-                if let Some(entry) = self.entries.get_mut(&sent) {
-                    entry.source_translated(mapping);
-                }
             }
             return;
         }
@@ -44,7 +48,7 @@ impl FlowTable {
         let same_family = sent.destination.address.is_ipv4() == seen.destination.address.is_ipv4();
         let Some(entry) = self.entries.get_mut(&sent) else { return };
         let number_matches =
-            matches!(nat_key, NatKey::Sender(..)) || entry.number.map(NatKey::Number) == Some(nat_key);
+            !matches!(nat_key, NatKey::Number(_)) || entry.number.map(NatKey::Number) == Some(nat_key);
         if !(number_matches
             && same_family
             && is_free
@@ -58,6 +62,21 @@ impl FlowTable {
         self.make_room(&own);
         self.queue.push(translated.scheduled_at, own);
         self.entries.insert(own, translated);
+    }
+
+    /// Returns the attempt that a packet belongs to which leaves the node.
+    pub(super) fn leaving(&mut self, packet: &Packet, interfaces: &PodInterfaces) -> Option<Tuple> {
+        let known = self.nat.own(packet.tuple);
+        if !self.entries.contains_key(&known) {
+            let nat_key = if interfaces.host().contains(&packet.tuple.source.address) {
+                NatKey::of_port(&packet.tuple).or(NatKey::of(&packet.tuple, Some(packet.signal)))
+            } else {
+                NatKey::of(&packet.tuple, Some(packet.signal))
+            };
+            self.link(nat_key?, packet.tuple, packet.time);
+        }
+        let own = self.nat.own(packet.tuple);
+        self.entries.contains_key(&own).then_some(own)
     }
 
     /// Returns the translated form of an attempt that a packet at the opener's interface belongs to: the one whose answer

@@ -164,6 +164,11 @@ impl Inside {
         (gone, changed)
     }
 
+    /// Returns whether an interface has this number.
+    pub(super) fn has_number(&self, number: u32) -> bool {
+        self.namespaces.values().any(|followed| followed.numbers.values().any(|known| *known == number))
+    }
+
     /// Forgets the number of an interface whose end on the node was removed.
     pub(super) fn forget(&mut self, number: u32) {
         for followed in self.namespaces.values_mut() {

@@ -10,6 +10,7 @@
 //! To add a kind of pair, write its recogniser in a file next to `pair.rs` and list it in [`DEVICE_KINDS`]; for other
 //! devices see `LinkState::leads_out`.
 
+mod exits;
 mod hook;
 mod host_addresses;
 mod inside;
@@ -47,6 +48,7 @@ use tokio::sync::mpsc;
 pub use self::hook::{Hook, Hooks, Side};
 pub(super) use self::host_addresses::own_address;
 use self::{
+    exits::Exits,
     host_addresses::HostAddresses,
     inside::{Candidate, Inside, InsideChange},
 };
@@ -132,6 +134,13 @@ pub enum InterfaceEvent {
     },
     /// All addresses of the host's own network namespace.
     Host(Vec<IpAddr>),
+    /// The interfaces through which packets leave the node.
+    Exits {
+        /// Their indexes.
+        watched: Vec<u32>,
+        /// Whether there are no others, at which the programs can't see packets.
+        is_complete: bool,
+    },
     /// All interfaces that were there at the start have been reported.
     Synced,
     /// The kernel dropped netlink messages, and the whole list was read again.
@@ -174,6 +183,9 @@ struct PodInterfaceList {
     known: HashMap<u32, (Arc<str>, Peer)>,
     /// The interfaces inside the pods' namespaces; `None` if those can't be reached.
     inside: Option<Inside>,
+    exits: Exits,
+    /// The exits that were reported.
+    reported_exits: (Vec<u32>, bool),
     host: HostAddresses,
     events: mpsc::UnboundedSender<InterfaceEvent>,
     /// Interfaces whose addresses will be read again, each with the number of retries until then.
@@ -214,6 +226,8 @@ impl InterfaceWatcher {
             requests,
             known: HashMap::new(),
             inside,
+            exits: Exits::default(),
+            reported_exits: (Vec::new(), false),
             host: HostAddresses::default(),
             events,
             retries: FuturesUnordered::new(),
@@ -244,6 +258,7 @@ impl PodInterfaceList {
     ) -> Result<(), InterfaceError> {
         self.resync().await?;
         self.read_namespaces().await?;
+        self.list_exits().await?;
         self.emit(InterfaceEvent::Synced);
         loop {
             tokio::select! {
@@ -267,11 +282,17 @@ impl PodInterfaceList {
     ) -> Result<(), InterfaceError> {
         match payload {
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
-                if let Some(link) = self.recognise(&message) {
+                let link = self.recognise(&message);
+                // An end of a new pair is a pod's, or will be.
+                self.exits.update(&message, link.is_some());
+                self.report_exits();
+                if let Some(link) = link {
                     self.added(link, at).await;
                 }
             }
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(message)) => {
+                self.exits.remove(message.header.index);
+                self.report_exits();
                 self.removed(message.header.index, at);
             }
             NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewAddress(message))
@@ -287,6 +308,7 @@ impl PodInterfaceList {
             // The socket's buffer was full (ENOBUFS), and the kernel dropped messages.
             NetlinkPayload::Overrun(_) => {
                 self.resync().await?;
+                self.list_exits().await?;
                 self.emit(InterfaceEvent::Resynced);
             }
             _ => {}
@@ -299,12 +321,31 @@ impl PodInterfaceList {
         self.kinds.iter().find_map(|recognise| recognise(message))
     }
 
+    /// Reads all links of the node, and reports those through which packets leave it. An end of a pair that is known to lead
+    /// into a pod is none.
+    async fn list_exits(&mut self) -> Result<(), InterfaceError> {
+        let links: Vec<LinkMessage> =
+            self.requests.link().get().execute().try_collect().await.map_err(failed)?;
+        for message in &links {
+            let ifindex = message.header.index;
+            let is_pods = self.inside.as_ref().is_some_and(|inside| inside.has_number(ifindex));
+            self.exits.update(message, is_pods);
+        }
+        self.report_exits();
+        Ok(())
+    }
+
+    fn report_exits(&mut self) {
+        let current = (self.exits.watched(), self.exits.is_complete());
+        if self.inside.is_some() && self.reported_exits != current {
+            self.reported_exits.clone_from(&current);
+            let (watched, is_complete) = current;
+            self.emit(InterfaceEvent::Exits { watched, is_complete });
+        }
+    }
+
     /// Reads the whole list and reports the differences.
     async fn resync(&mut self) -> Result<(), InterfaceError> {
-        let failed = |error: rtnetlink::Error| InterfaceError::Request {
-            request: "RTM_GETLINK or RTM_GETADDR",
-            reason: error.to_string(),
-        };
         let links: Vec<LinkMessage> =
             self.requests.link().get().execute().try_collect().await.map_err(failed)?;
         let at = monotonic_now();
@@ -416,6 +457,8 @@ impl PodInterfaceList {
             let known = host_end.and_then(|ifindex| self.known.get(&ifindex));
             let name = known.map_or_else(|| Arc::clone(&found.link.name), |(name, _)| Arc::clone(name));
             let (ifindex, addresses) = (found.number, found.link.addresses);
+            self.exits.remove(ifindex);
+            self.report_exits();
             self.emit(InterfaceEvent::Added { ifindex, name, hooks: found.hooks, at: monotonic_now() });
             self.emit(InterfaceEvent::Addresses { ifindex, addresses });
         }
@@ -515,6 +558,10 @@ async fn changed(inside: &mut Option<Inside>) -> InsideChange {
         Some(inside) => inside.changed().await,
         None => pending().await,
     }
+}
+
+fn failed(error: rtnetlink::Error) -> InterfaceError {
+    InterfaceError::Request { request: "RTM_GETLINK or RTM_GETADDR", reason: error.to_string() }
 }
 
 fn is_link_local(address: IpAddr) -> bool {

@@ -86,6 +86,7 @@ fn flow(second: i64) -> Flow {
             source_interface: Some(11),
             destination_interface: Some(12),
             arrived: false,
+            left_node: false,
             source_unseen: false,
             spoof_candidate: None,
             pre_existing: false,
