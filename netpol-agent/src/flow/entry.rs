@@ -14,7 +14,7 @@ use super::{
     Limits,
     blocking::{BlockingEvidence, DropPlace, EnforcerDrop, Refusal},
     losses::Losses,
-    nat::NatMapping,
+    nat::{NatMapping, Translation},
 };
 
 /// The time from a reset or ICMP error that came from elsewhere to the decision. If a packet filter of this node sent
@@ -62,15 +62,6 @@ pub(super) struct Entry {
     accept_received: bool,
     blocking: Option<Box<BlockingEvidence>>,
     translation: Option<Box<Translation>>,
-}
-
-/// The address translation of an attempt.
-#[derive(Debug)]
-enum Translation {
-    /// The attempt was sent to another address, and this is its translated form.
-    From(NatMapping),
-    /// These are the attempt's translated forms, the latest last. A retransmission may go to another endpoint.
-    To(Vec<Tuple>),
 }
 
 impl Entry {
@@ -254,6 +245,14 @@ impl Entry {
         }
     }
 
+    /// Returns whether a dropped datagram in the other direction was an answer to this attempt: one of its own is known to
+    /// have got to where it is answered, or that would not have been seen.
+    pub(super) fn may_be_answered_by_dropped(&self, tuple: &Tuple, interfaces: &PodInterfaces) -> bool {
+        let is_local = interfaces.owner(tuple.destination.address).is_some();
+        let would_be_seen_to_leave = !is_local && interfaces.sees_exits(self.began);
+        self.can_be_answered(tuple, interfaces) && (self.left_node || !would_be_seen_to_leave)
+    }
+
     /// Returns whether this attempt's answer or refusal must acknowledge its number: TCP acknowledges the number and what
     /// follows it (RFC 9293, section 3.10.7.3), SCTP repeats the tag (RFC 9260, section 8.5.1). Who does not see the
     /// attempt's packets can't know the number.
@@ -328,8 +327,8 @@ impl Entry {
                 if interfaces.may_have(packet.ifindex, tuple.destination.address, packet.time) {
                     self.accepted = true;
                     self.arrived = true;
-                    // Packets may bypass the pod's host-side interface on their way into the pod (`bpf_redirect_peer`,
-                    // Linux 5.10).
+                    // On their way into the pod packets may bypass the end of its interface that is on the node
+                    // (`bpf_redirect_peer`, Linux 5.10).
                     self.destination_interface =
                         self.destination_interface.or(NonZeroU32::new(packet.ifindex));
                 }

@@ -64,6 +64,15 @@ impl NatMapping {
     }
 }
 
+/// The address translation of an attempt.
+#[derive(Debug)]
+pub(super) enum Translation {
+    /// The attempt was sent to another address, and this is its translated form.
+    From(NatMapping),
+    /// These are the attempt's translated forms, the latest last. A retransmission may go to another endpoint.
+    To(Vec<Tuple>),
+}
+
 /// The translations of all attempts in the table.
 #[derive(Debug, Default)]
 pub(super) struct NatTable {

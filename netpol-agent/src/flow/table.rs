@@ -427,7 +427,7 @@ impl FlowTable {
     }
 
     /// Processes a drop. A drop alone decides nothing, because a retransmission may get through.
-    pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons) {
+    pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons, interfaces: &PodInterfaces) {
         if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
             self.link(nat_key, drop.tuple, drop.time);
         }
@@ -435,6 +435,11 @@ impl FlowTable {
         let own = self.nat.own(drop.tuple);
         for (tuple, reply) in [(own, false), (self.endpoint(own.reversed()), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
+            // It may be a datagram that the other side has sent by itself.
+            let is_datagram = reply && tuple.protocol == Protocol::Udp;
+            if is_datagram && !entry.may_be_answered_by_dropped(&tuple, interfaces) {
+                break;
+            }
             if entry.is_about(tuple.protocol, drop.signal, reply) && entry.decided.is_none() {
                 entry.dropped(drop, place, reply, reasons);
                 bring_forward(entry, tuple, &self.limits, &mut self.queue);

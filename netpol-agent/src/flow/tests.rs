@@ -175,7 +175,7 @@ impl World {
             reason: if reason == "netfilter" { NETFILTER } else { NO_SOCKET },
             count: 1,
         };
-        self.table.kernel_drop(&drop, &reasons());
+        self.table.kernel_drop(&drop, &reasons(), &self.interfaces);
     }
 }
 
@@ -381,7 +381,7 @@ fn tcp() {
         (
             "the first has arrived when the second begins",
             with(&["open2 a>b @1out", "open2 a>b @2in", "accept b>a @2out", "accept b>a @1in"]),
-            &[Delivered, Established],
+            &[Established, Delivered],
         ),
         ("icmp from the filter", vec!["open a>b @1out", "icmp port n a>b @1in"], &[Rejected]),
         ("icmp prohibited", vec!["open a>b @1out", "icmp prohibited n a>b @1in"], &[Rejected]),

@@ -75,7 +75,7 @@ pub fn own_network_namespace() -> Option<u32> {
     std::fs::metadata("/proc/self/ns/net").ok().and_then(|meta| u32::try_from(meta.ino()).ok())
 }
 
-/// Raises the limit of open files to the hard limit: each pod interface takes two files.
+/// Raises the limit of open files to the hard limit: an interface that is watched inside its pod takes four files.
 ///
 /// # Errors
 ///

@@ -9,8 +9,8 @@ use super::{DropHook, Monotonic, Protocol, SocketAddress, Tuple};
 pub enum Observed {
     /// The destination's answer reached the source: SYN-ACK, INIT-ACK, UDP reply, echo reply.
     Established,
-    /// The destination pod itself refused: RST or port unreachable came out of its own interface. So the packet reached
-    /// the pod.
+    /// The destination itself refused: RST or port unreachable came out of the pod's own interface. So the packet reached
+    /// the pod. Or the destination is outside the cluster, and the refusal came after the packet had left the node.
     Refused,
     /// The packet went into the destination pod's interface. The host did not drop it, and no answer came.
     Delivered,
@@ -126,7 +126,7 @@ impl Attempt {
     /// - that a datagram was not an answer.
     #[must_use]
     pub const fn is_positive(&self) -> bool {
-        (self.arrived || matches!(self.observed, Observed::Established | Observed::Refused))
+        matches!(self.observed, Observed::Established | Observed::Refused)
             && !matches!(self.tuple.protocol, Protocol::Udp)
     }
 

@@ -107,7 +107,7 @@ impl Pipeline {
             Ok(Record::Drop(drop)) => {
                 self.totals.drops += 1;
                 *self.totals.drops_by_reason.entry(drop.reason).or_default() += u64::from(drop.count);
-                self.table.kernel_drop(&drop, &self.config.reasons);
+                self.table.kernel_drop(&drop, &self.config.reasons, &self.interfaces);
             }
             // Nobody is there any more of whom it could tell.
             Err(DecodeError::Interface) => self.totals.removed_interface += 1,
@@ -334,7 +334,7 @@ impl Pipeline {
         Status {
             time,
             records: self.totals.records(),
-            packets_skipped: self.totals.skipped(),
+            packets_skipped: self.totals.skipped(self.table.stats()),
             drops: self.totals.drops(&self.config.reasons),
             losses: self.totals.losses(self.table.stats(), self.findings.stats()),
             interfaces: self.interfaces.len(),

@@ -40,8 +40,8 @@ impl Totals {
         named.into_iter().collect()
     }
 
-    pub(super) fn skipped(&self) -> Vec<(&'static str, u64)> {
-        let removed = ("removed_interface", self.removed_interface);
+    pub(super) fn skipped(&self, flows: FlowStats) -> Vec<(&'static str, u64)> {
+        let own = [("removed_interface", self.removed_interface), ("forged", flows.forged)];
         let causes = [
             ("fragment_later", Counter::FragmentLater),
             ("truncated", Counter::Truncated),
@@ -49,7 +49,7 @@ impl Totals {
             ("other_protocol", Counter::OtherProtocol),
         ];
         let counted = causes.into_iter().map(|(name, counter)| (name, self.kernel.get(counter)));
-        counted.chain([removed]).collect()
+        counted.chain(own).collect()
     }
 
     pub(super) fn losses(&self, flows: FlowStats, findings: FindingStats) -> Vec<(LossCause, u64)> {

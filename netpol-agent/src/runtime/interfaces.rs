@@ -89,6 +89,12 @@ impl Interfaces {
             }
             InterfaceEvent::Synced => {
                 self.is_synced = true;
+                if self.programs.attached() == 0 {
+                    warn!(
+                        "no pod is observed yet: where this node has pods, their network namespaces are in another folder \
+                         (--netns-dir)"
+                    );
+                }
                 out(InterfaceChange::Synced);
             }
             InterfaceEvent::Resynced => {

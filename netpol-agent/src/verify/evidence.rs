@@ -20,6 +20,9 @@ fn observed(flow: &Flow) -> String {
     let attempt = &flow.attempt;
     match attempt.observed {
         Observed::Established => established(flow).to_owned(),
+        Observed::Refused if attempt.destination_interface.is_none() => {
+            "a reset or ICMP error came back after the packet had left the node".to_owned()
+        }
         Observed::Refused => match attempt.tuple.protocol {
             Protocol::Tcp => "the destination pod itself answered with RST: the packet got there".to_owned(),
             Protocol::Sctp => {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{
     attempt_context::AttemptContext,
-    outcome::{Reach, insufficient, outcome},
+    outcome::{Reach, is_proof, outcome, unknown_opener, unseen},
     state_history::StateHistory,
 };
 use crate::{
@@ -130,23 +130,49 @@ impl Judge {
         } else if matches!(destination, Endpoint::Node(_)) && self.is_api_server(attempt.tuple.destination) {
             destination = Endpoint::ApiServer;
         }
-        let expected = match self.spoofed(&attempt, interfaces).or_else(|| insufficient(&attempt)) {
-            Some(why) => Expected::Undecidable(why),
-            None if self.needs_unusable_kind(&source, &destination) => {
-                Expected::Undecidable(Undecidable::Stale)
-            }
-            None if self.is_answered_on_the_way(&attempt, interfaces, &destination) => {
-                Expected::Undecidable(Undecidable::UnseenOrigin)
-            }
-            None if unclear => Expected::Undecidable(Undecidable::RecentChange),
-            None => self.expected(&AttemptContext {
+        let expected = || {
+            self.expected(&AttemptContext {
                 attempt: &attempt,
                 interfaces,
                 source: &source,
                 destination: &destination,
                 since: from.max(to),
                 until,
-            }),
+            })
+        };
+        let attempt = Attempt {
+            observed: if self.is_refused_outside(&attempt, &destination) {
+                Observed::Refused
+            } else {
+                attempt.observed
+            },
+            ..attempt
+        };
+        let is_stale = self.needs_unusable_kind(&source, &destination);
+        let doubt = self
+            .spoofed(&attempt, interfaces)
+            .or(unknown_opener(&attempt))
+            .or(is_stale.then_some(Undecidable::Stale))
+            .or(unclear.then_some(Undecidable::RecentChange));
+        let is_refused_on_the_way = self.is_refused_on_the_way(&attempt, interfaces, &destination);
+        let is_proxied = self.is_answered_on_the_way(&attempt, interfaces, &destination);
+        let unseen = unseen(&attempt).or(is_proxied.then_some(Undecidable::UnseenOrigin));
+        let expected = match (doubt, unseen) {
+            (Some(why), _) => Expected::Undecidable(why),
+            (None, None) => expected(),
+            // One packet that got through is a leak, whatever else was not seen. And what was denied and has stayed on the
+            // node was stopped, whoever refused it.
+            (None, Some(why)) => Some(expected())
+                .filter(|expected| {
+                    let is_denied = matches!(expected, Expected::Denied { .. });
+                    is_proof(expected, &attempt) || (is_denied && is_refused_on_the_way)
+                })
+                .unwrap_or(Expected::Undecidable(why)),
+        };
+        let attempt = if is_refused_on_the_way && matches!(expected, Expected::Denied { .. }) {
+            Attempt { observed: Observed::Rejected, ..attempt }
+        } else {
+            attempt
         };
         let dropped = match attempt.observed {
             Observed::Dropped { reason, .. } => Some(reason),
@@ -166,6 +192,23 @@ impl Judge {
         }
     }
 
+    /// Returns whether a destination outside the cluster has refused: the packet left the node, and where it went nobody
+    /// enforces the cluster's policies.
+    fn is_refused_outside(&self, attempt: &Attempt, destination: &Endpoint) -> bool {
+        attempt.observed == Observed::Reset && attempt.left_node && *destination == Endpoint::World
+    }
+
+    /// Returns whether something on this node has refused in the name of a destination outside: all packets that leave the
+    /// node are seen, and the attempt's were not among them.
+    fn is_refused_on_the_way(
+        &self,
+        attempt: &Attempt,
+        interfaces: &PodInterfaces,
+        destination: &Endpoint,
+    ) -> bool {
+        attempt.observed == Observed::Reset && self.stayed_on_the_node(attempt, interfaces, destination)
+    }
+
     /// Returns whether something on this node has answered in the name of a destination outside: all packets that leave the
     /// node are seen, and the attempt's were not among them.
     fn is_answered_on_the_way(
@@ -174,9 +217,19 @@ impl Judge {
         interfaces: &PodInterfaces,
         destination: &Endpoint,
     ) -> bool {
+        attempt.is_answered() && self.stayed_on_the_node(attempt, interfaces, destination)
+    }
+
+    /// Returns whether all that a pod of this node has sent to a destination outside has stayed on this node. Where the
+    /// destination is a Service, its endpoint may be on the node.
+    fn stayed_on_the_node(
+        &self,
+        attempt: &Attempt,
+        interfaces: &PodInterfaces,
+        destination: &Endpoint,
+    ) -> bool {
         let address = attempt.tuple.destination.address;
         attempt.tuple.protocol == Protocol::Tcp
-            && attempt.is_answered()
             && !attempt.pre_existing
             && !attempt.reached_outside()
             && attempt.source_interface.is_some()

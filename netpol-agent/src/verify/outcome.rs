@@ -1,6 +1,6 @@
 //! The table of outcomes: expected result × observed result → outcome.
 
-use crate::model::{Attempt, Denial, Expected, Observed, Outcome, PolicyDirection, Undecidable};
+use crate::model::{Attempt, Denial, Expected, Observed, Outcome, PolicyDirection, Protocol, Undecidable};
 
 /// How far a packet of an attempt got, whatever happened to others.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,19 +47,33 @@ pub fn outcome(expected: &Expected, observed: Observed, reach: Reach) -> Outcome
     }
 }
 
-/// Returns why the evidence about an attempt is not sufficient to judge it, whatever the policies say.
-pub(super) fn insufficient(attempt: &Attempt) -> Option<Undecidable> {
+/// Returns why it is not known who made an attempt.
+pub(super) fn unknown_opener(attempt: &Attempt) -> Option<Undecidable> {
     if attempt.pre_existing {
         Some(Undecidable::PreExisting)
-    } else if attempt.records_lost && !attempt.is_positive() {
-        Some(Undecidable::RecordsLost)
     } else if attempt.source_unseen {
         Some(Undecidable::SpoofedSource)
+    } else {
+        None
+    }
+}
+
+/// Returns what was not seen of an attempt that its result depends on. See [`is_proof`].
+pub(super) fn unseen(attempt: &Attempt) -> Option<Undecidable> {
+    if attempt.records_lost && !attempt.is_positive() {
+        Some(Undecidable::RecordsLost)
     } else if matches!(attempt.observed, Observed::Reset | Observed::Proxied) {
         Some(Undecidable::UnseenOrigin)
     } else {
         None
     }
+}
+
+/// Returns whether an attempt is a leak whatever was not seen of it: a packet got through that the policies deny. Of a
+/// datagram that is not so: it may be an answer, and the record of what it answers may be lost.
+pub(super) fn is_proof(expected: &Expected, attempt: &Attempt) -> bool {
+    let is_leak = outcome(expected, attempt.observed, Reach::of(attempt)) == Outcome::NotEnforced;
+    is_leak && attempt.reached_outside() && attempt.tuple.protocol != Protocol::Udp
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 mod findings_over_time;
 mod late_news;
 mod new_pods;
+mod reach;
 
 use super::{Clock, Findings, Judge};
 use crate::{

@@ -155,7 +155,7 @@ proptest! {
             };
             if signal == PacketKind::Close && gap % 5 == 0 {
                 let drop = KernelDrop { time: now, netns: None, tuple, signal: Some(signal), reason: NETFILTER, count: 1 };
-                table.kernel_drop(&drop, &reasons());
+                table.kernel_drop(&drop, &reasons(), &interfaces);
             } else {
                 let packet = Packet { time: now, ifindex, direction, tuple, signal, sequence: 0, acknowledgment: 0, packets: 1, bytes: 0 };
                 table.packet(&packet, &interfaces, &mut out);

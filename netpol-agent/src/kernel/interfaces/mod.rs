@@ -13,19 +13,11 @@
 mod exits;
 mod hook;
 mod host_addresses;
+mod identify;
 mod inside;
 mod pair;
 
-use std::{
-    collections::HashMap,
-    future::pending,
-    io,
-    net::IpAddr,
-    os::fd::{AsFd as _, AsRawFd as _},
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, future::pending, io, net::IpAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures::{
     FutureExt as _, StreamExt as _, TryStreamExt as _,
@@ -38,7 +30,6 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::LinkMessage,
-    nsid::{NsidAttribute, NsidMessage},
 };
 use netlink_sys::{AsyncSocket as _, SocketAddr};
 use rtnetlink::{Handle, MulticastGroup};
@@ -50,7 +41,7 @@ pub(super) use self::host_addresses::own_address;
 use self::{
     exits::Exits,
     host_addresses::HostAddresses,
-    inside::{Candidate, Inside, InsideChange},
+    inside::{Inside, InsideChange},
 };
 use super::{
     monotonic_now,
@@ -321,29 +312,6 @@ impl PodInterfaceList {
         self.kinds.iter().find_map(|recognise| recognise(message))
     }
 
-    /// Reads all links of the node, and reports those through which packets leave it. An end of a pair that is known to lead
-    /// into a pod is none.
-    async fn list_exits(&mut self) -> Result<(), InterfaceError> {
-        let links: Vec<LinkMessage> =
-            self.requests.link().get().execute().try_collect().await.map_err(failed)?;
-        for message in &links {
-            let ifindex = message.header.index;
-            let is_pods = self.inside.as_ref().is_some_and(|inside| inside.has_number(ifindex));
-            self.exits.update(message, is_pods);
-        }
-        self.report_exits();
-        Ok(())
-    }
-
-    fn report_exits(&mut self) {
-        let current = (self.exits.watched(), self.exits.is_complete());
-        if self.inside.is_some() && self.reported_exits != current {
-            self.reported_exits.clone_from(&current);
-            let (watched, is_complete) = current;
-            self.emit(InterfaceEvent::Exits { watched, is_complete });
-        }
-    }
-
     /// Reads the whole list and reports the differences.
     async fn resync(&mut self) -> Result<(), InterfaceError> {
         let links: Vec<LinkMessage> =
@@ -395,113 +363,6 @@ impl PodInterfaceList {
             }
             self.emit(InterfaceEvent::Removed { ifindex, at });
         }
-    }
-
-    /// Opens the namespaces that are there at the start, and waits until the links of each are known.
-    async fn read_namespaces(&mut self) -> Result<(), InterfaceError> {
-        if self.inside.is_none() {
-            return Ok(());
-        }
-        self.inside_changed(InsideChange::Folders).await?;
-        let mut missing = self.inside.as_ref().map(Inside::inodes).unwrap_or_default();
-        while !missing.is_empty() {
-            let change = changed(&mut self.inside).await;
-            if let InsideChange::Links(inode, _) | InsideChange::Ended(inode) = &change {
-                missing.retain(|missing| missing != inode);
-            }
-            self.inside_changed(change).await?;
-        }
-        Ok(())
-    }
-
-    async fn inside_changed(&mut self, change: InsideChange) -> Result<(), InterfaceError> {
-        let Some(inside) = &mut self.inside else { return Ok(()) };
-        let at = monotonic_now();
-        match change {
-            InsideChange::Folders => {
-                for ifindex in inside.read_folders()? {
-                    self.emit(InterfaceEvent::Removed { ifindex, at });
-                }
-            }
-            InsideChange::Links(inode, links) => {
-                let (gone, changed) = inside.set_links(inode, links);
-                for ifindex in gone {
-                    self.emit(InterfaceEvent::Removed { ifindex, at });
-                }
-                for (ifindex, link) in changed {
-                    self.emit(InterfaceEvent::Addresses { ifindex, addresses: link.addresses });
-                }
-                self.identify(inode).await;
-            }
-            InsideChange::Ended(inode) => {
-                for ifindex in inside.remove(inode) {
-                    self.emit(InterfaceEvent::Removed { ifindex, at });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Reports the new interfaces of a namespace. One end of a pair is an interface if the other end is on this node.
-    async fn identify(&mut self, inode: u32) {
-        let candidates = self.inside.as_ref().map(|inside| inside.candidates(inode)).unwrap_or_default();
-        for candidate in candidates {
-            let host_end = if candidate.link.is_pair() {
-                let Some(host_end) = self.host_end(&candidate).await else { continue };
-                Some(host_end)
-            } else {
-                None
-            };
-            let Some(inside) = &mut self.inside else { return };
-            let found = inside.add(candidate, host_end);
-            let known = host_end.and_then(|ifindex| self.known.get(&ifindex));
-            let name = known.map_or_else(|| Arc::clone(&found.link.name), |(name, _)| Arc::clone(name));
-            let (ifindex, addresses) = (found.number, found.link.addresses);
-            self.exits.remove(ifindex);
-            self.report_exits();
-            self.emit(InterfaceEvent::Added { ifindex, name, hooks: found.hooks, at: monotonic_now() });
-            self.emit(InterfaceEvent::Addresses { ifindex, addresses });
-        }
-    }
-
-    /// Returns the index of a link's other end, if that is in the node's namespace and names the link as its own peer.
-    async fn host_end(&mut self, candidate: &Candidate) -> Option<u32> {
-        let host_end = candidate.link.peer?;
-        let (_, peer) = self.known.get(&host_end)?;
-        let peer = *peer;
-        if peer.ifindex != candidate.link.ifindex {
-            return None;
-        }
-        let id = match candidate.id {
-            Some(id) => id,
-            None => self.namespace_id(candidate).await?,
-        };
-        (peer.namespace == id).then_some(host_end)
-    }
-
-    /// Returns the id that the node's namespace has for another one, if it has one.
-    async fn namespace_id(&mut self, candidate: &Candidate) -> Option<i32> {
-        let mut request = NsidMessage::default();
-        let descriptor = u32::try_from(candidate.namespace.as_fd().as_raw_fd()).ok()?;
-        request.attributes.push(NsidAttribute::Fd(descriptor));
-        let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetNsId(request));
-        message.header.flags = NLM_F_REQUEST;
-        let mut replies = self.requests.request(message).ok()?;
-        while let Some(reply) = replies.next().await {
-            if let NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewNsId(answer)) = reply.payload {
-                let id = answer.attributes.iter().find_map(|attribute| match attribute {
-                    NsidAttribute::Id(id) => Some(*id),
-                    _ => None,
-                });
-                // The kernel answers -1 if there is none.
-                let id = id.filter(|id| *id >= 0)?;
-                if let Some(inside) = &mut self.inside {
-                    inside.set_id(candidate.namespace.inode(), id);
-                }
-                return Some(id);
-            }
-        }
-        None
     }
 
     /// Reads and reports the addresses of an interface's peer. If it has none yet, they are read again a little later.
