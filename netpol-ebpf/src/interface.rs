@@ -21,7 +21,7 @@ const fn control(direction: Direction) -> u8 {
     match direction {
         Direction::FromPod => tcp::SYN | tcp::RST | tcp::FIN,
         Direction::ToPod => tcp::SYN | tcp::RST,
-        Direction::OutOfNode => tcp::SYN,
+        Direction::OutOfNode => tcp::SYN | tcp::RST,
     }
 }
 

@@ -228,9 +228,11 @@ impl Entry {
         self.accepted && !self.accept_received
     }
 
-    /// Returns whether an enforcer is known to have dropped the attempt's packets, and none has arrived.
+    /// Returns whether the attempt's packets are known to have been dropped, and none has got through.
     pub(super) fn seems_stopped(&self) -> bool {
-        self.enforcer_drop().is_some() && !self.has_got_through() && !self.has_answer()
+        let is_dropped =
+            |blocking: &BlockingEvidence| blocking.dropped.is_some() || blocking.dropped_outside_pod;
+        self.blocking.as_deref().is_some_and(is_dropped) && !self.has_got_through() && !self.has_answer()
     }
 
     /// Returns whether a datagram in the other direction can be an answer to this attempt: one of its own has arrived, or
@@ -308,6 +310,13 @@ impl Entry {
             && !self.pre_existing
             && !self.may_be_translated
             && source_is_seen()
+    }
+
+    /// Records that the opener's end of the connection entered an interface. Whatever enters the destination pod has arrived.
+    pub(super) fn ended_by_opener(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
+        self.arrived |= packet.direction == Direction::ToPod
+            && interfaces.carries(packet.ifindex, tuple.destination.address) == Some(true)
+            && interfaces.sees_arrivals(packet.ifindex, packet.time);
     }
 
     /// Returns whether the whole attempt may be spoofed: its opening packet came out of another pod than the one that

@@ -211,6 +211,10 @@ impl FlowTable {
 
     /// Processes an opening packet that leaves the node.
     pub fn left_node(&mut self, packet: &Packet, interfaces: &PodInterfaces, out: &mut Vec<Attempt>) {
+        let forgery = Forgery::Packet(packet.tuple, packet.sequence, packet.signal);
+        if self.forgeries.contains(&forgery, packet.time) {
+            return;
+        }
         let Some(tuple) = self.leaving(packet, interfaces) else { return };
         let Some(entry) = self.entries.get_mut(&tuple) else { return };
         let number_matches = match packet.signal {
@@ -396,6 +400,9 @@ impl FlowTable {
                 return self.forgeries.count();
             }
             entry.reset(&key, packet, interfaces);
+        }
+        if by_opener {
+            entry.ended_by_opener(&key, packet, interfaces);
         }
         entry.last_seen = entry.last_seen.max(packet.time);
         entry.closed = true;

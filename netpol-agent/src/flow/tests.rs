@@ -308,6 +308,17 @@ fn tcp() {
             with(&["accept b>a @2out", "drop netfilter host b>a accept", "reset a<b @1in"]),
             &[Rejected],
         ),
+        (
+            "its reset gets in",
+            vec![
+                "open a>b @1out",
+                "drop netfilter host a>b open",
+                "reset a>b @1out",
+                "reset a>b @2in",
+                "wait 3000",
+            ],
+            &[DROPPED, Delivered],
+        ),
         ("dropped, settled", vec!["open a>b @1out", "drop netfilter host a>b open", "wait 2500"], &[DROPPED]),
         (
             "dropped once, then through",
@@ -506,6 +517,11 @@ fn udp() {
                 "wait 2500",
             ],
             &[DROPPED, Delivered],
+        ),
+        (
+            "it dies here, and something comes from afar",
+            vec!["data a>r @1out", "drop socket host a>r data", "data a<r @1in", "wait 6000"],
+            &[Unanswered, Delivered],
         ),
         (
             "dropped, and answered from afar all the same",
