@@ -1,4 +1,4 @@
-//! The supervisor: a process that removes a node when its owner ends.
+//! The supervisor: a process that removes a cluster when its owner ends.
 
 use std::{
     fs,
@@ -13,27 +13,29 @@ use anyhow::{Context as _, Result};
 const SUPERVISOR: &str = include_str!("supervisor.sh");
 const INIT: &str = include_str!("init.sh");
 
-/// A process outside the node that removes the node when this is dropped, and also when the current process is killed.
+/// A process outside the nodes that removes the cluster when this is dropped, and also when the current process is killed.
 #[derive(Debug)]
 pub(super) struct Supervisor {
     process: Child,
-    /// The supervisor removes the node when this pipe is closed.
+    /// The supervisor removes the cluster when this pipe is closed.
     stdin: Option<ChildStdin>,
 }
 
 impl Supervisor {
-    /// Creates the node's namespaces with process 1 in them. `claim` is held as long as the node exists.
-    pub(super) fn start(folder: &Path, name: &str, claim: OwnedFd) -> Result<Self> {
+    /// Creates the namespaces of `nodes` nodes, with process 1 in them, and the one of the network between them. `claim` is
+    /// held as long as the cluster exists.
+    pub(super) fn start(folder: &Path, name: &str, nodes: usize, claim: OwnedFd) -> Result<Self> {
         let script = folder.join("supervisor.sh");
         for (path, text) in [(&script, SUPERVISOR), (&folder.join("init.sh"), INIT)] {
             fs::write(path, text).with_context(|| format!("writing {}", path.display()))?;
         }
-        let log = folder.join("log/supervisor");
+        let log = folder.join("supervisor.log");
         let log = fs::File::create(&log).with_context(|| format!("creating {}", log.display()))?;
         let mut process = Command::new("sh")
             .arg(script)
             .arg(folder)
             .arg(name)
+            .arg(nodes.to_string())
             .stdin(Stdio::piped())
             // The supervisor prints nothing. Stdout is the only descriptor left that can be passed without unsafe
             // code.
@@ -47,10 +49,10 @@ impl Supervisor {
         Ok(Self { process, stdin })
     }
 
-    /// Keeps the node without this process, until a line is written to the FIFO `control` in its folder.
+    /// Keeps the cluster without this process, until a line is written to the FIFO `control` in its folder.
     pub(super) fn keep(mut self) -> Result<()> {
         let mut stdin = self.stdin.take().context("the supervisor has no stdin")?;
-        stdin.write_all(b"keep\n").context("telling the supervisor to keep the node")
+        stdin.write_all(b"keep\n").context("telling the supervisor to keep the cluster")
     }
 }
 

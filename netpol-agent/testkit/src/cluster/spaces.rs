@@ -33,11 +33,9 @@ impl Spaces {
         command
     }
 
-    /// Creates a veth pair between the machine (`outer`) and the node (`eth0`).
-    pub(super) fn link(&self, outer: &str) -> Result<()> {
-        let init = self.init.to_string();
-        let args = ["link", "add", outer, "type", "veth", "peer", "name", "eth0", "netns", &init];
-        command::run("ip", &args, "").map(drop)
+    /// The process id of the node's process 1, on the machine.
+    pub(super) fn init(&self) -> u32 {
+        self.init
     }
 
     /// Returns true if the process with this id inside the node is running.

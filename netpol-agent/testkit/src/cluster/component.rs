@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::spaces::Spaces;
+use super::node::Node;
 use crate::command;
 
 /// The number of lines of a daemon's log in an error.
@@ -20,12 +20,14 @@ pub(super) struct Component {
     name: &'static str,
     program: PathBuf,
     args: Vec<OsString>,
+    environment: Vec<(&'static str, OsString)>,
+    restarts: bool,
 }
 
 impl Component {
     /// Creates a daemon with the name of its program.
     pub(super) fn new(name: &'static str, program: impl Into<PathBuf>) -> Self {
-        Self { name, program: program.into(), args: Vec::new() }
+        Self { name, program: program.into(), args: Vec::new(), environment: Vec::new(), restarts: false }
     }
 
     /// Adds a flag with its value.
@@ -41,33 +43,55 @@ impl Component {
         flags.into_iter().fold(self, |component, (flag, value)| component.flag(flag, value))
     }
 
+    /// Adds an argument.
+    pub(super) fn arg(mut self, arg: impl Into<OsString>) -> Self {
+        self.args.push(arg.into());
+        self
+    }
+
+    /// Sets an environment variable.
+    pub(super) fn env(mut self, name: &'static str, value: impl Into<OsString>) -> Self {
+        self.environment.push((name, value.into()));
+        self
+    }
+
+    /// The daemon is started again when it ends, as kubelet does with the containers of a DaemonSet.
+    pub(super) fn restarting(self) -> Self {
+        Self { restarts: true, ..self }
+    }
+
     /// Starts the daemon. It runs as long as the node.
-    pub(super) fn start(&self, spaces: &Spaces, folder: &Path) -> Result<()> {
+    pub(super) fn start(&self, node: &Node) -> Result<()> {
         // The shell ends, and process 1 becomes the daemon's parent.
-        let mut shell = spaces.command("sh");
+        let mut shell = node.command("sh");
         shell.args([
             "-c",
             "log=$1 pid=$2; shift 2; setsid \"$@\" </dev/null >\"$log\" 2>&1 & echo $! >\"$pid\"",
             "sh",
         ]);
+        let folder = node.folder();
         shell.arg(folder.join("log").join(self.name)).arg(folder.join("running").join(self.name));
-        shell.arg(&self.program).args(&self.args);
-        command::output(&mut shell, "").map(drop).with_context(|| format!("starting {}", self.name))
+        if self.restarts {
+            shell.args(["sh", "-c", "while :; do \"$@\"; echo \"ended with $?\"; sleep 1; done", "sh"]);
+        }
+        shell.arg(&self.program).args(&self.args).envs(self.environment.iter().cloned());
+        let context = || format!("starting {} on {}", self.name, node.name());
+        command::output(&mut shell, "").map(drop).with_context(context)
     }
 }
 
 /// The daemons that were started and are not running, with the ends of their logs.
-pub(super) fn failures(spaces: &Spaces, folder: &Path) -> Result<Vec<String>> {
-    let started = folder.join("running");
+pub(super) fn failures(node: &Node) -> Result<Vec<String>> {
+    let started = node.folder().join("running");
     let context = || format!("listing {}", started.display());
     let mut failures = Vec::new();
     for entry in fs::read_dir(&started).with_context(context)? {
         let path = entry.with_context(context)?.path();
         let name = path.file_name().unwrap_or_default();
         let id = fs::read_to_string(&path).with_context(|| format!("reading {}", path.display()))?;
-        if !spaces.runs(id.trim()) {
-            let last_words = last_words(&folder.join("log").join(name));
-            failures.push(format!("{} has ended; {last_words}", name.display()));
+        if !node.spaces().runs(id.trim()) {
+            let last_words = last_words(&node.folder().join("log").join(name));
+            failures.push(format!("{} of {} has ended; {last_words}", name.display(), node.name()));
         }
     }
     Ok(failures)
