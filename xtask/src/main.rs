@@ -9,6 +9,7 @@ mod deny;
 mod docs;
 mod fuzz;
 mod image;
+mod networks;
 mod prerequisites;
 mod release;
 mod setup;
@@ -53,6 +54,8 @@ enum Task {
     Apiserver,
     /// A real Kubernetes cluster in namespaces of its own: up, down, and what is between
     Cluster(cluster::ClusterTaskArgs),
+    /// Run the agent beside real network plugins, and compare what it says with the packets that arrived (as root)
+    Networks(networks::NetworksArgs),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::TestArgs),
     /// `test`, and then what takes longer: the kernel tests on an older kernel, and fuzzing with a time limit
@@ -96,6 +99,7 @@ fn run(task: Task) -> Result<()> {
         Task::Demo(args) => demo::run(args),
         Task::Apiserver => apiserver::run(),
         Task::Cluster(args) => cluster::run(args),
+        Task::Networks(args) => networks::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Tidy => tidy::run(),

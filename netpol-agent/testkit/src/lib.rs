@@ -18,6 +18,7 @@ pub mod kubernetes;
 pub mod manifest;
 pub mod metrics;
 pub mod netns;
+pub mod networks;
 pub mod skip;
 pub mod wait;
 
