@@ -21,7 +21,7 @@ pub(super) struct Agents<'a> {
 
 /// What an agent says about a connection.
 #[derive(Clone, Debug)]
-pub(super) struct Line {
+pub(super) struct FlowLine {
     /// The node of the agent.
     pub(super) node: usize,
     pub(super) protocol: Protocol,
@@ -47,7 +47,7 @@ impl<'a> Agents<'a> {
     }
 
     /// What all agents have printed about connections.
-    pub(super) fn lines(&self) -> Result<Vec<Line>> {
+    pub(super) fn lines(&self) -> Result<Vec<FlowLine>> {
         let path = "jsonpath={range .items[*]}{.metadata.name} {.spec.nodeName}{\"\\n\"}{end}";
         let pods = self.cluster.kubectl(&["get", "pods", "--namespace", "netpol", "--output", path])?;
         let mut lines = Vec::new();
@@ -55,13 +55,13 @@ impl<'a> Agents<'a> {
             let number = node.trim_start_matches("node").parse();
             let number = number.with_context(|| format!("pod {pod} is on {node}"))?;
             let log = self.cluster.kubectl(&["logs", "--namespace", "netpol", pod, "--tail=-1"])?;
-            lines.extend(log.lines().filter_map(|line| Line::parse(number, line)));
+            lines.extend(log.lines().filter_map(|line| FlowLine::parse(number, line)));
         }
         Ok(lines)
     }
 }
 
-impl Line {
+impl FlowLine {
     /// Reads a line about a connection. Others are `None`.
     fn parse(node: usize, text: &str) -> Option<Self> {
         let value: Value = serde_json::from_str(text).ok().filter(|value: &Value| value["type"] == "flow")?;

@@ -59,13 +59,13 @@ impl Role {
 
 /// A member of the cast. Nodes have their places in the cluster, from 1 on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Member {
+pub(super) enum Player {
     Pod(Role, usize),
     Node(usize),
     Outside,
 }
 
-impl Member {
+impl Player {
     /// The node that it is on, or that it is.
     pub(super) fn node(self) -> Option<usize> {
         match self {
@@ -75,7 +75,7 @@ impl Member {
     }
 }
 
-impl fmt::Display for Member {
+impl fmt::Display for Player {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Pod(role, node) => write!(formatter, "{}-{node}", role.app()),
@@ -87,7 +87,7 @@ impl fmt::Display for Member {
 
 /// A member with its addresses, of IPv4 and IPv6.
 pub(super) struct Actor {
-    pub(super) member: Member,
+    pub(super) member: Player,
     pub(super) addresses: [IpAddr; 2],
     pub(super) namespace: Namespace,
     /// They answer as long as this exists.
@@ -95,17 +95,17 @@ pub(super) struct Actor {
 }
 
 /// A Service with its cluster IPs.
-pub(super) struct Service {
+pub(super) struct ClusterService {
     pub(super) addresses: [IpAddr; 2],
     /// The port on each node, if it has one.
     pub(super) node_port: Option<u16>,
-    pub(super) backends: Vec<Member>,
+    pub(super) backends: Vec<Player>,
 }
 
 /// All who take part.
 pub(super) struct Cast {
     pub(super) actors: Vec<Actor>,
-    pub(super) services: Vec<Service>,
+    pub(super) services: Vec<ClusterService>,
     pub(super) nodes: usize,
 }
 
@@ -130,15 +130,15 @@ impl Cast {
             actors.push(Actor::pod(cluster, role, node)?);
         }
         for (index, node) in cluster.nodes().iter().enumerate() {
-            let (member, namespace) = (Member::Node(index + 1), node.network()?);
+            let (member, namespace) = (Player::Node(index + 1), node.network()?);
             actors.push(Actor { member, addresses: node.addresses(), namespace, _servers: Vec::new() });
         }
         let path = cluster.outside().path();
         let outside = Namespace::open(&path)?;
         let servers = servers(&outside)?;
         let addresses = cluster.outside_addresses();
-        actors.push(Actor { member: Member::Outside, addresses, namespace: outside, _servers: servers });
-        let services = ["web", "plain", "solo"].map(|name| Service::of(cluster, name, nodes));
+        actors.push(Actor { member: Player::Outside, addresses, namespace: outside, _servers: servers });
+        let services = ["web", "plain", "solo"].map(|name| ClusterService::of(cluster, name, nodes));
         let services = services.into_iter().collect::<Result<_>>()?;
         Ok(Self { actors, services, nodes })
     }
@@ -151,7 +151,7 @@ impl Cast {
 
 impl Actor {
     fn pod(cluster: &Cluster, role: Role, node: usize) -> Result<Self> {
-        let member = Member::Pod(role, node);
+        let member = Player::Pod(role, node);
         let (name, space) = (member.to_string(), role.namespace());
         let object = get(cluster, &["pod", "--namespace", space, &name])?;
         let addresses = addresses(&object, "/status/podIPs", Some("ip"))
@@ -162,7 +162,7 @@ impl Actor {
     }
 }
 
-impl Service {
+impl ClusterService {
     fn of(cluster: &Cluster, name: &str, nodes: usize) -> Result<Self> {
         let space = if name == "web" { "shop" } else { "open" };
         let object = get(cluster, &["service", "--namespace", space, name])?;
@@ -170,9 +170,9 @@ impl Service {
             .with_context(|| format!("Service {name} has not two addresses"))?;
         let node_port = object.pointer("/spec/ports/0/nodePort").and_then(Value::as_u64);
         let backends = match name {
-            "web" => (1..=nodes).map(|node| Member::Pod(Role::Web, node)).collect(),
-            "plain" => (1..=nodes).map(|node| Member::Pod(Role::Plain, node)).collect(),
-            _ => vec![Member::Pod(Role::Plain, 1)],
+            "web" => (1..=nodes).map(|node| Player::Pod(Role::Web, node)).collect(),
+            "plain" => (1..=nodes).map(|node| Player::Pod(Role::Plain, node)).collect(),
+            _ => vec![Player::Pod(Role::Plain, 1)],
         };
         let node_port = node_port.and_then(|port| port.try_into().ok());
         Ok(Self { addresses, node_port, backends })

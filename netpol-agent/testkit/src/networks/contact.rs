@@ -5,7 +5,7 @@ use std::{net::SocketAddr, thread};
 use anyhow::{Context as _, Result};
 
 use super::{
-    cast::{Cast, Member},
+    cast::{Cast, Player},
     script::Expected,
 };
 use crate::netns::{self, Probe};
@@ -20,7 +20,7 @@ pub(super) enum Protocol {
 /// An attempt of one to talk to another.
 #[derive(Clone, Debug)]
 pub(super) struct Contact {
-    pub(super) source: Member,
+    pub(super) source: Player,
     /// The address that the source connects to.
     pub(super) to: SocketAddr,
     pub(super) protocol: Protocol,
@@ -29,7 +29,7 @@ pub(super) struct Contact {
     /// The port at the endpoint, after all translations.
     pub(super) port: u16,
     /// Those who may be at its end.
-    pub(super) endpoints: Vec<Member>,
+    pub(super) endpoints: Vec<Player>,
     pub(super) expected: Expected,
     /// The way that the packets take.
     pub(super) way: &'static str,

@@ -3,8 +3,8 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use super::{
-    agents::Line,
-    cast::{Cast, Member},
+    agents::FlowLine,
+    cast::{Cast, Player},
     contact::Contact,
     script::Expected,
     sniffer::Sighting,
@@ -44,10 +44,10 @@ impl Judgement {
         script: &[Contact],
         results: &[netns::Attempt],
         seen: &[Sighting],
-        lines: &[Line],
+        lines: &[FlowLine],
     ) -> Vec<Self> {
         let sightings = Sightings::new(seen);
-        let mut by_source: HashMap<_, Vec<&Line>> = HashMap::new();
+        let mut by_source: HashMap<_, Vec<&FlowLine>> = HashMap::new();
         for line in lines {
             by_source.entry((line.protocol, line.source)).or_default().push(line);
         }
@@ -66,7 +66,7 @@ impl Judgement {
         judgements
     }
 
-    fn about_nothing(line: &Line) -> Self {
+    fn about_nothing(line: &FlowLine) -> Self {
         Self {
             about: format!("no contact: {} to {}, by node{}", line.source, line.destination, line.node),
             expected: Expected::Undefined,
@@ -90,7 +90,7 @@ struct Subject<'a> {
     result: netns::Attempt,
     sightings: &'a [&'a Sighting],
     /// Where it got to, with the source address that it had there.
-    arrival: Option<(Member, SocketAddr)>,
+    arrival: Option<(Player, SocketAddr)>,
     /// The source's own addresses.
     own: Vec<SocketAddr>,
 }
@@ -119,9 +119,9 @@ impl<'a> Subject<'a> {
     }
 
     /// Judges what all agents say. One that sees the contact with two source addresses tells twice.
-    fn judge(&self, nodes: usize, lines: &[&Line]) -> Vec<Judgement> {
+    fn judge(&self, nodes: usize, lines: &[&FlowLine]) -> Vec<Judgement> {
         // An agent that has learnt more tells once more.
-        let mut views: Vec<&Line> = Vec::new();
+        let mut views: Vec<&FlowLine> = Vec::new();
         for line in lines {
             views.retain(|earlier| (earlier.node, earlier.source) != (line.node, line.source));
             views.push(line);
@@ -143,7 +143,7 @@ impl<'a> Subject<'a> {
 
     /// Whether the agent on this node has to see it: at the source, or where it got to.
     fn is_seen_from(&self, node: usize) -> bool {
-        let is_pod_here = |member: Member| matches!(member, Member::Pod(_, at) if at == node);
+        let is_pod_here = |member: Player| matches!(member, Player::Pod(_, at) if at == node);
         is_pod_here(self.contact.source) || self.arrival.is_some_and(|(member, _)| is_pod_here(member))
     }
 
@@ -155,13 +155,13 @@ impl<'a> Subject<'a> {
     }
 
     /// Returns true if a denied contact got there, and no agent tells so that has to.
-    fn is_missed(&self, views: &[&Line], decider: Option<usize>) -> bool {
+    fn is_missed(&self, views: &[&FlowLine], decider: Option<usize>) -> bool {
         let is_leak = self.contact.expected == Expected::Denied && self.arrival.is_some();
         let mut deciding = views.iter().filter(|line| decider.is_none_or(|node| line.node == node));
         is_leak && !deciding.any(|line| ["not_enforced", "undecidable"].contains(&&*line.outcome))
     }
 
-    fn judgement(&self, node: usize, line: Option<&Line>) -> Judgement {
+    fn judgement(&self, node: usize, line: Option<&FlowLine>) -> Judgement {
         let Contact { source, to, protocol, way, expected, .. } = self.contact;
         let arrival = self.arrival.map_or_else(|| "nowhere".to_owned(), |(member, _)| member.to_string());
         let known = line.map(|line| format!(" as {}", line.source)).unwrap_or_default();

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use super::{
-    cast::{CLOSED, Cast, Member, PRIVATE, Role, SERVED, Service},
+    cast::{CLOSED, Cast, ClusterService, PRIVATE, Player, Role, SERVED},
     contact::{Contact, Protocol},
 };
 
@@ -48,15 +48,15 @@ impl Script {
     }
 
     /// To the addresses of a pod, or of the host outside.
-    fn direct(&mut self, source: Member, destination: Member, addresses: [IpAddr; 2]) {
+    fn direct(&mut self, source: Player, destination: Player, addresses: [IpAddr; 2]) {
         // Nodes have no servers, and nobody but pods is watched.
-        let is_pod = |member| matches!(member, Member::Pod(..));
-        if matches!(destination, Member::Node(_)) || !(is_pod(source) || is_pod(destination)) {
+        let is_pod = |member| matches!(member, Player::Pod(..));
+        if matches!(destination, Player::Node(_)) || !(is_pod(source) || is_pod(destination)) {
             return;
         }
         let way = match (source.node(), destination.node()) {
-            _ if destination == Member::Outside => "to outside",
-            _ if source == Member::Outside => "from outside",
+            _ if destination == Player::Outside => "to outside",
+            _ if source == Player::Outside => "from outside",
             (from, to) if from == to && is_pod(source) => "same node",
             (from, to) if from == to => "from own node",
             _ if is_pod(source) => "other node",
@@ -79,11 +79,11 @@ impl Script {
     }
 
     /// To a Service's own addresses, and to its port on each node.
-    fn service(&mut self, cast: &Cast, source: Member, service: &Service) {
-        if matches!(source, Member::Node(_)) {
+    fn service(&mut self, cast: &Cast, source: Player, service: &ClusterService) {
+        if matches!(source, Player::Node(_)) {
             return;
         }
-        let is_pod = matches!(source, Member::Pod(..));
+        let is_pod = matches!(source, Player::Pod(..));
         for protocol in [Protocol::Tcp, Protocol::Udp] {
             for address in service.addresses.into_iter().filter(|_| is_pod) {
                 let expected = through_service(source, service, protocol);
@@ -92,7 +92,7 @@ impl Script {
                 let to = SocketAddr::new(address, 80);
                 self.add(service.contact(source, to, protocol, expected, way));
             }
-            for node in cast.actors.iter().filter(|actor| matches!(actor.member, Member::Node(_))) {
+            for node in cast.actors.iter().filter(|actor| matches!(actor.member, Player::Node(_))) {
                 let Some(node_port) = service.node_port else { continue };
                 let expected = through_node(source, node.member, service, protocol);
                 for address in node.addresses {
@@ -104,11 +104,11 @@ impl Script {
     }
 }
 
-impl Service {
+impl ClusterService {
     /// A contact to reach one of its endpoints.
     fn contact(
         &self,
-        source: Member,
+        source: Player,
         to: SocketAddr,
         protocol: Protocol,
         expected: Expected,
@@ -120,11 +120,11 @@ impl Service {
 }
 
 /// What the policies say about a connection from one to another.
-fn expected(source: Member, destination: Member, protocol: Protocol, port: u16) -> Expected {
+fn expected(source: Player, destination: Player, protocol: Protocol, port: u16) -> Expected {
     if source == destination {
         return Expected::NotApplicable;
     }
-    if let (Member::Node(node), Member::Pod(_, at)) = (source, destination)
+    if let (Player::Node(node), Player::Pod(_, at)) = (source, destination)
         && node == at
     {
         return Expected::NotApplicable;
@@ -134,28 +134,28 @@ fn expected(source: Member, destination: Member, protocol: Protocol, port: u16) 
 }
 
 /// The egress rules of workloads.yaml.
-fn may_leave(source: Member, destination: Member, protocol: Protocol, port: u16) -> bool {
-    let Member::Pod(role, _) = source else { return true };
+fn may_leave(source: Player, destination: Player, protocol: Protocol, port: u16) -> bool {
+    let Player::Pod(role, _) = source else { return true };
     match (role, destination) {
         (Role::Plain, _) => true,
-        (Role::Front, Member::Pod(Role::Web, _)) => port != PRIVATE,
-        (Role::Web, Member::Outside) => port == SERVED || (port == CLOSED && protocol == Protocol::Tcp),
+        (Role::Front, Player::Pod(Role::Web, _)) => port != PRIVATE,
+        (Role::Web, Player::Outside) => port == SERVED || (port == CLOSED && protocol == Protocol::Tcp),
         _ => false,
     }
 }
 
 /// The ingress rules of workloads.yaml.
-fn may_enter(source: Member, destination: Member, port: u16) -> bool {
+fn may_enter(source: Player, destination: Player, port: u16) -> bool {
     match (source, destination) {
-        (_, Member::Node(_) | Member::Outside | Member::Pod(Role::Plain, _)) => true,
-        (Member::Pod(Role::Front | Role::Plain, _), Member::Pod(Role::Web, _)) => port != PRIVATE,
+        (_, Player::Node(_) | Player::Outside | Player::Pod(Role::Plain, _)) => true,
+        (Player::Pod(Role::Front | Role::Plain, _), Player::Pod(Role::Web, _)) => port != PRIVATE,
         _ => false,
     }
 }
 
 /// To one of the endpoints. Whether a pod may reach itself in this way is up to the implementation.
-fn through_service(source: Member, service: &Service, protocol: Protocol) -> Expected {
-    let is_isolated = matches!(source, Member::Pod(role, _) if role.is_isolated());
+fn through_service(source: Player, service: &ClusterService, protocol: Protocol) -> Expected {
+    let is_isolated = matches!(source, Player::Pod(role, _) if role.is_isolated());
     let own = if is_isolated { Expected::Undefined } else { Expected::Allowed };
     let each = service
         .backends
@@ -165,19 +165,19 @@ fn through_service(source: Member, service: &Service, protocol: Protocol) -> Exp
 }
 
 /// The node may take the source's place, or not.
-fn through_node(source: Member, node: Member, service: &Service, protocol: Protocol) -> Expected {
+fn through_node(source: Player, node: Player, service: &ClusterService, protocol: Protocol) -> Expected {
     let as_itself = through_service(source, service, protocol);
     match source {
         // To its own node, a pod may always talk, or the policies apply: the API says both.
-        Member::Pod(role, at) if role.is_isolated() && Some(at) == node.node() => return Expected::Undefined,
-        Member::Pod(role, _) if role.is_isolated() => {
+        Player::Pod(role, at) if role.is_isolated() && Some(at) == node.node() => return Expected::Undefined,
+        Player::Pod(role, _) if role.is_isolated() => {
             // No rule lets any pod of the shop talk to a node.
             return if as_itself == Expected::Denied { Expected::Denied } else { Expected::Undefined };
         }
         _ => {}
     }
     let isolated =
-        service.backends.iter().any(|backend| matches!(backend, Member::Pod(role, _) if role.is_isolated()));
+        service.backends.iter().any(|backend| matches!(backend, Player::Pod(role, _) if role.is_isolated()));
     if isolated { Expected::Undefined } else { as_itself }
 }
 

@@ -22,7 +22,7 @@ use nix::{
     },
 };
 
-use super::{cast::Member, contact::Protocol};
+use super::{cast::Player, contact::Protocol};
 use crate::netns::{Namespace, packet};
 
 /// How much the kernel keeps for a sniffer that is late, in bytes.
@@ -39,18 +39,18 @@ const HOST: u8 = 0;
 /// The first packet of a contact, in one namespace.
 #[derive(Clone, Debug)]
 pub(super) struct Sighting {
-    pub(super) at: Member,
+    pub(super) at: Player,
     /// It came into the namespace, and was not sent in it.
     pub(super) is_inbound: bool,
     pub(super) protocol: Protocol,
     pub(super) source: SocketAddr,
     pub(super) destination: SocketAddr,
-    pub(super) mark: Mark,
+    pub(super) mark: Trace,
 }
 
 /// What no translation of addresses changes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Mark {
+pub(super) enum Trace {
     /// The sequence number of a SYN.
     Sequence(u32),
     /// The content of a datagram.
@@ -65,7 +65,7 @@ pub(super) struct Sniffers {
 
 impl Sniffers {
     /// Starts one in each namespace.
-    pub(super) fn start<'a>(at: impl Iterator<Item = (Member, &'a Namespace)>) -> Result<Self> {
+    pub(super) fn start<'a>(at: impl Iterator<Item = (Player, &'a Namespace)>) -> Result<Self> {
         let mut sniffers = Self { stopped: Arc::default(), threads: Vec::new() };
         for (member, namespace) in at {
             let socket = namespace.run(open)?.with_context(|| format!("a sniffer at {member}"))?;
@@ -95,7 +95,7 @@ fn open() -> Result<OwnedFd> {
     Ok(socket)
 }
 
-fn sniff(socket: &OwnedFd, at: Member, stopped: &AtomicBool) -> Result<Vec<Sighting>> {
+fn sniff(socket: &OwnedFd, at: Player, stopped: &AtomicBool) -> Result<Vec<Sighting>> {
     let mut seen = Vec::new();
     let mut buffer = [0; 2048];
     while !stopped.load(Ordering::Relaxed) {
@@ -121,7 +121,7 @@ fn sniff(socket: &OwnedFd, at: Member, stopped: &AtomicBool) -> Result<Vec<Sight
 }
 
 /// Reads a SYN or a datagram, from its IP header on. Other packets are `None`.
-fn parse(bytes: &[u8]) -> Option<(Protocol, SocketAddr, SocketAddr, Mark)> {
+fn parse(bytes: &[u8]) -> Option<(Protocol, SocketAddr, SocketAddr, Trace)> {
     let (protocol, source, destination, segment) = addresses(bytes)?;
     let port = |at: usize| Some(u16::from_be_bytes(segment.get(at..at + 2)?.try_into().ok()?));
     let ends = [SocketAddr::new(source, port(0)?), SocketAddr::new(destination, port(2)?)];
@@ -129,9 +129,9 @@ fn parse(bytes: &[u8]) -> Option<(Protocol, SocketAddr, SocketAddr, Mark)> {
         packet::TCP => {
             let flags = segment.get(13)? & (packet::SYN | packet::ACK | packet::RST);
             let sequence = u32::from_be_bytes(segment.get(4..8)?.try_into().ok()?);
-            (flags == packet::SYN).then_some((Protocol::Tcp, Mark::Sequence(sequence)))?
+            (flags == packet::SYN).then_some((Protocol::Tcp, Trace::Sequence(sequence)))?
         }
-        packet::UDP => (Protocol::Udp, Mark::Content(segment.get(8..)?.to_vec())),
+        packet::UDP => (Protocol::Udp, Trace::Content(segment.get(8..)?.to_vec())),
         _ => return None,
     };
     let [source, destination] = ends;
@@ -162,12 +162,12 @@ mod tests {
         for [source, destination] in [["10.0.0.1:7", "10.0.0.2:80"], ["[fd00::1]:7", "[fd00::2]:80"]] {
             let [source, destination] = [source, destination].map(|text| text.parse().unwrap());
             let syn = packet::tcp(source, destination, packet::SYN, b"");
-            let expected = (Protocol::Tcp, source, destination, Mark::Sequence(1));
+            let expected = (Protocol::Tcp, source, destination, Trace::Sequence(1));
             assert_eq!(parse(&syn), Some(expected));
             let answer = packet::tcp(source, destination, packet::SYN | packet::ACK, b"");
             assert_eq!(parse(&answer), None);
             let datagram = packet::udp(source, destination, b"hello");
-            let expected = (Protocol::Udp, source, destination, Mark::Content(b"hello".to_vec()));
+            let expected = (Protocol::Udp, source, destination, Trace::Content(b"hello".to_vec()));
             assert_eq!(parse(&datagram), Some(expected));
             assert_eq!(parse(&datagram[..12]), None);
         }

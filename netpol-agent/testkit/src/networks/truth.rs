@@ -3,16 +3,16 @@
 use std::{collections::HashMap, net::SocketAddr};
 
 use super::{
-    cast::Member,
+    cast::Player,
     contact::{Contact, Protocol},
-    sniffer::{Mark, Sighting},
+    sniffer::{Sighting, Trace},
 };
 
 /// All sightings, by what no translation of addresses changes.
 pub(super) struct Sightings<'a> {
-    by_mark: HashMap<&'a Mark, Vec<&'a Sighting>>,
+    by_mark: HashMap<&'a Trace, Vec<&'a Sighting>>,
     /// Of TCP, the sources' own packets by their ports.
-    sent: HashMap<(Member, u16), &'a Mark>,
+    sent: HashMap<(Player, u16), &'a Trace>,
 }
 
 impl<'a> Sightings<'a> {
@@ -29,7 +29,7 @@ impl<'a> Sightings<'a> {
 
     /// The sightings of a contact's first packet, wherever it got.
     pub(super) fn of(&self, contact: &Contact) -> &[&'a Sighting] {
-        let content = Mark::Content(contact.datagram());
+        let content = Trace::Content(contact.datagram());
         let mark = match contact.protocol {
             Protocol::Tcp => self.sent.get(&(contact.source, contact.source_port)).copied(),
             Protocol::Udp => Some(&content),
@@ -40,7 +40,7 @@ impl<'a> Sightings<'a> {
 
 /// The endpoint that the first packet of a contact has come into, with the source address that it had there. On its way,
 /// it may have been seen on nodes.
-pub(super) fn arrival(contact: &Contact, sightings: &[&Sighting]) -> Option<(Member, SocketAddr)> {
+pub(super) fn arrival(contact: &Contact, sightings: &[&Sighting]) -> Option<(Player, SocketAddr)> {
     let has_arrived = |sighting: &&&Sighting| {
         sighting.is_inbound
             && sighting.destination.port() == contact.port
