@@ -8,7 +8,7 @@ use std::{
     process::{Command, Output as Printed},
 };
 
-use netpol_testkit::demo::{Cluster, Output, run, run_with};
+use netpol_testkit::demo::{DemoCluster, Output, run, run_with};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -54,7 +54,7 @@ const FINDINGS: [&str; 5] = [
 
 #[test]
 fn findings_and_counts() {
-    let cluster = Cluster::new().unwrap();
+    let cluster = DemoCluster::new().unwrap();
     let printed = run(&cluster, Path::new(AGENT), Output::Json).unwrap();
     let lines: Vec<Value> = printed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let of_type = |name| lines.iter().filter(move |line| line["type"] == name);
@@ -77,7 +77,7 @@ fn findings_and_counts() {
 /// replayed, and the lines are those of the run itself.
 #[test]
 fn a_captured_run() {
-    let cluster = Cluster::new().unwrap();
+    let cluster = DemoCluster::new().unwrap();
     let folder = TempDir::with_prefix("netpol-test-").unwrap();
     let capture = folder.path().join("capture");
     let args: [&OsStr; 4] =

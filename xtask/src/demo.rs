@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, ensure};
 use clap::Parser;
-use netpol_testkit::demo::{self, Cluster, Output};
+use netpol_testkit::demo::{self, DemoCluster, Output};
 use signal_hook::{
     consts::{SIGHUP, SIGINT, SIGTERM},
     iterator::Signals,
@@ -48,7 +48,7 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     let cluster = stages.run("make the cluster", || {
         // A signal waits until it is known what to remove.
         let mut manifests = manifests.lock().unwrap_or_else(PoisonError::into_inner);
-        let cluster = Cluster::new()?;
+        let cluster = DemoCluster::new()?;
         *manifests = Some(cluster.manifests().to_owned());
         Ok(cluster)
     })?;

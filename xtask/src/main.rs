@@ -3,12 +3,13 @@
 mod apiserver;
 mod bench;
 mod build;
+mod cluster;
 mod demo;
 mod deny;
 mod docs;
 mod fuzz;
 mod image;
-mod node;
+mod networks;
 mod prerequisites;
 mod release;
 mod setup;
@@ -52,8 +53,10 @@ enum Task {
     Demo(demo::DemoArgs),
     /// Run a real API server (kube-apiserver and etcd) until interrupted; build it first where there is none
     Apiserver,
-    /// A real Kubernetes node in namespaces of its own: up, down, and what is between
-    Node(node::NodeArgs),
+    /// A real Kubernetes cluster in namespaces of its own: up, down, and what is between
+    Cluster(cluster::ClusterTaskArgs),
+    /// Run the agent beside real network plugins, and compare what it says with the packets that arrived (as root)
+    Networks(networks::NetworksArgs),
     /// Everything that decides on a change: set up, tidy, format, lints and all tests (as root)
     Test(test::TestArgs),
     /// `test`, and then what takes longer: the kernel tests on an older kernel, fuzzing with a time limit, and an hour's
@@ -99,7 +102,8 @@ fn run(task: Task) -> Result<()> {
         Task::Render => manifest::write(&Helm::find_or_fetch()?),
         Task::Demo(args) => demo::run(args),
         Task::Apiserver => apiserver::run(),
-        Task::Node(args) => node::run(args),
+        Task::Cluster(args) => cluster::run(args),
+        Task::Networks(args) => networks::run(args),
         Task::Test(args) => test::run(&args),
         Task::Ci => test::ci(),
         Task::Soak(args) => soak::run(args),

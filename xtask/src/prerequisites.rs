@@ -6,7 +6,11 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, ensure};
-use netpol_testkit::kubernetes;
+use netpol_testkit::{
+    cluster::{Cluster, Plugin},
+    go::Go,
+    kubernetes,
+};
 
 use crate::{image, stage::Stages, tool};
 
@@ -49,15 +53,18 @@ impl Prerequisites {
         needs
     }
 
-    /// Makes it. Of Kubernetes, an API server that is there spares the rest, unless whole nodes are needed.
+    /// Makes it. Without Go, nothing of Kubernetes is built, and the tests that need it are skipped.
     ///
     /// # Errors
-    /// See [`kubernetes::built`]; or the image can't be made.
+    /// A part can't be built; or the image can't be made.
     pub(crate) fn make(self, stages: &Stages) -> Result<()> {
-        if self.node {
-            stages.run("Kubernetes", || kubernetes::built().map(drop))?;
-        } else if self.api_server {
-            stages.run("an API server", || kubernetes::apiserver().map(drop))?;
+        match Go::find() {
+            Err(error) if self.node || self.api_server => eprintln!("    {error:#}"),
+            _ if self.node => stages.run("Kubernetes", || Cluster::prepare(Plugin::default()))?,
+            _ if self.api_server => {
+                stages.run("an API server", || kubernetes::apiserver().and(kubernetes::etcd()).map(drop))?;
+            }
+            _ => {}
         }
         if self.image {
             stages.run("an image", image::for_tests)?;

@@ -1,5 +1,7 @@
 //! One entry of the flow table: the evidence about one attempt, and its result.
 
+mod translated;
+
 use std::{num::NonZeroU32, time::Duration};
 
 use crate::{
@@ -113,26 +115,6 @@ impl Entry {
         };
     }
 
-    /// Creates the entry of the translated form of this attempt.
-    pub(super) fn translated_to(&mut self, mapping: NatMapping) -> Self {
-        let own = mapping.tuple();
-        match self.translation.as_deref_mut() {
-            Some(Translation::To(endpoints)) => {
-                endpoints.retain(|known| *known != own);
-                endpoints.push(own);
-            }
-            _ => self.translation = Some(Box::new(Translation::To(vec![own]))),
-        }
-        Self {
-            source_interface: self.source_interface,
-            // A packet filter that rejects a packet sends the reset first, and then drops the packet.
-            blocking: self.blocking.take(),
-            closed: self.closed,
-            translation: Some(Box::new(Translation::From(mapping))),
-            ..Self::new(self.number, self.last_seen)
-        }
-    }
-
     /// Returns whether a packet that arrives now begins the attempt anew: it was decided long ago, and nothing had arrived.
     pub(super) fn arrives_late(&self, now: Monotonic, limits: &Limits) -> bool {
         let is_stopped = self.decided.is_some() && !self.has_got_through() && !self.pre_existing;
@@ -151,57 +133,9 @@ impl Entry {
         };
     }
 
-    /// Records that the connection of a translated form has ended. That form is reported, and not this.
-    pub(super) fn close_translated(&mut self) {
-        self.closed = true;
-        self.decided.get_or_insert(Observed::Unanswered);
-    }
-
-    /// Records that only the source was translated. Returns false if another translation is known.
-    pub(super) fn source_translated(&mut self, mapping: NatMapping) -> bool {
-        let is_first = self.translation.is_none();
-        if is_first {
-            self.translation = Some(Box::new(Translation::From(mapping)));
-        }
-        is_first
-    }
-
     /// Returns whether further evidence may change the result.
     pub(super) fn awaits_evidence(&self) -> bool {
         self.decided.is_none() && !self.closed
-    }
-
-    /// Returns the address translation of which this is the translated form.
-    pub(super) fn translation(&self) -> Option<&NatMapping> {
-        match self.translation.as_deref() {
-            Some(Translation::From(mapping)) => Some(mapping),
-            _ => None,
-        }
-    }
-
-    /// Returns the translated forms of this attempt, the latest last.
-    pub(super) fn endpoints(&self) -> &[Tuple] {
-        match self.translation.as_deref() {
-            Some(Translation::To(endpoints)) => endpoints,
-            _ => &[],
-        }
-    }
-
-    /// Returns whether a packet beyond the opener's interface may be a translated packet of this attempt. The attempt's
-    /// destination must be unknown so far. If records were lost, the record of that packet's real sender may be among
-    /// them, so the answer is no.
-    pub(super) fn may_be_translated(&self, protocol: Protocol, now: Monotonic, losses: &Losses) -> bool {
-        self.translation().is_none()
-            && !self.has_answer()
-            && now.since(self.last_seen) < MAX_TRANSLATION_DELAY
-            && self.source_interface.is_some()
-            && self.destination_interface.is_none()
-            && !losses.may_touch(protocol, self.last_seen)
-    }
-
-    /// Notes that the opening packet may have been sent to a Service, although it is not known to which.
-    pub(super) fn set_may_be_translated(&mut self) {
-        self.may_be_translated = true;
     }
 
     fn has_answer(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{
     env,
-    ffi::OsStr,
+    ffi::{OsStr, OsString},
     io::Write as _,
     process::{Command, Stdio},
 };
@@ -12,10 +12,16 @@ use anyhow::{Context as _, Result, bail};
 /// Creates a command. The program is also searched in the folders of system tools, because a user's `PATH` may not
 /// have them.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
-    let path = env::var("PATH").unwrap_or_default();
     let mut command = Command::new(program);
-    command.env("PATH", format!("{path}:/usr/sbin:/sbin"));
+    command.env("PATH", path());
     command
+}
+
+/// The value of `PATH` with the folders of system tools.
+pub(crate) fn path() -> OsString {
+    let mut path = env::var_os("PATH").unwrap_or_default();
+    path.push(":/usr/sbin:/sbin");
+    path
 }
 
 /// Runs `program` with `input` on its stdin. Returns its stdout.

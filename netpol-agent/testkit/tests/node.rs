@@ -1,4 +1,4 @@
-//! A node that does not come up says why, and one whose process is killed leaves nothing behind.
+//! A cluster that does not come up says why, and one whose process is killed leaves nothing behind.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 
@@ -13,7 +13,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use netpol_testkit::node::{Cni, Node};
+use netpol_testkit::{
+    cluster::{Cluster, Options},
+    go,
+};
 use tempfile::TempDir;
 
 /// Nothing here takes so long, however busy the machine is.
@@ -22,16 +25,16 @@ const PATIENCE: Duration = Duration::from_secs(180);
 /// Settings that kubelet changes where they are not what it wants.
 const SETTINGS: [&str; 3] = ["vm/overcommit_memory", "kernel/panic", "kernel/keys/root_maxkeys"];
 
-/// What the process that is to be killed says: a trace of its node, and that all are told.
+/// What the process that is to be killed says: a trace of its cluster, and that all are told.
 const TRACE: &str = "trace ";
-const UP: &str = "the node is up";
+const UP: &str = "the cluster is up";
 
 /// A process of its own, for the other test to kill.
 #[test]
 #[ignore = "waits to be killed"]
-fn node_that_waits() {
-    let node = Node::up(Cni::default()).unwrap();
-    for trace in node.traces().unwrap() {
+fn cluster_that_waits() {
+    let cluster = Cluster::up(Options::default()).unwrap();
+    for trace in cluster.traces().unwrap() {
         println!("{TRACE}{}", trace.display());
     }
     println!("{UP}");
@@ -41,12 +44,15 @@ fn node_that_waits() {
 /// The other process.
 fn other() -> Command {
     let mut other = Command::new(env::current_exe().unwrap());
-    other.args(["--exact", "node_that_waits", "--ignored", "--nocapture"]).stdout(Stdio::piped());
+    other.args(["--exact", "cluster_that_waits", "--ignored", "--nocapture"]).stdout(Stdio::piped());
     other
 }
 
 #[test]
 fn a_daemon_that_fails() {
+    if go::is_missing() {
+        return;
+    }
     let assets = TempDir::with_prefix("netpol-test-").unwrap();
     let etcd = assets.path().join("etcd");
     fs::write(&etcd, "#!/bin/sh\necho no space left >&2\n").unwrap();
@@ -54,13 +60,16 @@ fn a_daemon_that_fails() {
     let other = other().env("KUBEBUILDER_ASSETS", assets.path()).stderr(Stdio::piped()).output().unwrap();
     let said = String::from_utf8_lossy(&other.stderr);
     assert!(!other.status.success(), "{said}");
-    for words in ["not as long as etcd has ended", "log/etcd:", "no space left"] {
+    for words in ["not as long as etcd of node1 has ended", "log/etcd:", "no space left"] {
         assert!(said.contains(words), "{said}");
     }
 }
 
 #[test]
 fn nothing_stays_behind() {
+    if go::is_missing() {
+        return;
+    }
     let settings = || SETTINGS.map(|name| fs::read_to_string(format!("/proc/sys/{name}")).unwrap());
     let before = settings();
     let mut waiting = other().spawn().unwrap();

@@ -3,6 +3,7 @@
 use netpol_testkit::{
     apiserver::ApiServer,
     helm::Helm,
+    kubernetes,
     netns::{Attempt, Lab, PodSpec, Probe, Server},
 };
 use serde_json::{Value, json};
@@ -37,6 +38,9 @@ fn of_kind<'a>(objects: &'a [Value], kind: &str) -> &'a Value {
 /// The server takes every object, knows every field, and lets a pod of the DaemonSet in.
 #[test]
 fn objects() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let apiserver = ApiServer::start_in(&lab).unwrap();
     let api = Api::new(&lab, &apiserver);
@@ -83,6 +87,9 @@ fn strange_fields() {
 /// The agent may list and watch what it watches, and create Events where it is to tell of findings, and nothing else.
 #[test]
 fn rights() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let apiserver = ApiServer::start_in(&lab).unwrap();
     let api = Api::new(&lab, &apiserver);
@@ -134,12 +141,18 @@ fn rights() {
 /// what is to be found.
 #[test]
 fn as_a_pod() {
+    if kubernetes::is_missing() {
+        return;
+    }
     runs_in_a_pod(&[]);
 }
 
 /// The same, where the capabilities of the binary's file can't be used.
 #[test]
 fn as_root() {
+    if kubernetes::is_missing() {
+        return;
+    }
     runs_in_a_pod(&["security.runAsUser=0"]);
 }
 

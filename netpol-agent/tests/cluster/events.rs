@@ -2,6 +2,7 @@
 
 use netpol_testkit::{
     apiserver::{ADMIN, AGENT, ApiServer},
+    kubernetes,
     netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
 use serde_json::{Value, json};
@@ -77,6 +78,9 @@ fn notes(events: &[Value]) -> Vec<&str> {
 /// A policy that nothing enforces is one Event, however many connections it is about, and its end another one.
 #[test]
 fn told_once_and_resolved() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let _listening = Server::tcp(&shop.server, 80).unwrap();
     let apiserver = ApiServer::start_in(&shop.lab).unwrap();
@@ -148,6 +152,9 @@ fn whole(api: &Api, event: &Value) {
 /// Without the right, the agent says so once and does all else; given later, the right counts.
 #[test]
 fn the_right_comes_later() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let _listening = [80, 81, 82].map(|port| Server::tcp(&shop.server, port).unwrap());
     let apiserver = ApiServer::start_in(&shop.lab).unwrap();
@@ -179,6 +186,9 @@ fn the_right_comes_later() {
 /// Not every refusal is a missing right: in a namespace that is being deleted nothing is made any more.
 #[test]
 fn a_namespace_that_goes() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let _listening = Server::tcp(&shop.server, 80).unwrap();
     let apiserver = ApiServer::start_in(&shop.lab).unwrap();
@@ -199,6 +209,9 @@ fn a_namespace_that_goes() {
 /// An API server that is away holds up Events and nothing else, not even the agent's end.
 #[test]
 fn an_outage() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let _listening = [80, 81].map(|port| Server::tcp(&shop.server, port).unwrap());
     let mut apiserver = ApiServer::start_in(&shop.lab).unwrap();
@@ -225,6 +238,9 @@ fn an_outage() {
 /// What both ends see is told by the agent on the denied pod's node; what is seen here alone, here.
 #[test]
 fn a_pod_of_another_node() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let _listening = Server::tcp(&shop.server, 80).unwrap();
     let apiserver = ApiServer::start_in(&shop.lab).unwrap();
@@ -245,6 +261,9 @@ fn a_pod_of_another_node() {
 /// More findings than may be told: some are written, some wait, the others are counted, and the agent's end waits for none.
 #[test]
 fn a_flood() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let shop = Shop::new();
     let apiserver = ApiServer::start_in(&shop.lab).unwrap();
     let api = Api::new(&shop.lab, &apiserver);

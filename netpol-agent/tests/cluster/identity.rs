@@ -7,6 +7,7 @@ use std::{
 
 use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
+    kubernetes,
     netns::{Attempt, Lab, PodSpec, Probe, Server, Stack},
 };
 use nix::sys::signal::Signal;
@@ -20,6 +21,9 @@ use crate::{
 /// Both families of a pod are known, and policies count for both.
 #[test]
 fn dual_stack() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client").dual_stack()).unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server").label("app", "server").dual_stack()).unwrap();
@@ -62,6 +66,9 @@ spec:
 /// it was at the time.
 #[test]
 fn address_used_again() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let old = lab.add_pod(PodSpec::new("shop", "old")).unwrap();
@@ -104,6 +111,9 @@ fn address_used_again() {
 /// one are not the old pod's.
 #[test]
 fn address_used_again_unheard() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let old = lab.add_pod(PodSpec::new("shop", "old")).unwrap();
@@ -147,6 +157,9 @@ fn address_used_again_unheard() {
 /// isolated, which nobody enforces here.
 #[test]
 fn connected_before_it_is_known() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server").label("app", "server")).unwrap();
     let _listening = Server::tcp(&server, 80).unwrap();
@@ -190,6 +203,9 @@ spec: {podSelector: {matchLabels: {app: shut}}, policyTypes: [Egress]}
 /// A pod is told with all that it is known by.
 #[test]
 fn what_is_told() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let spec = PodSpec::new("shop", "web-5d9c7b-x").label("pod-template-hash", "5d9c7b");

@@ -8,6 +8,7 @@ use std::{
 
 use netpol_testkit::{
     apiserver::{ADMIN, ApiServer},
+    kubernetes,
     netns::{Attempt, Lab, Pod, PodSpec, Probe, Server},
 };
 use nix::sys::signal::Signal;
@@ -27,6 +28,9 @@ spec: {podSelector: {}, policyTypes: [Ingress]}
 /// The agent waits for the API server, without judging anything meanwhile.
 #[test]
 fn start_before() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();
@@ -55,6 +59,9 @@ fn start_before() {
 /// Connections that clients make all the time, while the API server is killed and comes back: each is told, as what it was.
 #[test]
 fn killed_in_the_middle_of_traffic() {
+    if kubernetes::is_missing() {
+        return;
+    }
     const CLIENTS: u16 = 3;
     let lab = Lab::new().unwrap();
     let clients: Vec<Pod> = (0..CLIENTS)
@@ -117,6 +124,9 @@ impl Drop for Set<'_> {
 /// changes that were made behind the agent's back, and without the past (410).
 #[test]
 fn killed_and_compacted() {
+    if kubernetes::is_missing() {
+        return;
+    }
     let lab = Lab::new().unwrap();
     let client = lab.add_pod(PodSpec::new("shop", "client")).unwrap();
     let server = lab.add_pod(PodSpec::new("shop", "server")).unwrap();

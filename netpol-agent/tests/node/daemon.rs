@@ -13,16 +13,16 @@ use crate::cluster::{Cluster, eventually};
 /// The chart's own values say nothing of connections: for a test, each of them is told.
 const VALUES: [&str; 4] = ["--set", "agent.prints=connections", "--set", "agent.format=json"];
 
-/// The agent on a node.
+/// The agents of a cluster.
 pub(crate) struct Daemon<'a> {
     cluster: &'a Cluster,
     helm: Helm,
 }
 
 impl<'a> Daemon<'a> {
-    /// Installs the chart with the image, and waits until the agent is Ready.
+    /// Installs the chart with the image, and waits until the agents are Ready.
     pub(crate) fn install(cluster: &'a Cluster) -> Self {
-        cluster.node.import(&image::of_tests()).unwrap();
+        cluster.real.import(&image::of_tests()).unwrap();
         let daemon = Self { cluster, helm: Helm::find_or_fetch().unwrap() };
         daemon.helm("install", &[&[CHART, "--create-namespace"], &VALUES[..]].concat());
         daemon.wait_until_rolled_out();
@@ -32,13 +32,13 @@ impl<'a> Daemon<'a> {
     fn helm(&self, verb: &str, arguments: &[&str]) {
         let helm = self.helm.path().to_str().unwrap();
         let fixed = [verb, "netpol", "--namespace", "netpol"];
-        self.cluster.node.exec(helm, &[&fixed, arguments].concat(), "").unwrap();
+        self.cluster.real.exec(helm, &[&fixed, arguments].concat(), "").unwrap();
     }
 
     fn wait_until_rolled_out(&self) {
         let status =
             ["rollout", "status", "--namespace", "netpol", "daemonset/netpol-agent", "--timeout=180s"];
-        self.cluster.node.kubectl(&status).unwrap();
+        self.cluster.real.kubectl(&status).unwrap();
     }
 
     /// Rolls out a change, and waits until the new agent is Ready.
@@ -53,18 +53,24 @@ impl<'a> Daemon<'a> {
         eventually("the agent's pod is gone", || self.cluster.field("netpol", "pods", "{.items}") == "[]");
     }
 
-    /// The sum over all series of a metric whose labels have this text among them.
+    /// The sum over all series of a metric of the first node's agent whose labels have this text among them.
     pub(crate) fn metric(&self, name: &str, labels: &str) -> f64 {
-        let address = self.cluster.field("netpol", "pods", "{.items[0].status.hostIP}");
+        let [address, _] = self.cluster.node().addresses();
         let url = format!("http://{address}:9965/metrics");
-        let answer = self.cluster.node.exec("curl", &["--silent", &url], "").unwrap_or_default();
+        let answer = self.cluster.node().exec("curl", &["--silent", &url], "").unwrap_or_default();
         Samples::parse(&answer).sum(name, labels)
     }
 
-    /// What it has printed, of this type: `flow` or `finding`.
+    /// What the agents have printed, of this type: `flow` or `finding`.
     pub(crate) fn lines(&self, kind: &str) -> Vec<Value> {
-        let args = ["logs", "--namespace", "netpol", "daemonset/netpol-agent", "--tail=-1"];
-        let log = self.cluster.node.kubectl(&args).unwrap();
+        ["node1", "node2"].iter().flat_map(|node| self.lines_of(node, kind)).collect()
+    }
+
+    /// The same of the agent on this node.
+    pub(crate) fn lines_of(&self, node: &str, kind: &str) -> Vec<Value> {
+        let what = format!("pods --field-selector spec.nodeName={node}");
+        let pod = self.cluster.field("netpol", &what, "{.items[0].metadata.name}");
+        let log = self.cluster.real.kubectl(&["logs", "--namespace", "netpol", &pod, "--tail=-1"]).unwrap();
         let lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
         lines.filter(|line| line["type"] == kind).collect()
     }
@@ -75,7 +81,7 @@ impl<'a> Daemon<'a> {
         let declared = self.cluster.field("netpol", "daemonset netpol-agent", path);
         let declared = declared.split(' ').map(|name| format!("CAP_{name}").parse::<Capability>().unwrap());
         let status =
-            self.cluster.node.exec("sh", &["-c", "cat /proc/$(pidof netpol-agent)/status"], "").unwrap();
+            self.cluster.node().exec("sh", &["-c", "cat /proc/$(pidof netpol-agent)/status"], "").unwrap();
         let held = status.lines().find_map(|line| line.strip_prefix("CapBnd:")).unwrap();
         let held = u64::from_str_radix(held.trim(), 16).unwrap();
         [declared.map(|capability| capability.bitmask()).sum(), held]

@@ -12,15 +12,15 @@ use netpol_agent::sink::hubble::proto::{
 
 use crate::cluster::{Cluster, eventually};
 
-/// Through the Service and the API server to an agent that listens on its node alone. It ends with this.
+/// Through the API server to an agent that listens on its node alone. It ends with this.
 struct Forwarded(Child);
 
 impl Forwarded {
-    fn to_hubble(cluster: &Cluster) -> Self {
+    fn to_hubble(cluster: &Cluster, pod: &str) -> Self {
         let child = cluster
-            .node
+            .real
             .command("kubectl")
-            .args(["port-forward", "--namespace", "netpol", "service/netpol-hubble", "4245:4244"])
+            .args(["port-forward", "--namespace", "netpol", pod, "4245:4244"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -40,13 +40,15 @@ impl Drop for Forwarded {
 
 /// The denied connections that passed are there as audited ones, with the policy's name.
 pub(crate) fn audited(cluster: &Cluster) {
-    let _forwarded = Forwarded::to_hubble(cluster);
+    let node = cluster.node().name();
+    let what = format!("pods --field-selector spec.nodeName={node}");
+    let pod = cluster.field("netpol", &what, "{.items[0].metadata.name}");
+    let _forwarded = Forwarded::to_hubble(cluster, &pod);
     let mut flows = Vec::new();
     eventually("Hubble's API answers", || {
-        flows = cluster.node.network().unwrap().run(ask).unwrap().unwrap_or_default();
+        flows = cluster.node().network().unwrap().run(ask).unwrap().unwrap_or_default();
         !flows.is_empty()
     });
-    let node = cluster.field("netpol", "pods", "{.items[0].spec.nodeName}");
     for flow in flows {
         assert_eq!(flow.node_name, node, "{flow:?}");
         let by = [&flow.egress_denied_by, &flow.ingress_denied_by]

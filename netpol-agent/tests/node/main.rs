@@ -1,5 +1,5 @@
-//! The agent on a whole Kubernetes node, with each of its network plugins: containerd's pods, kubelet's probes,
-//! kube-proxy's Services. As root, as the kernel's tests.
+//! The agent on a whole Kubernetes cluster of two nodes, with plugins that enforce nothing: containerd's pods, kubelet's
+//! probes, kube-proxy's Services. As root, as the kernel's tests.
 
 #![expect(clippy::unwrap_used, reason = "the helpers of tests fail as tests do")]
 

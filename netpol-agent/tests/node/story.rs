@@ -6,8 +6,9 @@ use std::{
 };
 
 use netpol_testkit::{
+    cluster::Plugin,
+    go,
     netns::{Attempt, Namespace, Probe},
-    node::Cni,
 };
 use serde_json::Value;
 
@@ -29,16 +30,19 @@ spec: {podSelector: {}, policyTypes: [Ingress, Egress]}
 
 #[test]
 fn on_ptp() {
-    tell(Cni::Ptp);
+    tell(Plugin::Ptp);
 }
 
 #[test]
 fn on_a_bridge() {
-    tell(Cni::Bridge);
+    tell(Plugin::Bridge);
 }
 
-fn tell(cni: Cni) {
-    let cluster = Cluster::up(cni);
+fn tell(plugin: Plugin) {
+    if go::is_missing() {
+        return;
+    }
+    let cluster = Cluster::up(plugin);
     let daemon = Daemon::install(&cluster);
     let [declared, held] = daemon.capabilities();
     assert_eq!(held, declared);
@@ -50,6 +54,7 @@ fn tell(cni: Cni) {
     hubble::audited(&cluster);
     enforced(&cluster, &daemon, &client);
     no_finding_about_the_node(&daemon);
+    not_enforced_on_the_other_node(&cluster, &daemon);
 
     held.exchange();
     let before = cluster.attached();
@@ -61,7 +66,7 @@ fn tell(cni: Cni) {
     daemon.uninstall();
     assert_eq!(cluster.attached(), 0);
     held.exchange();
-    assert_eq!(cluster.node.failures().unwrap(), [""; 0]);
+    assert_eq!(cluster.real.failures().unwrap(), [""; 0]);
 }
 
 /// A connection through the Service: the backend that kube-proxy's rules chose is named.
@@ -78,7 +83,7 @@ fn allowed(daemon: &Daemon<'_>, client: &Namespace) {
 
 /// A default deny, and nobody who enforces it.
 fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
-    cluster.node.apply(DENY).unwrap();
+    cluster.real.apply(DENY).unwrap();
     let backend = backend(cluster);
     eventually("the denied connection is a finding", || {
         connect(client, backend, Attempt::Answered);
@@ -91,9 +96,21 @@ fn not_enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     assert_eq!(finding["status"], "open", "{finding}");
     assert_eq!(finding["policies"][0]["name"], "default-deny", "{finding}");
     eventually("kubectl shows it", || {
-        let described = cluster.node.kubectl(&["describe", "pod", "--namespace", "shop", "client"]).unwrap();
+        let described = cluster.real.kubectl(&["describe", "pod", "--namespace", "shop", "client"]).unwrap();
         described.lines().any(|line| line.contains("Warning") && line.contains("PolicyNotEnforced"))
     });
+}
+
+/// A denied connection from another node: the agent at its end tells.
+fn not_enforced_on_the_other_node(cluster: &Cluster, daemon: &Daemon<'_>) {
+    let server = SocketAddr::new(cluster.addresses("far", "server")[0], 7);
+    connect(&cluster.pod("steady", "client"), server, Attempt::Answered);
+    let tells = |flow: &Value| {
+        is_between(flow, "client", "server")
+            && flow["destination"]["namespace"] == "far"
+            && flow["outcome"] == "not_enforced"
+    };
+    eventually("the other node's agent tells", || daemon.lines_of("node2", "flow").iter().any(tells));
 }
 
 /// An enforcer comes: the same connections are stopped, and there is no finding any more.
@@ -108,7 +125,7 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
             }}
         }}"
     );
-    cluster.node.network().unwrap().nft(&rules).unwrap();
+    cluster.node().network().unwrap().nft(&rules).unwrap();
     eventually("the finding is resolved", || {
         connect(client, backend, Attempt::TimedOut);
         connect(client, SERVICE, Attempt::TimedOut);
@@ -121,7 +138,7 @@ fn enforced(cluster: &Cluster, daemon: &Daemon<'_>, client: &Namespace) {
     assert!(says("finding", "status", "resolved"));
     let resolved =
         ["get", "events", "--namespace", "shop", "--field-selector", "reason=PolicyNotEnforcedResolved"];
-    eventually("kubectl shows it", || cluster.node.kubectl(&resolved).unwrap().contains("pod/client"));
+    eventually("kubectl shows it", || cluster.real.kubectl(&resolved).unwrap().contains("pod/client"));
 }
 
 /// kubelet's probes have been seen, and no finding is about them.

@@ -10,6 +10,7 @@ mod programs;
 mod toolchain;
 
 use anyhow::Result;
+use netpol_testkit::{cluster::Plugin, go::Go};
 
 use crate::tool;
 
@@ -22,6 +23,13 @@ pub(crate) fn run() -> Result<()> {
     programs::install()?;
     toolchain::components()?;
     helm::install()?;
+    match Go::find() {
+        Ok(go) => found("Go", &go.path().display().to_string()),
+        // Most tests need no Kubernetes.
+        Err(error) => {
+            missing("Go", &format!("builds Kubernetes for tests, which are skipped without it; {error:#}"))
+        }
+    }
     building()
 }
 
@@ -77,6 +85,16 @@ pub(crate) fn sbom() -> Result<()> {
 /// As for [`run`].
 pub(crate) fn virtual_machine() -> Result<()> {
     programs::install_virtual_machine()
+}
+
+/// What a cluster with these network plugins needs, beside what [`run`] installs.
+///
+/// # Errors
+/// As for [`run`]; or Go is missing.
+pub(crate) fn networks(plugins: &[Plugin]) -> Result<()> {
+    run()?;
+    Go::find()?;
+    programs::install_networks(plugins)
 }
 
 /// One line for a need that is met.

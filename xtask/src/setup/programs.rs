@@ -1,6 +1,7 @@
 //! Programs that come with a distribution.
 
 use anyhow::{Result, bail};
+use netpol_testkit::{cluster::Plugin, go::Module};
 
 use super::{debian, found, missing};
 use crate::tool;
@@ -15,7 +16,7 @@ struct Program {
     service: Option<&'static str>,
 }
 
-const PROGRAMS: [Program; 21] = [
+const PROGRAMS: [Program; 19] = [
     program("git", "git", "lists the files that `tidy` checks"),
     program("ip", "iproute2", "makes the lab's interfaces and routes"),
     program("tc", "iproute2", "puts other programs' filters in the agent's way, in tests"),
@@ -29,19 +30,11 @@ const PROGRAMS: [Program; 21] = [
     program("tar", "tar", "unpacks the image, in tests"),
     program("unzip", "unzip", "unpacks Helm"),
     program("curl", "curl", "asks the tests' API server whether it is ready"),
-    Program {
-        service: Some("etcd"),
-        ..program("etcd", "etcd-server", "keeps the data of the tests' API server")
-    },
-    Program {
-        service: Some("containerd"),
-        ..program("containerd", "containerd", "runs the containers of the tests' Kubernetes node")
-    },
     program("runc", "runc", "starts containers for containerd"),
     program(
         "/usr/lib/cni/ptp",
         "containernetworking-plugins",
-        "wires the pods of the tests' Kubernetes node",
+        "wires the pods of the tests' Kubernetes cluster",
     ),
     program("/bin/busybox", "busybox-static", "is what runs in those pods"),
     program("iptables", "iptables", "is what kube-proxy and kubelet set up Services with"),
@@ -51,6 +44,17 @@ const PROGRAMS: [Program; 21] = [
         ..program("promtool", "prometheus", "checks metrics and alert rules")
     },
 ];
+
+/// What flannel is built with.
+const FLANNEL: [Program; 1] = [program("gcc", "gcc", "compiles the part of flannel that is in C")];
+
+/// What kube-router calls.
+const KUBE_ROUTER: [Program; 1] =
+    [program("ipset", "ipset", "keeps the addresses that kube-router's rules are about")];
+
+/// What Cilium compiles its programs with.
+const CILIUM: [Program; 1] =
+    [program("/usr/lib/llvm-22/bin/clang", "clang-22", "compiles Cilium's eBPF programs on the node")];
 
 const VIRTUAL_MACHINE: [Program; 3] = [
     program("qemu-system-x86_64", "qemu-system-x86", "is the machine that another kernel runs in"),
@@ -70,6 +74,19 @@ pub(super) fn install() -> Result<()> {
 /// The same for what a virtual machine needs.
 pub(super) fn install_virtual_machine() -> Result<()> {
     install_all(&VIRTUAL_MACHINE)
+}
+
+/// The same for what these network plugins need.
+pub(super) fn install_networks(plugins: &[Plugin]) -> Result<()> {
+    let needs = |module: Module| plugins.iter().any(|plugin| plugin.modules().contains(&module));
+    for (module, programs) in
+        [(Module::Flannel, FLANNEL), (Module::KubeRouter, KUBE_ROUTER), (Module::Cilium, CILIUM)]
+    {
+        if needs(module) {
+            install_all(&programs)?;
+        }
+    }
+    Ok(())
 }
 
 fn install_all(programs: &[Program]) -> Result<()> {

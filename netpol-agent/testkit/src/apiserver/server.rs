@@ -196,12 +196,7 @@ impl<'a> ApiServer<'a> {
             "--service-account-issuer=https://kubernetes.default.svc".to_owned(),
             format!("--service-account-signing-key-file={}", key.display()),
             format!("--service-account-key-file={}", key.display()),
-            // The binary that is built here can't encode `endPort` in protobuf.
-            "--storage-media-type=application/json".to_owned(),
         ]);
-        if minor_version(&self.binary)? < 23 {
-            command.arg("--feature-gates=IPv6DualStack=true");
-        }
         Ok(command)
     }
 }
@@ -224,13 +219,4 @@ fn is_ready(place: Place<'_>, port: u16) -> bool {
     let url = format!("https://127.0.0.1:{port}/readyz");
     let answer = curl.args(["--silent", "--insecure", "--max-time", "2", &url]).output();
     answer.is_ok_and(|answer| answer.stdout == b"ok")
-}
-
-/// Parses the minor version: 20 for `Kubernetes v1.20.2`.
-fn minor_version(binary: &Path) -> Result<u32> {
-    let output = Command::new(binary).arg("--version").output();
-    let output = output.with_context(|| format!("starting {}", binary.display()))?;
-    let text = String::from_utf8_lossy(&output.stdout);
-    let minor = text.split('.').nth(1).and_then(|minor| minor.parse().ok());
-    minor.with_context(|| format!("{} --version tells no version: {text}", binary.display()))
 }

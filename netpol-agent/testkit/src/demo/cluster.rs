@@ -10,14 +10,14 @@ use crate::netns::{Lab, Pod, PodSpec, Server};
 
 /// The demo's cluster, before the agent starts. It is removed when this is dropped.
 #[derive(Debug)]
-pub struct Cluster {
+pub struct DemoCluster {
     lab: Lab,
     manifests: TempDir,
     /// The servers. They listen until they are dropped.
     _servers: Vec<Server>,
 }
 
-impl Cluster {
+impl DemoCluster {
     /// Creates the pods, starts their servers, loads the packet filter and writes the manifests.
     ///
     /// # Errors

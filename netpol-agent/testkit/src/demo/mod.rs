@@ -16,7 +16,7 @@ use anyhow::Result;
 
 use crate::agent::{Agent, Printing};
 
-pub use cluster::Cluster;
+pub use cluster::DemoCluster;
 pub use traffic::TRAFFIC;
 
 /// How long to wait for the agent's verdicts. A drop is final once TCP's first retransmission would have arrived,
@@ -36,7 +36,7 @@ pub enum Output {
 ///
 /// # Errors
 /// The cluster can't be created, the agent fails, or an attempt does not have the expected result.
-pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
+pub fn run(cluster: &DemoCluster, binary: &Path, output: Output) -> Result<String> {
     run_with(cluster, binary, &["--manifests".as_ref(), cluster.manifests().as_os_str()], output)
 }
 
@@ -44,7 +44,7 @@ pub fn run(cluster: &Cluster, binary: &Path, output: Output) -> Result<String> {
 ///
 /// # Errors
 /// The same as for [`run`].
-pub fn run_with(cluster: &Cluster, binary: &Path, source: &[&OsStr], output: Output) -> Result<String> {
+pub fn run_with(cluster: &DemoCluster, binary: &Path, source: &[&OsStr], output: Output) -> Result<String> {
     let (format, printing) = match output {
         Output::Compact => ("compact", Printing::Shown),
         Output::Json => ("json", Printing::Kept),
@@ -71,7 +71,7 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("demo")
 }
 
-fn introduction(cluster: &Cluster) -> Result<String> {
+fn introduction(cluster: &DemoCluster) -> Result<String> {
     let mut text =
         String::from("One node, six pods in three namespaces, each pod a network namespace of its own:\n\n");
     for pod in cluster.lab().pods() {

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::Cluster;
+use super::DemoCluster;
 use crate::netns::{Attempt, Probe};
 
 /// One connection attempt from one pod to another.
@@ -67,7 +67,7 @@ const fn exchange(from: &'static str, to: &'static str, kind: Kind, ends: Attemp
 
 impl Exchange {
     /// Makes the attempt, and checks that it has the expected result.
-    pub(super) fn run(&self, cluster: &Cluster) -> Result<()> {
+    pub(super) fn run(&self, cluster: &DemoCluster) -> Result<()> {
         let Self { from, to, kind, ends } = *self;
         let (source, destination) = (cluster.pod(from)?, cluster.pod(to)?);
         let v4 = || destination.ipv4().with_context(|| format!("{to} has no IPv4 address"));

@@ -1,8 +1,7 @@
-//! Finds or builds Kubernetes' own programs, for a real API server and a real node.
+//! Finds or builds Kubernetes' own programs, for a real API server and a real cluster.
 
 mod binaries;
 mod kubeconfig;
-mod recipe;
 
-pub use binaries::{apiserver, built, etcd};
+pub use binaries::{apiserver, etcd, is_missing};
 pub(crate) use kubeconfig::kubeconfig;

@@ -57,20 +57,9 @@ impl Block {
         Ok(claim.into())
     }
 
-    /// The node's address. In a lab, it is the gateway of every pod.
-    pub(crate) fn node4(&self) -> Ipv4Addr {
+    /// The node's address. It is the gateway of every pod.
+    pub(super) fn node4(&self) -> Ipv4Addr {
         self.inside4(1)
-    }
-
-    /// The machine's address, for a node that has a link to the machine. It is in the same /30 network as the node's.
-    pub(crate) fn machine4(&self) -> Ipv4Addr {
-        self.inside4(2)
-    }
-
-    /// The CIDR of the IPv4 addresses that a node's CNI plugin gives to pods. It does not contain the node's own
-    /// address.
-    pub(crate) fn pods4(&self) -> String {
-        format!("{}/24", self.inside4(256))
     }
 
     /// The node's IPv6 address. It is the gateway of every pod.

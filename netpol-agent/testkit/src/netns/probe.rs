@@ -41,6 +41,7 @@ pub struct Probe {
     kind: Kind,
     to: SocketAddr,
     from_port: u16,
+    payload: Vec<u8>,
     timeout: Duration,
 }
 
@@ -72,13 +73,20 @@ impl Probe {
     }
 
     fn new(kind: Kind, ip: IpAddr, port: u16) -> Self {
-        Self { kind, to: SocketAddr::new(ip, port), from_port: 0, timeout: Duration::from_millis(400) }
+        let (to, timeout) = (SocketAddr::new(ip, port), Duration::from_millis(400));
+        Self { kind, to, from_port: 0, payload: b"ping".to_vec(), timeout }
     }
 
     /// Sets the source port (for an echo, the identifier). By default the kernel chooses one.
     #[must_use]
     pub fn from_port(self, from_port: u16) -> Self {
         Self { from_port, ..self }
+    }
+
+    /// Sets the content of a datagram. The default is `ping`.
+    #[must_use]
+    pub fn payload(self, payload: &[u8]) -> Self {
+        Self { payload: payload.to_vec(), ..self }
     }
 
     /// Sets the timeout for a reply. The default is 400 ms, which is shorter than the time before TCP retransmits a
@@ -129,7 +137,7 @@ impl Probe {
         let socket = Socket::new(Domain::for_address(self.to), Type::DGRAM, Some(Protocol::UDP))?;
         self.bind(&socket)?;
         socket.connect(&self.to.into())?;
-        socket.send(b"ping")?;
+        socket.send(&self.payload)?;
         if one_way {
             return Ok(Attempt::Sent);
         }
