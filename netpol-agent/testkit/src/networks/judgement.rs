@@ -6,7 +6,7 @@ use super::{
     agents::FlowLine,
     cast::{Cast, Player},
     contact::Contact,
-    script::Expected,
+    script::{Expected, NODE_PORT},
     sniffer::Sighting,
     truth::{self, Sightings},
 };
@@ -188,8 +188,9 @@ impl<'a> Subject<'a> {
         let was_answered = matches!(self.result, netns::Attempt::Answered | netns::Attempt::Refused);
         match outcome {
             "not_enforced" => {
-                // That a pod reaches itself is right, whatever the policies say.
-                let is_itself = self.arrival.is_some_and(|(member, _)| member == self.contact.source);
+                // That a pod reaches itself is right, whatever the policies say; but not as a node.
+                let is_itself = self.contact.way != NODE_PORT
+                    && self.arrival.is_some_and(|(member, _)| member == self.contact.source);
                 !has_arrived || is_itself || matches!(expected, Expected::Allowed | Expected::NotApplicable)
             }
             "over_blocked" => {

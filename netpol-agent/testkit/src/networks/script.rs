@@ -11,6 +11,9 @@ use super::{
 /// choose and those of Services on nodes.
 const FIRST_PORT: u16 = 20000;
 
+/// The way to a Service by its port on a node, which may take the source's place.
+pub(super) const NODE_PORT: &str = "node port";
+
 /// What the declared policies say about a contact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Expected {
@@ -97,7 +100,7 @@ impl Script {
                 let expected = through_node(source, node.member, service, protocol);
                 for address in node.addresses {
                     let to = SocketAddr::new(address, node_port);
-                    self.add(service.contact(source, to, protocol, expected, "node port"));
+                    self.add(service.contact(source, to, protocol, expected, NODE_PORT));
                 }
             }
         }
