@@ -20,7 +20,7 @@ use aya::{
     programs::{LinkOrder, SchedClassifier, TcAttachType, loaded_programs, tc::TcAttachOptions},
     sys::{Stats, enable_stats},
 };
-use netpol_agent::kernel::{LoadOptions, Loaded, load};
+use netpol_agent::kernel::{Hooks, LoadOptions, Loaded, load};
 use netpol_testkit::netns::{Lab, Pod, PodSpec, Server};
 use nix::{
     errno::Errno,
@@ -72,7 +72,7 @@ impl Bench<'_> {
     fn ours(&mut self, traffic: impl Fn()) -> f64 {
         let index = self.interface.host_ifindex();
         let programs = &mut self.loaded.programs;
-        self.lab.run(|| programs.attach(index)).unwrap().unwrap();
+        self.lab.run(|| programs.attach(index, &Hooks::at_host_end(index))).unwrap().unwrap();
         let cost = measure(&["netpol_from_pod", "netpol_to_pod"], traffic);
         self.loaded.programs.forget(index);
         self.loaded.records.drain(usize::MAX, |_| {});

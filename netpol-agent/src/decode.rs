@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     /// All interfaces are known, by their index.
-    #[expect(clippy::unnecessary_wraps)]
+    #[expect(clippy::unnecessary_wraps, reason = "the type that `decode` asks for")]
     fn at(place: Place) -> Option<u32> {
         Some(place.ifindex)
     }

@@ -35,7 +35,8 @@ pub struct Hooks {
 
 impl Hooks {
     /// Returns the hooks at the end of a pair that is on the node.
-    pub(super) fn at_host_end(ifindex: u32) -> Self {
+    #[must_use]
+    pub fn at_host_end(ifindex: u32) -> Self {
         let hook = |side| Hook { namespace: None, ifindex, side };
         Self { from_pod: hook(Side::Ingress), to_pod: hook(Side::Egress) }
     }

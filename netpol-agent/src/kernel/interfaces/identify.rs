@@ -131,7 +131,7 @@ impl PodInterfaceList {
     /// into a pod is none.
     pub(super) async fn list_exits(&mut self) -> Result<(), InterfaceError> {
         let links: Vec<LinkMessage> =
-            self.requests.link().get().execute().try_collect().await.map_err(failed)?;
+            self.requests.link().get().execute().try_collect().await.map_err(|error| failed(&error))?;
         for message in &links {
             let ifindex = message.header.index;
             let is_pods = self.inside.as_ref().is_some_and(|inside| inside.has_number(ifindex));

@@ -315,7 +315,7 @@ impl PodInterfaceList {
     /// Reads the whole list and reports the differences.
     async fn resync(&mut self) -> Result<(), InterfaceError> {
         let links: Vec<LinkMessage> =
-            self.requests.link().get().execute().try_collect().await.map_err(failed)?;
+            self.requests.link().get().execute().try_collect().await.map_err(|error| failed(&error))?;
         let at = monotonic_now();
         let links: Vec<PodLink> = links.iter().filter_map(|message| self.recognise(message)).collect();
         let removed: Vec<u32> = self
@@ -328,8 +328,14 @@ impl PodInterfaceList {
             self.removed(ifindex, at);
         }
         self.host = HostAddresses::default();
-        for message in
-            self.requests.address().get().execute().try_collect::<Vec<_>>().await.map_err(failed)?
+        for message in self
+            .requests
+            .address()
+            .get()
+            .execute()
+            .try_collect::<Vec<_>>()
+            .await
+            .map_err(|error| failed(&error))?
         {
             self.host.add(&message);
         }
@@ -421,7 +427,7 @@ async fn changed(inside: &mut Option<Inside>) -> InsideChange {
     }
 }
 
-fn failed(error: rtnetlink::Error) -> InterfaceError {
+fn failed(error: &rtnetlink::Error) -> InterfaceError {
     InterfaceError::Request { request: "RTM_GETLINK or RTM_GETADDR", reason: error.to_string() }
 }
 
