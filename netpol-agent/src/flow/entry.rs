@@ -52,6 +52,8 @@ pub(super) struct Entry {
     arrived: bool,
     /// Whether an opening packet left the node.
     left_node: bool,
+    /// Whether a packet that another pod sent in the source's name has arrived. Then an answer may be one to that.
+    forgery_arrived: bool,
     /// Whether the attempt was decided when nothing had arrived yet, nor left the node.
     decided_before_arrival: bool,
     /// Whether the opening packet may have been sent to a Service, in a form that can't be told from others.
@@ -81,6 +83,7 @@ impl Entry {
             destination_interface: None,
             arrived: false,
             left_node: false,
+            forgery_arrived: false,
             decided_before_arrival: false,
             may_be_translated: false,
             pre_existing: false,
@@ -142,13 +145,28 @@ impl Entry {
         self.accept_received || self.accepted
     }
 
+    /// Returns the number of the source's interface, if a packet was seen there.
+    pub(super) fn source(&self) -> Option<u32> {
+        self.source_interface.map(NonZeroU32::get)
+    }
+
+    /// Records that a packet in the source's name has arrived, which another pod has sent.
+    pub(super) fn forgery_arrived(&mut self) {
+        self.forgery_arrived = true;
+    }
+
+    /// Returns whether what the destination sends may be about a packet that another pod has sent in the source's name.
+    fn may_be_about_forgery(&self) -> bool {
+        self.forgery_arrived && !self.arrived
+    }
+
     /// Records that an opening packet left the node. If it came from a pod of this node, nothing on this node stopped it.
     pub(super) fn left_node(&mut self) {
         self.left_node |= self.source_interface.is_some();
     }
 
     /// Returns whether a packet has arrived in the destination pod, or has left the node.
-    fn has_got_through(&self) -> bool {
+    pub(super) fn has_got_through(&self) -> bool {
         self.arrived || self.left_node
     }
 
@@ -267,7 +285,9 @@ impl Entry {
     pub(super) fn answered(&mut self, tuple: &Tuple, packet: &Packet, interfaces: &PodInterfaces) {
         match packet.direction {
             Direction::FromPod => {
-                if interfaces.may_have(packet.ifindex, tuple.destination.address, packet.time) {
+                if interfaces.may_have(packet.ifindex, tuple.destination.address, packet.time)
+                    && !self.may_be_about_forgery()
+                {
                     self.accepted = true;
                     self.arrived = true;
                     // On their way into the pod packets may bypass the end of its interface that is on the node
@@ -288,7 +308,11 @@ impl Entry {
         let Packet { ifindex, direction, time: now, .. } = *packet;
         let destination = tuple.destination.address;
         let observed = match direction {
-            Direction::FromPod if !interfaces.may_have(ifindex, destination, now) => return,
+            Direction::FromPod
+                if !interfaces.may_have(ifindex, destination, now) || self.may_be_about_forgery() =>
+            {
+                return;
+            }
             Direction::FromPod => self.refused_by_pod(),
             Direction::ToPod if !interfaces.may_have(ifindex, tuple.source.address, now) => return,
             // The ring buffer preserves order: if the pod had sent it, it would have been seen at the pod's interface
@@ -318,7 +342,12 @@ impl Entry {
         // An error by the node itself, about a connection to a destination other than the node.
         let by_the_node = interfaces.host().contains(&error.reporter) && error.reporter != destination;
         let observed = match error.direction {
-            Direction::FromPod if !interfaces.may_have(error.ifindex, destination, error.time) => return,
+            Direction::FromPod
+                if !interfaces.may_have(error.ifindex, destination, error.time)
+                    || self.may_be_about_forgery() =>
+            {
+                return;
+            }
             Direction::FromPod => self.refused_by_pod(),
             Direction::ToPod if !interfaces.may_have(error.ifindex, tuple.source.address, error.time) => {
                 return;

@@ -7,15 +7,20 @@ use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use hashbrown::{HashMap, HashSet};
 
-use crate::model::{Monotonic, Place};
+use super::Addresses;
+use crate::model::{Monotonic, Place, Pod};
 
 /// An interface of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PodInterface {
     /// The name of its end in the host's network namespace; inside the pod, if it has none there.
     pub name: Arc<str>,
-    /// The addresses in the pod, both families.
+    /// The addresses in the pod, both families, without those that belong to another pod.
     pub addresses: Vec<IpAddr>,
+    /// All addresses that the interface has in the pod. The pod may have set some of them itself.
+    claimed: Vec<IpAddr>,
+    /// The pod, once the API has reported it.
+    pod: Option<Arc<Pod>>,
     /// Where its packets are seen.
     places: Vec<Place>,
     /// Whether packets to the pod are seen inside the pod, after everything that may stop them.
@@ -214,6 +219,8 @@ impl PodInterfaces {
         let interface = PodInterface {
             name,
             addresses: Vec::new(),
+            claimed: Vec::new(),
+            pod: None,
             places,
             is_inside,
             attached_at: now,
@@ -229,8 +236,44 @@ impl PodInterfaces {
         }
     }
 
-    /// Sets the addresses of an interface's other end.
+    /// Sets the addresses of an interface in its pod. Until [`Self::confine`] is called, the interface has all of them.
     pub fn set_addresses(&mut self, ifindex: u32, addresses: Vec<IpAddr>) {
+        if let Some(interface) = self.by_index.get_mut(&ifindex) {
+            interface.claimed.clone_from(&addresses);
+            self.accept(ifindex, addresses);
+        }
+    }
+
+    /// Takes from all interfaces the addresses that are not their pod's: a pod may set any address on its own interface. The
+    /// first address that the API knows to be of a pod of this node shows which pod it is; that stays so. What the API does
+    /// not know may be of a new pod.
+    pub fn confine(&mut self, reported: &Addresses, node: Option<&str>) {
+        let is_here = |pod: &Pod| !pod.host_network && (node.is_none() || pod.node.as_deref() == node);
+        let is_current = |pod: &Pod| {
+            let mut holders = pod.ips.iter().filter_map(|ip| reported.pod(*ip));
+            holders.any(|holder| holder.uid == pod.uid)
+        };
+        let mut confined = Vec::new();
+        for (ifindex, interface) in &mut self.by_index {
+            if !interface.pod.as_deref().is_some_and(is_current) {
+                let mut pods = interface.claimed.iter().filter_map(|address| reported.pod(*address));
+                interface.pod = pods.find(|pod| is_here(pod)).cloned();
+            }
+            let is_own = |address: &IpAddr| match &interface.pod {
+                Some(pod) => pod.ips.contains(address) || is_link_local(*address),
+                None => reported.pod(*address).is_none(),
+            };
+            let accepted: Vec<IpAddr> = interface.claimed.iter().copied().filter(is_own).collect();
+            if accepted != interface.addresses {
+                confined.push((*ifindex, accepted));
+            }
+        }
+        for (ifindex, accepted) in confined {
+            self.accept(ifindex, accepted);
+        }
+    }
+
+    fn accept(&mut self, ifindex: u32, addresses: Vec<IpAddr>) {
         let Some(interface) = self.by_index.get_mut(&ifindex) else { return };
         let old = std::mem::replace(&mut interface.addresses, addresses.clone());
         self.release(ifindex, &old);
@@ -269,20 +312,37 @@ impl PodInterfaces {
         }
     }
 
-    /// Removes the addresses from an interface. An address that another interface has in the meantime stays with that
-    /// one.
+    /// Removes the addresses from an interface. An address that another interface has, too, is that one's then.
     fn release(&mut self, ifindex: u32, addresses: &[IpAddr]) {
         for address in addresses {
-            if self.by_address.get(address) == Some(&ifindex) {
-                self.by_address.remove(address);
+            if self.by_address.get(address) != Some(&ifindex) {
+                continue;
+            }
+            self.by_address.remove(address);
+            let has_it = |(index, interface): &(&u32, &PodInterface)| {
+                **index != ifindex && interface.addresses.contains(address)
+            };
+            if let Some((other, _)) = self.by_index.iter().find(has_it) {
+                self.by_address.insert(*address, *other);
             }
         }
+    }
+}
+
+fn is_link_local(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => address.is_link_local(),
+        IpAddr::V6(address) => address.is_unicast_link_local(),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{
+        identity::AddressIndex,
+        model::{Labels, PodClass, PodPhase},
+    };
 
     #[test]
     fn when_an_address_was_assigned() {
@@ -343,6 +403,57 @@ mod tests {
         interfaces.attached(1, "other".into(), Vec::new(), true, Monotonic::ZERO);
         interfaces.removed(1, at(30));
         assert!(interfaces.removals.is_empty());
+    }
+
+    /// A pod can set any address on its own interface. It gets no other pod's by that.
+    #[test]
+    fn addresses_of_others() {
+        let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+        let pod = |name: &str, address: &str, node: &str| {
+            Arc::new(Pod {
+                key: format!("shop/{name}").into(),
+                uid: name.into(),
+                class: Arc::new(PodClass::new("shop".into(), Labels::default(), Box::default())),
+                ips: [ip(address)].into(),
+                host_network: false,
+                node: Some(node.into()),
+                phase: PodPhase::Running,
+                workload: None,
+                created: None,
+                is_ending: false,
+            })
+        };
+        let mut index = AddressIndex::default();
+        let thief = pod("thief", "10.0.0.1", "here");
+        for pod in [&thief, &pod("victim", "10.0.0.2", "here"), &pod("far", "10.0.0.3", "there")] {
+            index.replace_pod(None, Some(pod));
+        }
+        let mut interfaces = PodInterfaces::default();
+        for number in [1, 2, 5] {
+            interfaces.attached(number, "veth".into(), Vec::new(), true, Monotonic::ZERO);
+        }
+        interfaces.set_addresses(2, vec![ip("10.0.0.2")]);
+        interfaces
+            .set_addresses(1, ["10.0.0.1", "10.0.0.2", "10.0.0.3", "8.8.8.8", "fe80::1"].map(ip).into());
+        interfaces.set_addresses(5, vec![ip("10.0.0.5")]);
+        interfaces.confine(&index.publish(), Some("here"));
+        let owners = |interfaces: &PodInterfaces| {
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3", "10.0.0.5", "8.8.8.8"].map(|text| interfaces.owner(ip(text)))
+        };
+        assert_eq!(
+            owners(&interfaces),
+            [Some(1), Some(2), None, Some(5), None],
+            "5 is of a pod not reported yet"
+        );
+        // It gives up its own address, and keeps the other's.
+        interfaces.set_addresses(1, vec![ip("10.0.0.2")]);
+        interfaces.confine(&index.publish(), Some("here"));
+        assert_eq!(owners(&interfaces), [None, Some(2), None, Some(5), None]);
+        // It ends, and another pod gets its interface's number and the address that it had.
+        index.replace_pod(Some(&thief), Some(&pod("next", "10.0.0.1", "here")));
+        interfaces.set_addresses(1, vec![ip("10.0.0.1")]);
+        interfaces.confine(&index.publish(), Some("here"));
+        assert_eq!(owners(&interfaces), [Some(1), Some(2), None, Some(5), None]);
     }
 
     #[test]

@@ -132,6 +132,7 @@ impl Pipeline {
             }
             InterfaceChange::Addresses { ifindex, addresses } => {
                 self.interfaces.set_addresses(ifindex, addresses);
+                self.confine_interfaces();
             }
             InterfaceChange::Removed { ifindex, at } => self.interfaces.removed(ifindex, at),
             InterfaceChange::Host(addresses) => self.interfaces.set_host(addresses),
@@ -151,7 +152,15 @@ impl Pipeline {
         self.update_sync(at);
         if is_new {
             self.judge.set_state(engine, at);
+            self.confine_interfaces();
             self.judge_reported(out);
+        }
+    }
+
+    /// Takes from the interfaces the addresses that are not their pod's, by what the API reports now.
+    fn confine_interfaces(&mut self) {
+        if let Some(state) = self.judge.state() {
+            self.interfaces.confine(state.snapshot().addresses(), self.config.node.as_deref());
         }
     }
 

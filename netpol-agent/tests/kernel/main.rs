@@ -5,6 +5,7 @@
 
 mod agent;
 mod attach;
+mod attacks;
 mod bad_input;
 mod capabilities;
 mod churn;
