@@ -142,9 +142,9 @@ impl Attempt {
         self.arrived || self.left_node
     }
 
-    /// Returns whether the destination answered.
+    /// Returns whether somebody who has the destination's address answered.
     #[must_use]
     pub const fn is_answered(&self) -> bool {
-        matches!(self.observed, Observed::Established)
+        matches!(self.observed, Observed::Established | Observed::Proxied)
     }
 }

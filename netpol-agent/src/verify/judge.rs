@@ -217,7 +217,7 @@ impl Judge {
         interfaces: &PodInterfaces,
         destination: &Endpoint,
     ) -> bool {
-        attempt.is_answered() && self.stayed_on_the_node(attempt, interfaces, destination)
+        attempt.observed == Observed::Established && self.stayed_on_the_node(attempt, interfaces, destination)
     }
 
     /// Returns whether all that a pod of this node has sent to a destination outside has stayed on this node. Where the

@@ -109,7 +109,7 @@ fn told_once_and_resolved() {
             "Warning",
             "PolicyNotEnforced",
             "shop/client got through to shop/server on TCP port 80, which policies deny. Seen: SYN-ACK reached the \
-             source pod's veth. It is denied: ingress of shop/server by shop/deny.",
+             source pod's interface. It is denied: ingress of shop/server by shop/deny.",
         ],
         [
             "Normal",

@@ -70,7 +70,7 @@ impl Helper {
         setsockopt(&ours, ReceiveTimeout, &timeout).map_err(start)?;
         setsockopt(&ours, SendTimeout, &timeout).map_err(start)?;
         let mut command = Command::new("/proc/self/exe");
-        command.args(arguments).env_clear().stdin(Stdio::from(theirs)).stdout(Stdio::null());
+        command.args(arguments).env_clear().stdin(Stdio::from(theirs));
         let child = command.spawn().map_err(HelperError::Start)?;
         // In older kernels it contains the other two (Linux 5.8, capabilities(7)): then it can't be given up.
         if has(Capability::CAP_BPF) && has(Capability::CAP_PERFMON) {
