@@ -248,7 +248,12 @@ impl PodInterfaces {
     /// first address that the API knows to be of a pod of this node shows which pod it is; that stays so. What the API does
     /// not know may be of a new pod.
     pub fn confine(&mut self, reported: &Addresses, node: Option<&str>) {
-        let is_here = |pod: &Pod| !pod.host_network && (node.is_none() || pod.node.as_deref() == node);
+        let is_on = |node: Option<&str>, pod: &Pod| node.is_none() || pod.node.as_deref() == node;
+        // Where no interface is of a pod of this node, the name of the node is wrong.
+        let claims = self.by_index.values().flat_map(|interface| &interface.claimed);
+        let is_named = claims.filter_map(|address| reported.pod(*address)).any(|pod| is_on(node, pod));
+        let node = node.filter(|_| is_named);
+        let is_here = |pod: &Pod| !pod.host_network && is_on(node, pod);
         let is_current = |pod: &Pod| {
             let mut holders = pod.ips.iter().filter_map(|ip| reported.pod(*ip));
             holders.any(|holder| holder.uid == pod.uid)
@@ -454,6 +459,12 @@ mod tests {
         interfaces.set_addresses(1, vec![ip("10.0.0.1")]);
         interfaces.confine(&index.publish(), Some("here"));
         assert_eq!(owners(&interfaces), [Some(1), Some(2), None, Some(5), None]);
+        // The node's name is wrong: it does not make the agent blind.
+        let mut interfaces = PodInterfaces::default();
+        interfaces.attached(2, "veth".into(), Vec::new(), true, Monotonic::ZERO);
+        interfaces.set_addresses(2, vec![ip("10.0.0.2")]);
+        interfaces.confine(&index.publish(), Some("elsewhere"));
+        assert_eq!(interfaces.owner(ip("10.0.0.2")), Some(2));
     }
 
     #[test]

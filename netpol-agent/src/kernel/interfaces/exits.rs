@@ -76,7 +76,11 @@ fn way(message: &LinkMessage) -> Way {
         }),
         _ => None,
     });
+    let leads_elsewhere =
+        || message.attributes.iter().any(|attribute| matches!(attribute, LinkAttribute::LinkNetNsId(_)));
     match kind {
+        // What goes into a pair with both ends on the node comes out on the node.
+        Some(InfoKind::Veth | InfoKind::Netkit) if !leads_elsewhere() => Way::None,
         // They send nothing anywhere.
         Some(InfoKind::Dummy | InfoKind::Ifb | InfoKind::Nlmon) => Way::None,
         _ if message.header.link_layer_type == LinkLayerType::Ether => Way::Watched,
@@ -99,6 +103,14 @@ mod tests {
             ("one without", up, LinkLayerType::Tunnel, vec![kind(InfoKind::IpIp)], Way::Unwatched),
             ("a bridge's port", up, ether, vec![LinkAttribute::Controller(3)], Way::None),
             ("a bridge", up, ether, vec![kind(InfoKind::Bridge)], Way::Watched),
+            (
+                "a pair to another namespace",
+                up,
+                ether,
+                vec![kind(InfoKind::Veth), LinkAttribute::LinkNetNsId(0)],
+                Way::Watched,
+            ),
+            ("a pair with both ends here", up, ether, vec![kind(InfoKind::Veth)], Way::None),
             ("loopback", up | LinkFlags::Loopback, LinkLayerType::Loopback, vec![], Way::None),
             ("nowhere", up, ether, vec![kind(InfoKind::Dummy)], Way::None),
         ] {

@@ -173,7 +173,7 @@ impl<'a> Subject<'a> {
             ),
             expected: *expected,
             has_arrived: self.arrival.is_some(),
-            fault: outcome.as_deref().filter(|outcome| self.is_false(outcome)).map(|_| Fault::FalseAlarm),
+            fault: line.filter(|line| self.is_false(line)).map(|_| Fault::FalseAlarm),
             outcome,
             reason: line.map(|line| line.reason.clone()).unwrap_or_default(),
             node,
@@ -181,17 +181,32 @@ impl<'a> Subject<'a> {
         }
     }
 
-    /// Returns true if an outcome is an alarm without a cause.
-    fn is_false(&self, outcome: &str) -> bool {
+    /// Returns true if the packet left the node of its source, although the policies deny the source's egress. Then it is a
+    /// leak there, wherever it ended.
+    fn is_leak_of_egress(&self, line: &FlowLine) -> bool {
+        let left = self.sightings.iter().any(|sighting| {
+            let is_elsewhere = match sighting.at {
+                Player::Outside => true,
+                member => member.node() != self.contact.source.node(),
+            };
+            sighting.is_inbound && is_elsewhere
+        });
+        left && line.text.contains(r#""direction":"egress""#)
+    }
+
+    /// Returns true if an agent's line is an alarm without a cause.
+    fn is_false(&self, line: &FlowLine) -> bool {
         let expected = self.contact.expected;
         let has_arrived = self.arrival.is_some();
         let was_answered = matches!(self.result, netns::Attempt::Answered | netns::Attempt::Refused);
-        match outcome {
+        match &*line.outcome {
             "not_enforced" => {
                 // That a pod reaches itself is right, whatever the policies say; but not as a node.
                 let is_itself = self.contact.way != NODE_PORT
                     && self.arrival.is_some_and(|(member, _)| member == self.contact.source);
-                !has_arrived || is_itself || matches!(expected, Expected::Allowed | Expected::NotApplicable)
+                !(has_arrived || self.is_leak_of_egress(line))
+                    || is_itself
+                    || matches!(expected, Expected::Allowed | Expected::NotApplicable)
             }
             "over_blocked" => {
                 (has_arrived && was_answered)
