@@ -17,6 +17,8 @@ pub struct PodInterface {
     pub name: Arc<str>,
     /// The addresses in the pod, both families, without those that belong to another pod.
     pub addresses: Vec<IpAddr>,
+    /// Those of them by which others find the pod: what the API reports.
+    owned: Vec<IpAddr>,
     /// All addresses that the interface has in the pod. The pod may have set some of them itself.
     claimed: Vec<IpAddr>,
     /// The pod, once the API has reported it.
@@ -219,6 +221,7 @@ impl PodInterfaces {
         let interface = PodInterface {
             name,
             addresses: Vec::new(),
+            owned: Vec::new(),
             claimed: Vec::new(),
             pod: None,
             places,
@@ -240,11 +243,12 @@ impl PodInterfaces {
     pub fn set_addresses(&mut self, ifindex: u32, addresses: Vec<IpAddr>) {
         if let Some(interface) = self.by_index.get_mut(&ifindex) {
             interface.claimed.clone_from(&addresses);
-            self.accept(ifindex, addresses);
+            self.accept(ifindex, addresses.clone(), addresses);
         }
     }
 
-    /// Takes from all interfaces the addresses that are not their pod's: a pod may set any address on its own interface. The
+    /// Takes from all interfaces the addresses that are another pod's: a pod may set any address on its own interface. One that
+    /// the API does not know stays its own as a sender, but nobody else's connections to that address are taken for its. The
     /// first address that the API knows to be of a pod of this node shows which pod it is; that stays so. What the API does
     /// not know may be of a new pod.
     pub fn confine(&mut self, reported: &Addresses, node: Option<&str>) {
@@ -264,25 +268,32 @@ impl PodInterfaces {
                 let mut pods = interface.claimed.iter().filter_map(|address| reported.pod(*address));
                 interface.pod = pods.find(|pod| is_here(pod)).cloned();
             }
-            let is_own = |address: &IpAddr| match &interface.pod {
-                Some(pod) => pod.ips.contains(address) || is_link_local(*address),
-                None => reported.pod(*address).is_none(),
+            let pod = interface.pod.as_deref();
+            let is_of_pod = |address: &IpAddr| pod.is_some_and(|pod| pod.ips.contains(address));
+            let is_nobodys = |address: &IpAddr| reported.pod(*address).is_none();
+            let filtered = |keeps: &dyn Fn(&IpAddr) -> bool| -> Vec<IpAddr> {
+                interface.claimed.iter().copied().filter(|address| keeps(address)).collect()
             };
-            let accepted: Vec<IpAddr> = interface.claimed.iter().copied().filter(is_own).collect();
-            if accepted != interface.addresses {
-                confined.push((*ifindex, accepted));
+            let addresses = filtered(&|address| is_of_pod(address) || is_nobodys(address));
+            let owned = filtered(&|address| {
+                let may_be_new = pod.is_none() || is_link_local(*address);
+                is_of_pod(address) || (may_be_new && is_nobodys(address))
+            });
+            if addresses != interface.addresses || owned != interface.owned {
+                confined.push((*ifindex, addresses, owned));
             }
         }
-        for (ifindex, accepted) in confined {
-            self.accept(ifindex, accepted);
+        for (ifindex, addresses, owned) in confined {
+            self.accept(ifindex, addresses, owned);
         }
     }
 
-    fn accept(&mut self, ifindex: u32, addresses: Vec<IpAddr>) {
+    fn accept(&mut self, ifindex: u32, addresses: Vec<IpAddr>, owned: Vec<IpAddr>) {
         let Some(interface) = self.by_index.get_mut(&ifindex) else { return };
-        let old = std::mem::replace(&mut interface.addresses, addresses.clone());
+        interface.addresses = addresses;
+        let old = std::mem::replace(&mut interface.owned, owned.clone());
         self.release(ifindex, &old);
-        for address in addresses {
+        for address in owned {
             self.by_address.insert(address, ifindex);
         }
     }
@@ -290,7 +301,7 @@ impl PodInterfaces {
     /// Removes an interface. It is remembered for a while, see [`Self::get_or_removed`].
     pub fn removed(&mut self, ifindex: u32, now: Monotonic) {
         let Some(interface) = self.by_index.remove(&ifindex) else { return };
-        self.release(ifindex, &interface.addresses);
+        self.release(ifindex, &interface.owned);
         for address in &interface.addresses {
             self.removals.entry(*address).or_default().push_back(now);
         }
@@ -325,7 +336,7 @@ impl PodInterfaces {
             }
             self.by_address.remove(address);
             let has_it = |(index, interface): &(&u32, &PodInterface)| {
-                **index != ifindex && interface.addresses.contains(address)
+                **index != ifindex && interface.owned.contains(address)
             };
             if let Some((other, _)) = self.by_index.iter().find(has_it) {
                 self.by_address.insert(*address, *other);
@@ -450,6 +461,9 @@ mod tests {
             [Some(1), Some(2), None, Some(5), None],
             "5 is of a pod not reported yet"
         );
+        let carried =
+            ["10.0.0.1", "10.0.0.2", "10.0.0.3", "8.8.8.8"].map(|text| interfaces.carries(1, ip(text)));
+        assert_eq!(carried, [true, false, false, true].map(Some));
         // It gives up its own address, and keeps the other's.
         interfaces.set_addresses(1, vec![ip("10.0.0.2")]);
         interfaces.confine(&index.publish(), Some("here"));
