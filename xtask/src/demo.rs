@@ -43,13 +43,13 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
             build::agent()
         }
     };
-    let manifests = Arc::default();
-    clean_up_on_signals(Arc::clone(&manifests))?;
+    let folders = Arc::default();
+    clean_up_on_signals(Arc::clone(&folders))?;
     let cluster = stages.run("make the cluster", || {
         // A signal waits until it is known what to remove.
-        let mut manifests = manifests.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut folders = folders.lock().unwrap_or_else(PoisonError::into_inner);
         let cluster = DemoCluster::new()?;
-        *manifests = Some(cluster.manifests().to_owned());
+        folders.extend([cluster.manifests().to_owned(), cluster.lab().netns_dir().to_owned()]);
         Ok(cluster)
     })?;
     let output = if json { Output::Json } else { Output::Compact };
@@ -62,14 +62,14 @@ pub(crate) fn run(args: DemoArgs) -> Result<()> {
     Ok(())
 }
 
-/// The kernel takes the namespaces and the agent along with this process; only the manifests are on disk.
-fn clean_up_on_signals(manifests: Arc<Mutex<Option<PathBuf>>>) -> Result<()> {
+/// The kernel takes the namespaces and the agent along with this process; only these folders are on disk.
+fn clean_up_on_signals(folders: Arc<Mutex<Vec<PathBuf>>>) -> Result<()> {
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM]).context("waiting for signals")?;
     thread::spawn(move || {
         if let Some(signal) = signals.forever().next() {
-            if let Some(manifests) = manifests.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            for folder in folders.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
                 // It may be gone already.
-                let _ = fs::remove_dir_all(manifests);
+                let _ = fs::remove_dir_all(folder);
             }
             eprintln!("interrupted; the cluster is gone, nothing is left behind");
             process::exit(128 + signal);
