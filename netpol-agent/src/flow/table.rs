@@ -440,10 +440,12 @@ impl FlowTable {
 
     /// Processes a drop. A drop alone decides nothing, because a retransmission may get through.
     pub fn kernel_drop(&mut self, drop: &KernelDrop, reasons: &DropReasons, interfaces: &PodInterfaces) {
-        if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| !self.knows(drop.tuple)) {
+        let place = self.place(drop);
+        // What is dropped in another namespace may be another node's, which shares the kernel.
+        let may_be_translated = place == DropPlace::Host && !self.knows(drop.tuple);
+        if let Some(nat_key) = NatKey::of(&drop.tuple, drop.signal).filter(|_| may_be_translated) {
             self.link(nat_key, drop.tuple, drop.time);
         }
-        let place = self.place(drop);
         let own = self.nat.own(drop.tuple);
         for (tuple, reply) in [(own, false), (self.endpoint(own.reversed()), true)] {
             let Some(entry) = self.entries.get_mut(&tuple) else { continue };
